@@ -1,0 +1,123 @@
+"""The emulated datacentre as data: planes, switches, links, nodes, NICs and their ends.
+
+Naming rule (all names are unique and at most 15 characters where the kernel sees them):
+nodes `st0 pe0 de0 sched agents`; NICs `pe0.snic pe0.cnic0 pe0.mgmt`; ends `pe0.snic`
+(host DRAM on the storage plane), `pe0.dram0` (host DRAM through CNIC 0), `pe0.hbm0`
+(HBM of GPU 0), `pe0.mgmt`; switches by plane and level: `ce0 ca0 cc0` (compute: edge,
+aggregation, core), `se0 sa0 sc0` (storage), `me0` (management).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+NodeKind = Literal["storage", "prefill", "decode", "scheduler", "agents"]
+NicKind = Literal["snic", "cnic", "mgmt"]
+Plane = Literal["compute", "storage", "management"]
+
+
+class End(msgspec.Struct, frozen=True, kw_only=True):
+    """An address that transfers start or finish at.
+
+    Attributes:
+        name: see the module's naming rule.
+        host: Mininet host (network namespace) that owns the interface: the node's own
+            name, or `<node>g<i>` for the HBM end of GPU i.
+        device: network interface inside that namespace.
+    """
+
+    name: str
+    host: str
+    device: str
+    ip: str
+    mac: str
+
+
+class Nic(msgspec.Struct, frozen=True, kw_only=True):
+    """A NIC: one port of a leaf switch, shaped to `rate_bps` in each direction.
+
+    `cnic` has two ends (DRAM and HBM) whose traffic with each other is reflected at the
+    leaf; `snic` and `mgmt` have one.
+
+    Attributes:
+        rate_bps: nominal payload rate, model bit/s, each direction.
+        switch: leaf switch; port: its OpenFlow port number.
+        switch_device: the leaf's interface name; host_device: the host side's (for a CNIC
+            the parent of the two VEPA macvlans).
+    """
+
+    name: str
+    node: str
+    kind: NicKind
+    plane: Plane
+    rate_bps: float
+    switch: str
+    port: int
+    switch_device: str
+    host_device: str
+    ends: tuple[End, ...]
+
+
+class Switch(msgspec.Struct, frozen=True, kw_only=True):
+    """A switch. `level` is edge, aggregation or core; `pod` is -1 for core switches."""
+
+    name: str
+    dpid: int
+    plane: Plane
+    level: Literal["edge", "aggregation", "core"]
+    pod: int
+
+
+class Link(msgspec.Struct, frozen=True, kw_only=True):
+    """A switch-to-switch link, shaped to `rate_bps` (model bit/s) in each direction."""
+
+    a: str
+    a_port: int
+    a_device: str
+    b: str
+    b_port: int
+    b_device: str
+    plane: Plane
+    rate_bps: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.a}-{self.b}"
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """A node: one host namespace, plus one per GPU (`<node>g<i>`)."""
+
+    name: str
+    kind: NodeKind
+    gpus: int = 0
+
+
+class Fabric(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that is built. Order is construction order and deterministic."""
+
+    mtu: int
+    nodes: tuple[Node, ...]
+    nics: tuple[Nic, ...]
+    switches: tuple[Switch, ...]
+    links: tuple[Link, ...]
+
+    @property
+    def framing(self) -> float:
+        """Bytes on the wire per byte of payload: Ethernet, IP and TCP (timestamps) headers
+        on full-sized segments. Egresses are shaped to payload rate x framing."""
+        return (self.mtu + 14) / (self.mtu - 52)
+
+    def nodes_of(self, kind: NodeKind) -> list[Node]:
+        """Nodes of one kind, in order."""
+        return [node for node in self.nodes if node.kind == kind]
+
+    def ends(self) -> dict[str, End]:
+        """All ends by name."""
+        return {end.name: end for nic in self.nics for end in nic.ends}
+
+    def nic_of_end(self) -> dict[str, Nic]:
+        """The NIC behind each end, by the end's name."""
+        return {end.name: nic for nic in self.nics for end in nic.ends}

@@ -1,0 +1,55 @@
+"""The whole plan of a run, and how it is written and read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from plan.deployment import (
+    BlockLayout,
+    GpuSpec,
+    ModelSpec,
+    SchedulerConstants,
+    Trajectory,
+)
+from plan.fabric import Fabric
+from plan.lanes import LaneTable
+from plan.scale import Scale
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a process of the run needs to know, in model units.
+
+    Attributes:
+        ep_group: GPUs that share the experts on each side (1: no expert parallelism).
+        message_s: one-way latency of a control message (virtual time only), seconds.
+        submit_s: cost of submitting one transfer, seconds (paper section 3).
+    """
+
+    seed: int
+    scale: Scale
+    fabric: Fabric
+    lanes: LaneTable
+    layout: BlockLayout
+    model: ModelSpec
+    gpu: GpuSpec
+    ep_group: dict[str, int]
+    constants: SchedulerConstants
+    trajectories: tuple[Trajectory, ...]
+    message_s: float = 50e-6
+    submit_s: float = 1e-6
+
+
+def write_plan(plan: Plan, path: Path) -> None:
+    """Write the plan as JSON."""
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(plan)))
+
+
+def read_plan(path: Path) -> Plan:
+    """Read a plan that `write_plan` wrote.
+
+    Raises:
+        msgspec.ValidationError: the file does not hold a plan.
+    """
+    return msgspec.json.decode(path.read_bytes(), type=Plan)

@@ -1,0 +1,68 @@
+"""What a run measures, as written to its directory, in model units."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class RequestRecord(msgspec.Struct, kw_only=True):
+    """One request (one turn of one agent). Times: model seconds since the run's start.
+
+    NaN-free: a time that was never reached is None. TTFT = first - submit; TTST =
+    second - first; TPOT = (done - second) / (gen_tokens - 2), None below 3 tokens.
+    """
+
+    request: int
+    agent: int
+    turn: int
+    prompt_tokens: int
+    hit_tokens: int = 0
+    gen_tokens: int
+    pe: str | None = None
+    de: str | None = None
+    path: str | None = None
+    submit_s: float
+    assigned_s: float | None = None
+    read_start_s: float | None = None
+    read_end_s: float | None = None
+    prefill_start_s: float | None = None
+    first_s: float | None = None
+    second_s: float | None = None
+    done_s: float | None = None
+    error: str | None = None
+
+
+class CounterSample(msgspec.Struct, kw_only=True):
+    """Cumulative counters at one moment, model bytes of payload.
+
+    Attributes:
+        t_s: model seconds since the run's start.
+        nics: NIC name -> (bytes out of the node, bytes into the node). Out of a CNIC is a
+            read of the node's memory, into it a write (paper section 2); into an SNIC is
+            a storage read.
+        links: link name (`a-b`) -> (bytes a to b, bytes b to a).
+        lanes: lane name -> (bytes, drops), over every egress of the fabric.
+    """
+
+    t_s: float
+    nics: dict[str, tuple[float, float]]
+    links: dict[str, tuple[float, float]]
+    lanes: dict[str, tuple[float, int]]
+
+
+class NodeStats(msgspec.Struct, kw_only=True):
+    """What one node process knows at its end.
+
+    Attributes:
+        blocks_verified, blocks_corrupt: Layer Blocks checked where they were consumed.
+        lateness_s: wake-up lateness, model seconds: (p50, p99, max), None where virtual.
+        cpu_s: CPU seconds used by the process, None where virtual.
+        retransmits: TCP segments retransmitted by the node's namespaces.
+    """
+
+    node: str
+    blocks_verified: int = 0
+    blocks_corrupt: int = 0
+    lateness_s: tuple[float, float, float] | None = None
+    cpu_s: float | None = None
+    retransmits: int = 0
