@@ -1,0 +1,160 @@
+"""What nodes say to each other over the management network. Times: model seconds."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from nodes.blocks import Runs
+from plan.records import RequestRecord
+
+Side = Literal["pe", "de"]
+
+
+class Remote(msgspec.Struct, frozen=True, array_like=True):
+    """A registered region of a node, as a peer reaches it: through which end, by which key."""
+
+    end: str
+    key: int
+
+
+class Request(msgspec.Struct, frozen=True, array_like=True):
+    """One turn as the agent asks for it.
+
+    Attributes:
+        runs: the blocks of prompt and generation, in row order.
+        prompt: prompt tokens (context and append); gen: tokens to generate.
+        cached: tokens of the prompt whose KV-Cache may be in storage.
+    """
+
+    number: int
+    agent: int
+    turn: int
+    runs: Runs
+    prompt: int
+    cached: int
+    gen: int
+    submit_s: float
+
+    @property
+    def total(self) -> int:
+        """Tokens at the end of the turn: what a DE must hold."""
+        return self.prompt + self.gen
+
+
+class Submit(msgspec.Struct, frozen=True, array_like=True, tag="submit"):
+    """Agent -> scheduler."""
+
+    request: Request
+
+
+class Assign(msgspec.Struct, frozen=True, array_like=True, tag="assign"):
+    """Scheduler -> the chosen PE's node and the chosen DE's node.
+
+    Attributes:
+        pe, de: engine names, `<node>.<gpu>`; side: where the KV-Cache is read.
+    """
+
+    request: Request
+    pe: str
+    de: str
+    side: Side
+    assigned_s: float
+
+
+class Fetch(msgspec.Struct, frozen=True, array_like=True, tag="fetch"):
+    """Leader engine -> scheduler: the group's report, and its readiness for more.
+
+    Attributes:
+        finished: requests (number) that ended on the group's engines since the last fetch.
+        read_queue: the node's disk read queue, tokens.
+    """
+
+    node: str
+    finished: tuple[int, ...]
+    read_queue: int
+
+
+class BufferReady(msgspec.Struct, frozen=True, array_like=True, tag="buffer"):
+    """DE node -> PE node: the request's DE buffer is registered."""
+
+    number: int
+    buffer: Remote
+
+
+class HitsReady(msgspec.Struct, frozen=True, array_like=True, tag="hits"):
+    """DE node -> PE node: the hit blocks of the request are in the DE buffer."""
+
+    number: int
+    blocks: int
+    read_start_s: float
+    read_end_s: float
+
+
+class PrefillDone(msgspec.Struct, frozen=True, array_like=True, tag="prefilled"):
+    """PE node -> DE node: the whole prompt's KV-Cache is in the DE buffer."""
+
+    number: int
+    hit_blocks: int
+    read_start_s: float | None
+    read_end_s: float | None
+    prefill_start_s: float
+    first_s: float
+
+
+class Done(msgspec.Struct, frozen=True, array_like=True, tag="done"):
+    """DE node -> agents: the turn is over."""
+
+    record: RequestRecord
+
+
+class ReadBlocks(msgspec.Struct, frozen=True, array_like=True, tag="read"):
+    """Node -> storage: write the held prefix of these blocks into my buffer."""
+
+    number: int
+    node: str
+    trajectory: int
+    runs: Runs
+    buffer: Remote
+
+
+class BlocksRead(msgspec.Struct, frozen=True, array_like=True, tag="was_read"):
+    """Storage -> node: that many leading blocks are in the buffer."""
+
+    number: int
+    blocks: int
+
+
+class StoreBlocks(msgspec.Struct, frozen=True, array_like=True, tag="store"):
+    """Node -> storage: persist rows `lo .. hi` of the context; row `lo` is at `buffer_row`."""
+
+    ticket: int
+    node: str
+    trajectory: int
+    runs: Runs
+    lo: int
+    hi: int
+    buffer: Remote
+    buffer_row: int
+
+
+class BlocksStored(msgspec.Struct, frozen=True, array_like=True, tag="was_stored"):
+    """Storage -> node: persisted; the buffer may be freed."""
+
+    ticket: int
+
+
+Message = (
+    Submit
+    | Assign
+    | Fetch
+    | BufferReady
+    | HitsReady
+    | PrefillDone
+    | Done
+    | ReadBlocks
+    | BlocksRead
+    | StoreBlocks
+    | BlocksStored
+)

@@ -1,0 +1,59 @@
+"""Sockets that live in another network namespace than their process."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _enter(descriptor: int) -> None:
+    if _libc.setns(descriptor, _CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+@contextmanager
+def network_namespace(pid: int | None) -> Iterator[None]:
+    """Be in the network namespace of process `pid` (None: stay) while the block runs.
+
+    A socket keeps the namespace it was made in. Only for single-threaded start-up and
+    for code that does not await inside.
+
+    Raises:
+        OSError: no such process, or not root.
+    """
+    if pid is None:
+        yield
+        return
+    home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    there = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _enter(there)
+        yield
+    finally:
+        _enter(home)
+        os.close(there)
+        os.close(home)
+
+
+def tcp_socket(dscp: int, buffer_bytes: int | None) -> socket.socket:
+    """A non-blocking TCP socket of the current namespace, marked and bounded.
+
+    Args:
+        dscp: 0..63, goes into every packet's header.
+        buffer_bytes: what may be in flight (send and receive buffer), the credits of a
+            lossless fabric; None leaves the kernel's choice.
+    """
+    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    made.setblocking(False)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    made.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, dscp << 2)
+    if buffer_bytes is not None:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_bytes)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
+    return made

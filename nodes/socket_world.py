@@ -1,0 +1,214 @@
+"""The world of the testbed: a dilated wall clock and real sockets in real namespaces."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, NamedTuple, cast, get_args
+
+import msgspec
+
+from nodes.byte_region import ByteRegion
+from nodes.messages import Message, Remote
+from nodes.namespaces import network_namespace, tcp_socket
+from nodes.queue_pair import QueuePair
+from nodes.wall_clock import WallClock
+from nodes.world import Region, Span
+from plan.fabric import End
+from plan.lanes import TrafficClass
+from plan.model import Plan
+from plan.records import NodeStats
+
+DATA_PORT = 7000
+"""Queue pairs of the i-th traffic class meet at port DATA_PORT + i."""
+MESSAGE_PORT = 7100
+CREDIT_BYTES = 128 << 10
+"""Send and receive buffer of a queue pair: what one connection can have in flight."""
+
+_CLASSES: tuple[TrafficClass, ...] = get_args(TrafficClass)
+
+
+class _Pair(NamedTuple):
+    local: str
+    remote: str
+    traffic: TrafficClass
+
+
+class SocketWorld:
+    """See `nodes.world.World`.
+
+    Args:
+        plan: addresses, DSCPs, block layout, scale.
+        node: which node this process is.
+        namespaces: Mininet host -> pid in its network namespace, for the ends that are not
+            in the process's own (the GPUs' HBM ends).
+        tasks: the process's task group.
+    """
+
+    def __init__(
+        self, plan: Plan, node: str, namespaces: Mapping[str, int], tasks: asyncio.TaskGroup
+    ) -> None:
+        self.node = node
+        self._plan = plan
+        self._loop = asyncio.get_running_loop()
+        self.clock = WallClock(plan.scale, self._loop)
+        self.stats = NodeStats(node=node)
+        self._namespaces = namespaces
+        self._tasks = tasks
+        self._ends = plan.fabric.ends()
+        self._own = [end for nic in plan.fabric.nics if nic.node == node for end in nic.ends]
+        self._regions: dict[int, ByteRegion] = {}
+        self._next_key = 0
+        self._pairs: dict[_Pair, QueuePair] = {}
+        self._connecting: dict[_Pair, asyncio.Task[QueuePair]] = {}
+        self._peers: dict[str, asyncio.StreamWriter] = {}
+        self._unsent: dict[str, list[bytes]] = {}
+        self._encoder = msgspec.msgpack.Encoder()
+        self._decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+        self._handle: Callable[[Message], None] | None = None
+
+    async def open(self, handle: Callable[[Message], None]) -> None:
+        """Listen on all of the node's ends; `handle` gets every control message."""
+        self._handle = handle
+        for end in self._own:
+            if end.name.endswith(".mgmt"):
+                sock = self._socket(end, "control", None)
+                sock.bind((end.ip, MESSAGE_PORT))
+                await asyncio.start_server(self._read_messages, sock=sock)
+                continue
+            for index, traffic in enumerate(_CLASSES):
+                sock = self._socket(end, traffic, CREDIT_BYTES)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                sock.bind((end.ip, DATA_PORT + index))
+                sock.listen(1024)
+                self._loop.add_reader(sock, self._accept, sock)
+
+    def send(self, to: str, message: Message) -> None:
+        body = self._encoder.encode(message)
+        frame = len(body).to_bytes(4, "little") + body
+        peer = self._peers.get(to)
+        if peer is not None:
+            peer.write(frame)
+        elif to in self._unsent:
+            self._unsent[to].append(frame)
+        else:
+            self._unsent[to] = [frame]
+            self.spawn(self._connect_peer(to))
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return self._tasks.create_task(coroutine)
+
+    def allocate(self, rows: int) -> ByteRegion:
+        self._next_key += 1
+        region = ByteRegion(self._next_key, rows, self._plan.layout)
+        self._regions[region.key] = region
+        return region
+
+    def free(self, region: Region) -> None:
+        del self._regions[region.key]
+
+    def write(
+        self,
+        source: Region,
+        span: Span,
+        end: str,
+        target: Remote,
+        traffic: TrafficClass,
+        target_row: int | None = None,
+    ) -> Awaitable[None]:
+        pair = _Pair(end, target.end, traffic)
+        row = span.lo if target_row is None else target_row
+        queue_pair = self._pairs.get(pair)
+        if queue_pair is not None:
+            return queue_pair.write(cast(ByteRegion, source), span, target.key, row)
+        return self._tasks.create_task(self._first_write(pair, source, span, target.key, row))
+
+    def read(
+        self,
+        target: Region,
+        span: Span,
+        end: str,
+        source: Remote,
+        traffic: TrafficClass,
+        source_row: int | None = None,
+    ) -> Awaitable[None]:
+        pair = _Pair(end, source.end, traffic)
+        row = span.lo if source_row is None else source_row
+        queue_pair = self._pairs.get(pair)
+        if queue_pair is not None:
+            return queue_pair.read(cast(ByteRegion, target), span, source.key, row)
+        return self._tasks.create_task(self._first_read(pair, target, span, source.key, row))
+
+    def verified(self, blocks: int, corrupt: int) -> None:
+        self.stats.blocks_verified += blocks
+        self.stats.blocks_corrupt += corrupt
+
+    async def _first_write(
+        self, pair: _Pair, source: Region, span: Span, key: int, row: int
+    ) -> None:
+        queue_pair = await self._connect(pair)
+        await queue_pair.write(cast(ByteRegion, source), span, key, row)
+
+    async def _first_read(
+        self, pair: _Pair, target: Region, span: Span, key: int, row: int
+    ) -> None:
+        queue_pair = await self._connect(pair)
+        await queue_pair.read(cast(ByteRegion, target), span, key, row)
+
+    def _connect(self, pair: _Pair) -> asyncio.Task[QueuePair]:
+        task = self._connecting.get(pair)
+        if task is None:
+            task = self._connecting[pair] = self._tasks.create_task(self._open_pair(pair))
+        return task
+
+    async def _open_pair(self, pair: _Pair) -> QueuePair:
+        local = self._ends[pair.local]
+        sock = self._socket(local, pair.traffic, CREDIT_BYTES)
+        sock.bind((local.ip, 0))
+        address = (self._ends[pair.remote].ip, DATA_PORT + _CLASSES.index(pair.traffic))
+        await self._loop.sock_connect(sock, address)
+        queue_pair = QueuePair(self._loop, sock, self._regions, self._broken)
+        self._pairs[pair] = queue_pair
+        return queue_pair
+
+    def _accept(self, listener: socket.socket) -> None:
+        sock, _ = listener.accept()
+        sock.setblocking(False)
+        QueuePair(self._loop, sock, self._regions, self._broken)
+
+    def _socket(self, end: End, traffic: TrafficClass, buffer_bytes: int | None) -> socket.socket:
+        with network_namespace(self._namespaces.get(end.host)):
+            return tcp_socket(self._plan.lanes.dscp[traffic], buffer_bytes)
+
+    async def _connect_peer(self, to: str) -> None:
+        local, remote = self._ends[f"{self.node}.mgmt"], self._ends[f"{to}.mgmt"]
+        sock = self._socket(local, "control", None)
+        await self._loop.sock_connect(sock, (remote.ip, MESSAGE_PORT))
+        _, writer = await asyncio.open_connection(sock=sock)
+        for frame in self._unsent.pop(to):
+            writer.write(frame)
+        self._peers[to] = writer
+
+    async def _read_messages(
+        self, reader: asyncio.StreamReader, _writer: asyncio.StreamWriter
+    ) -> None:
+        try:
+            while True:
+                size = int.from_bytes(await reader.readexactly(4), "little")
+                message = self._decoder.decode(await reader.readexactly(size))
+                assert self._handle is not None
+                self._handle(message)
+        except asyncio.IncompleteReadError:
+            self._broken(ConnectionResetError("a peer closed its control connection"))
+        except Exception as error:
+            self._fail(error)
+
+    def _broken(self, error: OSError) -> None:
+        self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        async def fail() -> None:
+            raise error
+
+        self.spawn(fail())

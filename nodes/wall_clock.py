@@ -1,0 +1,110 @@
+"""Model time on the wall: absolute deadlines on a timerfd, every wake-up's lateness logged.
+
+asyncio's own timers are rounded up to epoll's millisecond; a layer of prefill can be
+shorter than that, so deadlines go through one timerfd with the kernel's resolution.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import time
+from array import array
+from heapq import heappop, heappush
+from math import floor
+
+from plan.scale import Scale
+
+_CLOCK_MONOTONIC = 1
+_TFD_NONBLOCK = os.O_NONBLOCK
+_TFD_CLOEXEC = os.O_CLOEXEC
+_TFD_TIMER_ABSTIME = 1
+
+
+class _Timespec(ctypes.Structure):
+    _fields_ = (("sec", ctypes.c_long), ("nsec", ctypes.c_long))
+
+
+class _Itimerspec(ctypes.Structure):
+    _fields_ = (("interval", _Timespec), ("value", _Timespec))
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class WallClock:
+    """Dilated CLOCK_MONOTONIC; zero is the run's common start.
+
+    Args:
+        scale: its dilation converts model to wall seconds.
+        loop: the running loop.
+    """
+
+    def __init__(self, scale: Scale, loop: asyncio.AbstractEventLoop) -> None:
+        self._scale = scale
+        self._loop = loop
+        self._start = time.monotonic()
+        self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._order = 0
+        self._late = array("d")
+        self._fd = _libc.timerfd_create(_CLOCK_MONOTONIC, _TFD_NONBLOCK | _TFD_CLOEXEC)
+        if self._fd < 0:
+            raise OSError(ctypes.get_errno(), "timerfd_create")
+        self._armed = float("inf")
+        loop.add_reader(self._fd, self._expired)
+
+    def begin(self, start: float) -> None:
+        """Set zero: a CLOCK_MONOTONIC reading, seconds, the same in all processes."""
+        self._start = start
+
+    def now(self) -> float:
+        return self._scale.model_s(time.monotonic() - self._start)
+
+    def sleep_until(self, deadline_s: float) -> asyncio.Future[None]:
+        future: asyncio.Future[None] = self._loop.create_future()
+        wall = self._start + self._scale.wall_s(deadline_s)
+        self._order += 1
+        heappush(self._waiting, (wall, self._order, future))
+        if wall < self._armed:
+            self._arm(wall)
+        return future
+
+    def lateness_s(self) -> tuple[float, float, float] | None:
+        """Lateness of the wake-ups so far, model seconds: median, 99th percentile, maximum."""
+        if not self._late:
+            return None
+        ordered = sorted(self._late)
+        last = len(ordered) - 1
+        median, p99 = (ordered[floor(last * q)] for q in (0.5, 0.99))
+        return (
+            self._scale.model_s(median),
+            self._scale.model_s(p99),
+            self._scale.model_s(ordered[last]),
+        )
+
+    def _arm(self, wall: float) -> None:
+        self._armed = wall
+        # a deadline in the past must still fire: an all-zero value would disarm the timer
+        wall = max(wall, 1e-9)
+        spec = _Itimerspec(
+            _Timespec(0, 0), _Timespec(int(wall), max(1, int((wall - int(wall)) * 1e9)))
+        )
+        if _libc.timerfd_settime(self._fd, _TFD_TIMER_ABSTIME, ctypes.byref(spec), None):
+            raise OSError(ctypes.get_errno(), "timerfd_settime")
+
+    def _expired(self) -> None:
+        try:
+            os.read(self._fd, 8)
+        except BlockingIOError:  # re-armed between epoll and here
+            return
+        now = time.monotonic()
+        waiting = self._waiting
+        while waiting and waiting[0][0] <= now:
+            deadline, _, future = heappop(waiting)
+            if not future.done():
+                self._late.append(now - deadline)
+                future.set_result(None)
+        self._armed = float("inf")
+        if waiting:
+            self._arm(waiting[0][0])
