@@ -20,7 +20,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
         index_flops: FLOP per (token, context token, layer) of the indexer.
         weight_bytes: all weights; expert_bytes: the part sharded over the EP group.
         hidden: hidden size; moe_layers: layers with an AllToAll; active_experts: routed
-            experts per token; activation_bytes: bytes per hidden element on the wire.
+            experts per token, out of `experts` in each MoE layer; activation_bytes: bytes
+            per hidden element on the wire.
     """
 
     name: str
@@ -36,6 +37,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     hidden: int
     moe_layers: int = 0
     active_experts: int = 0
+    experts: int = 0
     activation_bytes: float = 1.0
 
     @property
