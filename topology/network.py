@@ -1,0 +1,330 @@
+"""The fabric as a running Mininet network: namespaces, NICs, addresses and switches.
+
+A node is a namespace for the host (its DRAM) and one per GPU (its HBM). A CNIC is a veth
+pair into its leaf switch whose host side carries two macvlan devices in VEPA mode: the
+DRAM end stays with the host, the HBM end moves to the GPU. VEPA sends even frames from
+one to the other out of the veth, and the leaf reflects them, so a local copy crosses the
+CNIC once as a read and once as a write (paper section 1).
+
+The fabric is lossless, so TCP is told not to expect loss: no slow start, no probing for a
+lost tail, no timeout shorter than the deepest queue. What a connection may have in flight
+is bounded by its socket buffers, the credits of such a fabric.
+
+A host has one DRAM end per CNIC, all in one subnet. A socket picks its CNIC by binding to
+the end's address; unbound, it has no route, rather than the wrong one.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from mininet.cli import CLI
+from mininet.log import setLogLevel
+from mininet.net import Mininet
+from mininet.node import OVSSwitch
+
+from plan.fabric import End, Fabric, Link, Nic
+from topology.namespace import entered, run
+from topology.ovs import Daemons, vsctl, widen_packet_buffers
+
+CREDIT_BYTES = 256 * 1024
+"""Payload one connection may have in flight, emulated bytes: well above rate x round trip
+of the fastest NIC, and far below what the leaf queues hold."""
+
+RTO_MIN_S = 10
+"""Longer than any queue of a lossless fabric takes to drain, so that no timer fires."""
+
+INITIAL_WINDOW = 64
+"""Segments sent before the first acknowledgement; the credits bound it further."""
+
+_FIRST_TABLE = 100
+_STOP_GRACE_S = 2.0
+
+
+@dataclass(frozen=True)
+class _Controller:
+    """Where the switches find their controller, in the shape Mininet asks for."""
+
+    port: int
+    name: str = "controller"
+    protocol: str = "tcp"
+
+    def IP(self) -> str:
+        return "127.0.0.1"
+
+
+class Network:
+    """A running fabric; a context manager, inside a sandbox and beside OVS daemons.
+
+    Args:
+        fabric: what to build.
+        daemons: the running Open vSwitch.
+        controller_port: TCP port of the OpenFlow controller on 127.0.0.1 in the sandbox.
+
+    Raises:
+        CommandError: the kernel or Open vSwitch refused a step; the message says which.
+    """
+
+    def __init__(self, fabric: Fabric, daemons: Daemons, controller_port: int) -> None:
+        self.fabric = fabric
+        self.daemons = daemons
+        self._controller = _Controller(controller_port)
+        self._started: list[subprocess.Popen[bytes]] = []
+        self._namespaces: dict[str, int] = {}
+        # its init() would set sysctls of the whole machine
+        Mininet.inited = True
+        setLogLevel("warning")
+        self._mininet = Mininet(build=False, controller=None)
+
+    def __enter__(self) -> Self:
+        self._add_hosts()
+        self._add_switches()
+        self._add_links()
+        self._configure_switch_devices()
+        for host in self._namespaces:
+            self._configure_host(host)
+        self._start_switches()
+        if self.daemons.datapath == "netdev":
+            self._send_first_frame()
+            widen_packet_buffers(self.daemons.vswitchd_pid)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """All hosts (namespaces): nodes and GPUs, in construction order."""
+        return tuple(self._namespaces)
+
+    def namespace_pid(self, host: str) -> int:
+        """A process whose /proc/PID/ns/net is the namespace of `host`.
+
+        Raises:
+            KeyError: there is no such host.
+        """
+        return self._namespaces[host]
+
+    def popen(self, host: str, argv: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+        """Start a process in the namespace of `host`; `close()` ends it if it still runs.
+
+        Args:
+            options: of subprocess.Popen.
+
+        Raises:
+            KeyError: there is no such host.
+            OSError: the program can't be started.
+        """
+        with entered(self.namespace_pid(host)):
+            process = subprocess.Popen(argv, **options)
+        self._started.append(process)
+        return process
+
+    def set_link(self, link: Link, up: bool) -> None:
+        """Take both ends of a switch-to-switch link down, or bring them up."""
+        state = "up" if up else "down"
+        _ip(f"link set {device} {state}" for device in (link.a_device, link.b_device))
+
+    def cli(self) -> None:
+        """Mininet's prompt, until the user leaves it."""
+        CLI(self._mininet)
+
+    def close(self) -> None:
+        """End what was started here and remove switches, links and namespaces.
+
+        A run that is over need not: the end of the sandbox does it sooner.
+        """
+        _end(self._started)
+        bridges = " ".join(
+            f"-- --if-exists del-br {switch.name}" for switch in self.fabric.switches
+        )
+        # del-br leaves these rows behind
+        vsctl(*bridges.split(), "--", "--all", "destroy", "QoS", "--", "--all", "destroy", "Queue")
+        _ip(
+            (f"link del {device}" for device in self._switch_devices(one_per_pair=True)), force=True
+        )
+        for node in [*self._mininet.hosts, *self._mininet.switches]:
+            node.shell.kill()
+            node.cleanup()
+
+    def _add_hosts(self) -> None:
+        for node in self.fabric.nodes:
+            for name in (node.name, *(f"{node.name}g{i}" for i in range(node.gpus))):
+                host = self._mininet.addHost(name, ip=None)
+                self._namespaces[name] = host.pid
+                _tune(host.pid)
+
+    def _add_switches(self) -> None:
+        for switch in self.fabric.switches:
+            self._mininet.addSwitch(
+                switch.name,
+                cls=OVSSwitch,
+                dpid=f"{switch.dpid:016x}",
+                datapath="user" if self.daemons.datapath == "netdev" else "kernel",
+                protocols="OpenFlow13",
+                failMode="secure",
+                batch=True,
+            )
+
+    def _add_links(self) -> None:
+        node = self._mininet.nameToNode
+        for nic in self.fabric.nics:
+            self._mininet.addLink(
+                node[nic.node],
+                node[nic.switch],
+                port2=nic.port,
+                intfName1=nic.host_device,
+                intfName2=nic.switch_device,
+            )
+        for link in self.fabric.links:
+            self._mininet.addLink(
+                node[link.a],
+                node[link.b],
+                port1=link.a_port,
+                port2=link.b_port,
+                intfName1=link.a_device,
+                intfName2=link.b_device,
+            )
+
+    def _switch_devices(self, one_per_pair: bool = False) -> list[str]:
+        devices = [nic.switch_device for nic in self.fabric.nics]
+        devices += [link.a_device for link in self.fabric.links]
+        if not one_per_pair:
+            devices += [link.b_device for link in self.fabric.links]
+        return devices
+
+    def _configure_switch_devices(self) -> None:
+        devices = self._switch_devices()
+        for device in devices:
+            _plain_ethernet(device)
+        Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").write_text("1")
+        _ip(f"link set {device} mtu {self.fabric.mtu} up" for device in devices)
+
+    def _configure_host(self, host: str) -> None:
+        ends = [(nic, end) for nic in self.fabric.nics for end in nic.ends if end.host == host]
+        parents = [nic for nic in self.fabric.nics if nic.node == host]
+        pid = self._namespaces[host]
+        with entered(pid):
+            for nic in parents:
+                _plain_ethernet(nic.host_device)
+            _ip(
+                (
+                    "link set lo up",
+                    *(line for nic in parents for line in self._parent_lines(nic)),
+                )
+            )
+        # a GPU's device was made by its host, which comes first in the fabric's order
+        with entered(pid):
+            _ip(
+                line
+                for table, (nic, end) in enumerate(ends, _FIRST_TABLE)
+                for line in self._end_lines(nic, end, table)
+            )
+
+    def _parent_lines(self, nic: Nic) -> Iterable[str]:
+        yield f"link set {nic.host_device} mtu {self.fabric.mtu} up"
+        if nic.kind == "cnic":
+            for end in nic.ends:
+                yield (
+                    f"link add link {nic.host_device} name {end.device} address {end.mac} "
+                    f"netns {self._namespaces[end.host]} mtu {self.fabric.mtu} "
+                    "type macvlan mode vepa"
+                )
+        else:
+            yield f"link set {nic.host_device} address {nic.ends[0].mac}"
+
+    def _end_lines(self, nic: Nic, end: End, table: int) -> Iterable[str]:
+        # one segment a frame, or queues would be handed 64 KB at once, and lanes with them
+        yield f"link set {end.device} gso_max_segs 1 up"
+        yield f"addr add {end.ip}/16 dev {end.device} noprefixroute"
+        shares_subnet = nic.kind == "cnic" and end.host == nic.node
+        where = f"table {table}" if shares_subnet else ""
+        if shares_subnet:
+            yield f"rule add from {end.ip} table {table}"
+        subnet = ".".join(end.ip.split(".")[:2]) + ".0.0/16"
+        yield (
+            f"route add {subnet} dev {end.device} src {end.ip} {where} "
+            f"initcwnd {INITIAL_WINDOW} initrwnd {INITIAL_WINDOW} rto_min {RTO_MIN_S}s"
+        )
+        for peer_nic in self.fabric.nics:
+            if peer_nic.kind == nic.kind:
+                for peer in peer_nic.ends:
+                    if peer.host != end.host:
+                        yield (
+                            f"neigh add {peer.ip} lladdr {peer.mac} dev {end.device} nud permanent"
+                        )
+
+    def _start_switches(self) -> None:
+        for switch in self._mininet.switches:
+            switch.start([self._controller])
+        OVSSwitch.batchStartup(self._mininet.switches, run=_run_shell)
+
+    def _send_first_frame(self) -> None:
+        nic = self.fabric.nics[0]
+        frame = "ffffffffffff" + "020000000000" + "88b5" + "00" * 46
+        run(
+            [
+                *("ovs-ofctl", "-O", "OpenFlow13", "packet-out", nic.switch),
+                f"in_port=LOCAL packet={frame} actions=output:{nic.port}",
+            ]
+        )
+
+
+def _tune(pid: int) -> None:
+    """TCP of a lossless fabric, for one namespace."""
+    buffers = f"{CREDIT_BYTES} {2 * CREDIT_BYTES} {2 * CREDIT_BYTES}"
+    settings = {
+        "ipv4/tcp_congestion_control": "reno",
+        "ipv4/tcp_slow_start_after_idle": "0",
+        "ipv4/tcp_no_metrics_save": "1",
+        "ipv4/tcp_early_retrans": "0",
+        "ipv4/tcp_moderate_rcvbuf": "0",
+        "ipv4/tcp_reflect_tos": "1",
+        "ipv4/tcp_rmem": buffers,
+        "ipv4/tcp_wmem": buffers,
+        "ipv4/conf/all/rp_filter": "0",
+        "ipv4/conf/default/rp_filter": "0",
+        "ipv6/conf/all/disable_ipv6": "1",
+        "ipv6/conf/default/disable_ipv6": "1",
+    }
+    with entered(pid):
+        for name, value in settings.items():
+            Path("/proc/sys/net", name).write_text(value)
+
+
+def _plain_ethernet(device: str) -> None:
+    """No offloads: the userspace datapath drops frames with partial checksums."""
+    run(["ethtool", "-K", device, "tx", "off", "tso", "off", "gso", "off", "gro", "off"])
+
+
+def _ip(lines: Iterable[str], force: bool = False) -> None:
+    batch = "\n".join(lines)
+    if batch:
+        run(["ip", *(["-force"] if force else []), "-batch", "-"], stdin=batch)
+
+
+def _run_shell(command: str, shell: bool) -> None:
+    """Mininet's own runner prints a failure and goes on."""
+    run(["sh", "-c", command])
+
+
+def _end(processes: list[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        try:
+            process.wait(_STOP_GRACE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    processes.clear()

@@ -1,0 +1,193 @@
+"""Private Open vSwitch daemons, and the cure for losses that no counter shows.
+
+ovs-vswitchd's userspace datapath sends through one AF_PACKET socket. All that waits in
+all queues of all ports counts against that socket's send buffer, and when it is full the
+daemon drops frames, whatever their lane, and counts nothing. The default (208 KiB) can't
+be changed inside a namespace, so the daemon's sockets are borrowed and widened.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+import struct
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from topology.errors import CommandError, SandboxError, SwitchError
+from topology.namespace import run
+from topology.sandbox import inside
+
+RUN_DIRECTORY = Path("/var/run/openvswitch")
+SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
+PACKET_BUFFER_BYTES = 128 * 2**20
+
+DatapathType = Literal["system", "netdev"]
+
+_PIDFD_GETFD = 438
+_SO_SNDBUFFORCE = 32
+_SO_RCVBUFFORCE = 33
+_SO_MEMINFO = 55
+_SK_MEMINFO_DROPS = 8
+_TIMEOUT_S = "30"
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True)
+class Daemons:
+    """Running Open vSwitch: the switch daemon's process id and its kind of datapath."""
+
+    vswitchd_pid: int
+    datapath: DatapathType
+
+
+@contextmanager
+def daemons() -> Iterator[Daemons]:
+    """Start ovsdb-server and ovs-vswitchd in this sandbox; stop them at the end.
+
+    Raises:
+        SandboxError: not inside a sandbox, where they would replace the machine's own.
+        CommandError: a daemon did not come up.
+    """
+    if not inside():
+        raise SandboxError("Open vSwitch may only be started inside: call sandbox.enter() first")
+    database = RUN_DIRECTORY / "conf.db"
+    database.unlink(missing_ok=True)
+    run(["ovsdb-tool", "create", str(database), str(SCHEMA)])
+    door = RUN_DIRECTORY / "db.sock"
+    door.unlink(missing_ok=True)
+    server = _start("ovsdb-server", str(database), f"--remote=punix:{door}")
+    try:
+        _await(door, server)
+        run(["ovs-vsctl", "--no-wait", "init"])
+        switch = _start("ovs-vswitchd", f"unix:{door}")
+        try:
+            vsctl("init")
+            yield Daemons(switch.pid, datapath_type())
+        finally:
+            _stop(switch)
+    finally:
+        _stop(server)
+
+
+def vsctl(*args: str) -> str:
+    """Run ovs-vsctl; it returns when the switch daemon has applied the change.
+
+    Raises:
+        CommandError: it failed, or the daemon did not answer within 30 s.
+    """
+    return run(["ovs-vsctl", f"--timeout={_TIMEOUT_S}", *args])
+
+
+@cache
+def datapath_type() -> DatapathType:
+    """`system` where the kernel makes an Open vSwitch datapath for us, else `netdev`."""
+    try:
+        run(["ovs-dpctl", "add-dp", "probe"])
+    except CommandError:
+        return "netdev"
+    run(["ovs-dpctl", "del-dp", "probe"])
+    return "system"
+
+
+def widen_packet_buffers(vswitchd_pid: int, size_bytes: int = PACKET_BUFFER_BYTES) -> int:
+    """Give every AF_PACKET socket of the switch daemon room for what its queues may hold.
+
+    The sending socket exists once the first frame was sent, so send one before.
+
+    Returns:
+        Number of sockets widened.
+
+    Raises:
+        SwitchError: a socket's buffers read back smaller, or no socket sends yet.
+    """
+    widened = 0
+    senders = 0
+    for packet_socket in packet_sockets(vswitchd_pid):
+        with packet_socket:
+            senders += _sends(packet_socket)
+            for force, check in (
+                (_SO_SNDBUFFORCE, socket.SO_SNDBUF),
+                (_SO_RCVBUFFORCE, socket.SO_RCVBUF),
+            ):
+                packet_socket.setsockopt(socket.SOL_SOCKET, force, size_bytes)
+                got = packet_socket.getsockopt(socket.SOL_SOCKET, check)
+                if got < size_bytes:
+                    raise SwitchError(
+                        f"packet buffer of ovs-vswitchd is {got} bytes, not {size_bytes}: "
+                        "run as real root (CAP_NET_ADMIN)"
+                    )
+        widened += 1
+    if not senders:
+        raise SwitchError(
+            "ovs-vswitchd has no sending packet socket yet: send a frame through a port first"
+        )
+    return widened
+
+
+def receive_drops(vswitchd_pid: int) -> int:
+    """Frames that arrived at a switch port and found the daemon's receive buffer full."""
+    total = 0
+    for packet_socket in packet_sockets(vswitchd_pid):
+        with packet_socket:
+            memory = packet_socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 9 * 4)
+            total += struct.unpack("=9I", memory)[_SK_MEMINFO_DROPS]
+    return total
+
+
+def packet_sockets(pid: int) -> Iterator[socket.socket]:
+    """Duplicates of the AF_PACKET sockets of process `pid`; the caller closes each.
+
+    Raises:
+        OSError: no such process, or no right to look into it.
+    """
+    pidfd = os.pidfd_open(pid)
+    try:
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            if not os.readlink(entry).startswith("socket:"):
+                continue
+            descriptor = _libc.syscall(_PIDFD_GETFD, pidfd, int(entry.name), 0)
+            if descriptor < 0:
+                raise OSError(ctypes.get_errno(), f"pidfd_getfd of process {pid}")
+            duplicate = socket.socket(fileno=descriptor)
+            if duplicate.family == socket.AF_PACKET:
+                yield duplicate
+            else:
+                duplicate.close()
+    finally:
+        os.close(pidfd)
+
+
+def _sends(packet_socket: socket.socket) -> bool:
+    """The sending socket serves all ports, so it is bound to no interface."""
+    return packet_socket.getsockname()[0] == ""
+
+
+def _start(*argv: str) -> subprocess.Popen[bytes]:
+    """Start a daemon as our own child, so that it needs no pid file to be found by."""
+    log = RUN_DIRECTORY / f"{argv[0]}.log"
+    return subprocess.Popen(
+        [*argv, "--no-chdir", "-vconsole:off", f"--log-file={log}"], stdin=subprocess.DEVNULL
+    )
+
+
+def _await(door: Path, server: subprocess.Popen[bytes]) -> None:
+    # ovs-vsctl --retry would do, but it waits a whole second between attempts
+    deadline = time.monotonic() + float(_TIMEOUT_S)
+    while not door.exists():
+        if server.poll() is not None or time.monotonic() > deadline:
+            raise SwitchError(f"ovsdb-server did not open {door}: see its log beside it")
+        time.sleep(0.002)
+
+
+def _stop(daemon: subprocess.Popen[bytes]) -> None:
+    # its state is private and goes with the sandbox: no orderly shutdown to wait for
+    daemon.kill()
+    daemon.wait()

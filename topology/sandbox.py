@@ -1,0 +1,95 @@
+"""The sandbox: private network, mount and process namespaces that die with the run.
+
+Everything that a run creates (daemons, switches, interfaces, run files) is made inside.
+When the process that entered dies, by any signal, the kernel kills every process inside,
+and with the last of them go the namespaces and all they hold.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from topology.errors import SandboxError
+from topology.namespace import run
+
+PRIVATE_DIRECTORIES = ("/run", "/etc/openvswitch", "/var/lib/openvswitch", "/var/log/openvswitch")
+"""Covered by empty private file systems: where Open vSwitch, ip and Mininet write."""
+
+_OUTER = "DUALPATH_OUTER_NETWORK"
+_GRACE_S = 5.0
+_ENTRY = "from topology.sandbox import _arrive; _arrive()"
+
+
+def inside() -> bool:
+    """Whether this process runs in a sandbox (and not merely with its environment)."""
+    outer = os.environ.get(_OUTER)
+    return outer is not None and outer != _network()
+
+
+def enter(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run a command inside a new sandbox and exit with its code.
+
+    The caller waits outside, and with it dies the sandbox. Ctrl-C reaches the command
+    inside too; it has 5 s to end in order.
+
+    Args:
+        argv: the command; None is the current Python command, which finds itself
+            `inside()` the second time.
+
+    Raises:
+        SandboxError: already inside, not root, or the namespaces could not be made.
+    """
+    if inside():
+        raise SandboxError("already inside a sandbox: call enter() only when not inside()")
+    if os.geteuid() != 0:
+        raise SandboxError("user is not root: run with sudo")
+    command = list(argv) if argv is not None else [sys.executable, *sys.orig_argv[1:]]
+    package_root = str(Path(__file__).resolve().parent.parent)
+    environment = {
+        **os.environ,
+        _OUTER: _network(),
+        "PYTHONPATH": os.pathsep.join(filter(None, (package_root, os.environ.get("PYTHONPATH")))),
+    }
+    # setpriv: the kernel kills unshare when we die; --kill-child: and then all inside
+    child = subprocess.Popen(
+        [
+            *("setpriv", "--pdeathsig", "KILL"),
+            *("unshare", "-n", "-m", "-p", "-f", "--kill-child", "--mount-proc"),
+            *(sys.executable, "-c", _ENTRY, *command),
+        ],
+        env=environment,
+    )
+    sys.exit(_wait(child))
+
+
+def _wait(child: subprocess.Popen[bytes]) -> int:
+    try:
+        code = child.wait()
+    except KeyboardInterrupt:
+        try:
+            code = child.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            return 130
+    return code if code >= 0 else 128 - code
+
+
+def _network() -> str:
+    return os.readlink("/proc/self/ns/net")
+
+
+def _arrive() -> NoReturn:
+    """First process inside: cover the shared directories, then become the command."""
+    for directory in PRIVATE_DIRECTORIES:
+        if os.path.isdir(directory):
+            run(["mount", "-t", "tmpfs", "-o", "mode=755", "dualpath", directory])
+    # the sysfs that came along shows the devices of the network outside
+    run(["mount", "-t", "sysfs", "sysfs", "/sys"])
+    os.makedirs("/run/openvswitch")
+    run(["ip", "link", "set", "lo", "up"])
+    os.execvp(sys.argv[1], sys.argv[1:])
