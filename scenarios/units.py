@@ -1,0 +1,197 @@
+"""Quantities as a scenario writes them: numbers with units, ratios, token limits.
+
+Each type is the number itself (a `float`, a `Fraction`) or the checked text, in base units:
+bit/s, bytes, seconds, bytes/s. `str()` gives the text that parses back to the same value.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from decimal import Decimal
+from fractions import Fraction
+from typing import ClassVar, Self
+
+import quantiphy
+
+PREFIXES = {-9: "n", -6: "u", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P"}
+
+
+class UnitError(ValueError):
+    """A quantity that cannot be read; `problem` and `remedy` complete the sentence."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(f"{problem}; {remedy}")
+
+
+class Physical(float):
+    """A positive, finite quantity with a unit; subclasses say which.
+
+    Class attributes:
+        units: accepted spellings of the base unit, the first is the one written.
+        example: a good value, shown in error messages.
+    """
+
+    units: ClassVar[tuple[str, ...]]
+    example: ClassVar[str]
+
+    @classmethod
+    def parse(cls, raw: object) -> Self:
+        """Read text such as "400 Gbit/s".
+
+        Raises:
+            UnitError: no number, no unit, the wrong unit, not positive or not finite.
+        """
+        remedy = f'write e.g. "{cls.example}"'
+        if isinstance(raw, int | float) and not isinstance(raw, bool):
+            raise UnitError("has no unit", remedy)
+        if not isinstance(raw, str):
+            raise UnitError("is not a quantity", remedy)
+        value, unit = _number_and_unit(raw, remedy)
+        if not unit:
+            raise UnitError("has no unit", remedy)
+        if unit not in cls.units:
+            raise UnitError(f"is not in {cls.units[0]}", remedy)
+        if not (math.isfinite(value) and value > 0):
+            raise UnitError("is not positive and finite", remedy)
+        return cls(value)
+
+    def __str__(self) -> str:
+        # decimal digits are shifted, not divided, so that parsing gives the same float
+        number = Decimal(repr(float(self)))
+        exponent = min(max(number.adjusted() // 3 * 3, -9), 15)
+        return f"{_plain(number.scaleb(-exponent))} {PREFIXES[exponent]}{self.units[0]}"
+
+
+class Bandwidth(Physical):
+    """A link or NIC rate, bit/s."""
+
+    units = ("bit/s", "b/s", "bps")
+    example = "400 Gbit/s"
+
+
+class ByteRate(Physical):
+    """A memory rate, bytes/s."""
+
+    units = ("B/s",)
+    example = "500 GB/s"
+
+
+class Size(Physical):
+    """An amount of data, bytes; both GB (10^9) and GiB (2^30) are read."""
+
+    units = ("B",)
+    example = "80 GB"
+
+
+class Duration(Physical):
+    """A time, model seconds."""
+
+    units = ("s",)
+    example = "300 ms"
+
+
+class Ratio(Fraction):
+    """An exact positive ratio: "1/8", "1:8" and 0.125 are the same."""
+
+    example: ClassVar[str] = "1/8"
+
+    @classmethod
+    def parse(cls, raw: object) -> Self:
+        """Read a ratio.
+
+        Raises:
+            UnitError: not of the form a/b, a:b or a plain number, or not positive.
+        """
+        number = r"\d{1,9}(?:\.\d{1,9})?"
+        text = str(raw) if not isinstance(raw, bool) else ""
+        match = re.fullmatch(rf"({number})\s*(?:[/:]\s*({number}))?", text.strip(), re.ASCII)
+        if match is None:
+            raise UnitError("is not a ratio", f'write e.g. "{cls.example}"')
+        above, below = Fraction(match[1]), Fraction(match[2] or 1)
+        if not (above > 0 and below > 0):
+            raise UnitError("is not positive", f'write e.g. "{cls.example}"')
+        return cls(above / below)
+
+
+class TokenLimit(str):
+    """A number of tokens, or the time in which an engine gets through them.
+
+    Paper section 4 defines alpha and beta as times (3 s of reading, 5 s of computing).
+    """
+
+    __slots__ = ()
+    example: ClassVar[str] = "3 s"
+
+    @classmethod
+    def parse(cls, raw: object) -> Self:
+        """Read "3 s", "40 ktokens" or a plain number of tokens.
+
+        Raises:
+            UnitError: neither a positive time nor a positive number of tokens.
+        """
+        remedy = 'write a time, e.g. "3 s", or tokens, e.g. 40000'
+        if isinstance(raw, int | float) and not isinstance(raw, bool):
+            raw = f"{raw} tokens"
+        if not isinstance(raw, str):
+            raise UnitError("is not a token limit", remedy)
+        value, unit = _number_and_unit(raw, remedy)
+        if unit not in ("s", "tokens") or not (math.isfinite(value) and value > 0):
+            raise UnitError("is not a token limit", remedy)
+        return cls(raw)
+
+    def tokens(self, tokens_per_s: float) -> float:
+        """The limit in tokens, for an engine that gets through `tokens_per_s`."""
+        value, unit = _number_and_unit(str(self), "")
+        return value * tokens_per_s if unit == "s" else value
+
+
+class AutoBandwidth(str):
+    """A `Bandwidth`, or "auto" where the testbed derives it."""
+
+    __slots__ = ()
+    example: ClassVar[str] = "auto"
+
+    @classmethod
+    def parse(cls, raw: object) -> Self:
+        """Read "auto" or a bandwidth.
+
+        Raises:
+            UnitError: neither.
+        """
+        return cls("auto" if raw == "auto" else str(Bandwidth.parse(raw)))
+
+    def bps(self, auto: float) -> float:
+        """The rate, bit/s; `auto` is what "auto" stands for."""
+        return auto if self == "auto" else Bandwidth.parse(str(self))
+
+
+QUANTITIES = (Bandwidth, ByteRate, Size, Duration, Ratio, TokenLimit, AutoBandwidth)
+
+
+def decode(kind: type, raw: object) -> object:
+    """msgspec `dec_hook` for the types of this module.
+
+    Raises:
+        UnitError: `raw` is not a quantity of that kind.
+        NotImplementedError: `kind` is not of this module.
+    """
+    for quantity in QUANTITIES:
+        if kind is quantity:
+            return quantity.parse(raw)
+    raise NotImplementedError(kind)
+
+
+def _number_and_unit(text: str, remedy: str) -> tuple[float, str]:
+    try:
+        quantity = quantiphy.Quantity(text, binary=True)
+    except (quantiphy.QuantiPhyError, ValueError, OverflowError):
+        raise UnitError("is not a number with a unit", remedy) from None
+    return float(quantity), str(quantity.units)
+
+
+def _plain(number: Decimal) -> str:
+    text = format(number, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
