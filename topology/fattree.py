@@ -184,7 +184,12 @@ def _snic(spec: FabricSpec, node: Node) -> _NicSpec:
 def _arity(plane: Plane, hosts: int, spec: FabricSpec) -> int:
     if spec.k is None:
         k = smallest_arity(hosts)
-        _require(k <= MAX_ARITY, plane, f"{hosts} NICs", f"no tree has more than k={MAX_ARITY}")
+        _require(
+            k <= MAX_ARITY,
+            "gpus_per_node" if plane == "compute" else "storage",
+            f"part of {hosts} NICs on the {plane} plane",
+            f"a k={MAX_ARITY} fat-tree has {MAX_ARITY**3 // 4} ports: use fewer nodes",
+        )
         return k
     _require(
         hosts <= spec.k**3 // 4,

@@ -9,6 +9,7 @@ be changed inside a namespace, so the daemon's sockets are borrowed and widened.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import socket
 import struct
@@ -151,11 +152,17 @@ def packet_sockets(pid: int) -> Iterator[socket.socket]:
     pidfd = os.pidfd_open(pid)
     try:
         for entry in Path(f"/proc/{pid}/fd").iterdir():
-            if not os.readlink(entry).startswith("socket:"):
-                continue
+            try:
+                if not os.readlink(entry).startswith("socket:"):
+                    continue
+            except FileNotFoundError:
+                continue  # closed since it was listed, so not one that serves a port
             descriptor = _libc.syscall(_PIDFD_GETFD, pidfd, int(entry.name), 0)
             if descriptor < 0:
-                raise OSError(ctypes.get_errno(), f"pidfd_getfd of process {pid}")
+                error = ctypes.get_errno()
+                if error == errno.EBADF:
+                    continue
+                raise OSError(error, f"pidfd_getfd of process {pid}: {os.strerror(error)}")
             duplicate = socket.socket(fileno=descriptor)
             if duplicate.family == socket.AF_PACKET:
                 yield duplicate
@@ -167,7 +174,8 @@ def packet_sockets(pid: int) -> Iterator[socket.socket]:
 
 def _sends(packet_socket: socket.socket) -> bool:
     """The sending socket serves all ports, so it is bound to no interface."""
-    return packet_socket.getsockname()[0] == ""
+    device: str = packet_socket.getsockname()[0]
+    return device == ""
 
 
 def _start(*argv: str) -> subprocess.Popen[bytes]:

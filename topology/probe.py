@@ -1,0 +1,183 @@
+"""Saturate every NIC for a moment and see whether it carries what the plan says.
+
+Two rounds. In the first every NIC sends to the next one of its kind and rate, all at once,
+so each is full in both directions; neighbours share an edge switch where they can, so a
+full fat-tree has room for all. In the second, storage hosts fill the SNICs of the nodes.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import pairwise
+
+from plan.fabric import End, Nic, NicKind
+from plan.lanes import TrafficClass
+from plan.model import Plan
+from topology.errors import TopologyError
+from topology.namespace import entered
+from topology.network import Network
+
+WARM_UP_S = 0.25
+_CHUNK = bytes(65536)
+_CLASS: dict[NicKind, TrafficClass] = {"cnic": "kv", "snic": "storage", "mgmt": "control"}
+_CONNECT_S = 10.0
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A flow between two NICs and the payload rate the fabric owes it, model bit/s."""
+
+    source: Nic
+    target: Nic
+    rate_bps: float
+
+
+def probe_rates(network: Network, plan: Plan, seconds: float = 0.5) -> dict[str, float]:
+    """Achieved over nominal payload rate of every NIC, by its name; 1.0 is as planned.
+
+    A NIC's figure is the least of its directions in the rounds that saturate it.
+
+    Args:
+        seconds: wall time measured in each of the two rounds, after 0.25 s of warm-up.
+
+    Raises:
+        TopologyError: nothing arrived at some NIC.
+    """
+    ratios: dict[str, float] = {}
+    for pairs in (ring(plan), storage_fan(plan)):
+        for pair, achieved_bps in measure(network, plan, pairs, seconds).items():
+            ratio = achieved_bps / pair.rate_bps
+            for nic in (pair.source, pair.target):
+                ratios[nic.name] = min(ratio, ratios.get(nic.name, ratio))
+    return ratios
+
+
+def ring(plan: Plan) -> list[Pair]:
+    """Every NIC to the next of its kind and rate; one that has no equal is left out."""
+    alike: dict[tuple[NicKind, float], list[Nic]] = defaultdict(list)
+    for nic in plan.fabric.nics:
+        alike[nic.kind, nic.rate_bps].append(nic)
+    return [
+        _pair(plan, source, target)
+        for nics in alike.values()
+        if len(nics) > 1
+        for source, target in pairwise([*nics, nics[0]])
+    ]
+
+
+def storage_fan(plan: Plan) -> list[Pair]:
+    """Storage hosts in turn to the SNICs of the nodes, sharing out what the sender has."""
+    kinds = {node.name: node.kind for node in plan.fabric.nodes}
+    snics = [nic for nic in plan.fabric.nics if nic.kind == "snic"]
+    sources = [nic for nic in snics if kinds[nic.node] == "storage"]
+    targets = [nic for nic in snics if kinds[nic.node] != "storage"]
+    return [
+        _pair(plan, source, target, share=len(targets[i :: len(sources)]))
+        for i, source in enumerate(sources)
+        for target in targets[i :: len(sources)]
+    ]
+
+
+def measure(
+    network: Network, plan: Plan, pairs: Sequence[Pair], seconds: float
+) -> dict[Pair, float]:
+    """Run one bulk flow for each pair, all together; payload rates, model bit/s.
+
+    Raises:
+        TopologyError: nothing arrived on a pair during the time measured.
+    """
+    with ExitStack() as stack, selectors.DefaultSelector() as selector:
+        flows = []
+        for pair in pairs:
+            sender, receiver = _connect(network, plan, pair)
+            stack.enter_context(sender)
+            stack.enter_context(receiver)
+            flow = _Flow()
+            flows.append(flow)
+            selector.register(sender, selectors.EVENT_WRITE, None)
+            selector.register(receiver, selectors.EVENT_READ, flow)
+        _pump(selector, time.monotonic() + WARM_UP_S, count=False)
+        _pump(selector, time.monotonic() + seconds, count=True)
+    return {
+        pair: plan.scale.model_bps(flow.rate_bps(pair))
+        for pair, flow in zip(pairs, flows, strict=True)
+    }
+
+
+@dataclass
+class _Flow:
+    """Arrivals of one flow: of the first only the time counts, it ends an unknown wait."""
+
+    first_s: float | None = None
+    last_s: float = 0.0
+    received: int = 0
+
+    def arrived(self, size: int) -> None:
+        now = time.monotonic()
+        if self.first_s is None:
+            self.first_s = now
+        else:
+            self.received += size
+        self.last_s = now
+
+    def rate_bps(self, pair: Pair) -> float:
+        if self.first_s is None or self.last_s == self.first_s:
+            raise TopologyError(
+                f"nothing went from {pair.source.name} to {pair.target.name}: "
+                "look at the flows of the switches between them"
+            )
+        return self.received * 8 / (self.last_s - self.first_s)
+
+
+def _pump(selector: selectors.BaseSelector, until_s: float, count: bool) -> None:
+    buffer = bytearray(len(_CHUNK))
+    while (left_s := until_s - time.monotonic()) > 0:
+        for key, _ in selector.select(left_s):
+            end = key.fileobj
+            assert isinstance(end, socket.socket)
+            if key.data is None:
+                end.send(_CHUNK)
+            else:
+                size = end.recv_into(buffer)
+                if count:
+                    key.data.arrived(size)
+
+
+def _pair(plan: Plan, source: Nic, target: Nic, share: int = 1) -> Pair:
+    rates = [source.rate_bps / share, target.rate_bps]
+    if source.switch != target.switch:
+        rates += [link.rate_bps for link in plan.fabric.links if link.plane == source.plane]
+    return Pair(source, target, min(rates))
+
+
+def _connect(network: Network, plan: Plan, pair: Pair) -> tuple[socket.socket, socket.socket]:
+    """A connection from the source's last end (a GPU's HBM) to the target's first (DRAM)."""
+    traffic = _CLASS[pair.source.kind]
+    source, target = pair.source.ends[-1], pair.target.ends[0]
+    with _socket(network, plan, target, traffic) as listener:
+        listener.bind((target.ip, 0))
+        listener.listen(1)
+        sender = _socket(network, plan, source, traffic)
+        sender.settimeout(_CONNECT_S)
+        sender.bind((source.ip, 0))
+        try:
+            sender.connect(listener.getsockname())
+        except OSError as error:
+            raise TopologyError(f"{source.name} can't reach {target.name}: {error}") from error
+        receiver, _ = listener.accept()
+    for end in (sender, receiver):
+        end.setblocking(False)
+    return sender, receiver
+
+
+def _socket(network: Network, plan: Plan, end: End, traffic: TrafficClass) -> socket.socket:
+    with entered(network.namespace_pid(end.host)):
+        made = socket.socket()
+    made.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, plan.lanes.dscp[traffic] << 2)
+    return made
