@@ -50,7 +50,7 @@ class LmdbBlockStore:
                     region.buffers(Span(piece.row + i, piece.row + i + 1))[0],
                 )
                 for piece in pieces
-                for i in range(piece.count)
+                for i in range(piece.size)
             )
 
     def load(self, pieces: list[Piece], region: Region) -> None:
@@ -60,9 +60,7 @@ class LmdbBlockStore:
             transaction.cursor() as cursor,
         ):
             for piece in pieces:
-                keys = [
-                    _KEY.pack(piece.trajectory, piece.first_id + i) for i in range(piece.count)
-                ]
+                keys = [_KEY.pack(piece.trajectory, piece.first_id + i) for i in range(piece.size)]
                 region.put(piece.row, [value for _, value in cursor.getmulti(keys)])
 
 

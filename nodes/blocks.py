@@ -13,10 +13,10 @@ Runs = tuple[tuple[int, int], ...]
 
 
 class Piece(NamedTuple):
-    """Rows `row .. row + count` hold blocks `first_id .. first_id + count` of a trajectory."""
+    """Rows `row .. row + size` hold blocks `first_id .. first_id + size` of a trajectory."""
 
     row: int
-    count: int
+    size: int
     trajectory: int
     first_id: int
 

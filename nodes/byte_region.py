@@ -24,15 +24,15 @@ Words = npt.NDArray[np.uint32]
 
 def encode(pieces: list[Piece], groups: range, words: int) -> Words:
     """The Layer Blocks of `pieces`, shape [rows, len(groups), words]."""
-    rows = sum(piece.count for piece in pieces)
+    rows = sum(piece.size for piece in pieces)
     blocks = np.empty((rows, len(groups), words), np.uint32)
     row = 0
     for piece in pieces:
-        part = blocks[row : row + piece.count]
+        part = blocks[row : row + piece.size]
         part[..., 0] = piece.trajectory
-        part[..., 1] = np.arange(piece.first_id, piece.first_id + piece.count)[:, None]
+        part[..., 1] = np.arange(piece.first_id, piece.first_id + piece.size)[:, None]
         part[..., 2] = np.arange(groups.start, groups.stop)[None, :]
-        row += piece.count
+        row += piece.size
     seed = blocks[..., 0] * np.uint32(_KNUTH) + blocks[..., 1] * np.uint32(40503) + blocks[..., 2]
     columns = np.arange(3, words - 1, dtype=np.uint32) * np.uint32(2246822519)
     blocks[..., 3:-1] = seed[..., None] ^ columns
@@ -42,7 +42,8 @@ def encode(pieces: list[Piece], groups: range, words: int) -> Words:
 
 def _checksum(blocks: Words) -> Words:
     weights = np.arange(1, 2 * (blocks.shape[-1] - 1), 2, dtype=np.uint32)
-    return (blocks[..., :-1] * weights).sum(axis=-1, dtype=np.uint32)
+    total: Words = (blocks[..., :-1] * weights).sum(axis=-1, dtype=np.uint32)
+    return total
 
 
 class ByteRegion:
@@ -54,7 +55,7 @@ class ByteRegion:
 
     def fill(self, pieces: list[Piece], group: int | None) -> None:
         for piece in pieces:
-            rows = slice(piece.row, piece.row + piece.count)
+            rows = slice(piece.row, piece.row + piece.size)
             groups = self._groups(group)
             self._words[rows, groups.start : groups.stop] = encode(
                 [piece], groups, self._words.shape[2]
@@ -64,15 +65,15 @@ class ByteRegion:
         groups = self._groups(group)
         bad = 0
         for piece in pieces:
-            found = self._words[piece.row : piece.row + piece.count, groups.start : groups.stop]
-            ids = np.arange(piece.first_id, piece.first_id + piece.count, dtype=np.uint32)
+            found = self._words[piece.row : piece.row + piece.size, groups.start : groups.stop]
+            ids = np.arange(piece.first_id, piece.first_id + piece.size, dtype=np.uint32)
             intact = (
                 (found[..., 0] == piece.trajectory)
                 & (found[..., 1] == ids[:, None])
                 & (found[..., 2] == np.arange(groups.start, groups.stop)[None, :])
                 & (found[..., -1] == _checksum(found))
             )
-            bad += piece.count * len(groups) - int(np.count_nonzero(intact))
+            bad += piece.size * len(groups) - int(np.count_nonzero(intact))
         return bad
 
     def put(self, row: int, full_blocks: list[memoryview]) -> None:
@@ -104,4 +105,4 @@ class ByteRegion:
 
 
 def _bytes(array: npt.NDArray[Any]) -> memoryview:
-    return memoryview(array).cast("B")
+    return array.data.cast("B")

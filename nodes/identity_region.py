@@ -21,18 +21,18 @@ class IdentityRegion:
     def fill(self, pieces: list[Piece], group: int | None) -> None:
         target = self._whole if group is None else self._columns.setdefault(group, [])
         for piece in pieces:
-            if piece.row < 0 or piece.row + piece.count > self.rows:
+            if piece.row < 0 or piece.row + piece.size > self.rows:
                 raise ValueError(f"{piece} lies outside the region's {self.rows} rows")
             if target and _follows(target[-1], piece):
                 last = target[-1]
-                target[-1] = last._replace(count=last.count + piece.count)
+                target[-1] = last._replace(size=last.size + piece.size)
             else:
                 target.append(piece)
 
     def corrupt(self, pieces: list[Piece], group: int | None) -> int:
         groups = range(self.groups) if group is None else (group,)
         return sum(
-            piece.count - sum(part.count for part in self._held(piece, one))
+            piece.size - sum(part.size for part in self._held(piece, one))
             for piece in pieces
             for one in groups
         )
@@ -42,7 +42,9 @@ class IdentityRegion:
         if span.group is None and self._columns:
             # Full Blocks assembled from Layer Blocks: there where every group is there.
             first = [
-                part for piece in self._columns.get(0, []) for part in _clip(piece, span.lo, span.hi)
+                part
+                for piece in self._columns.get(0, [])
+                for part in _clip(piece, span.lo, span.hi)
             ]
             return [
                 *self._clipped(self._whole, span),
@@ -59,7 +61,7 @@ class IdentityRegion:
 
     def _held(self, wanted: Piece, group: int) -> list[Piece]:
         shift = wanted.first_id - wanted.row
-        hi = wanted.row + wanted.count
+        hi = wanted.row + wanted.size
         spots: list[Piece] = []
         covered = wanted.row
         candidates = [*self._whole, *self._columns.get(group, [])]
@@ -69,20 +71,20 @@ class IdentityRegion:
                 continue
             for part in _clip(piece, covered, hi):
                 spots.append(part)
-                covered = part.row + part.count
+                covered = part.row + part.size
         return spots
 
 
 def _follows(last: Piece, piece: Piece) -> bool:
     return (
-        last.row + last.count == piece.row
-        and last.first_id + last.count == piece.first_id
+        last.row + last.size == piece.row
+        and last.first_id + last.size == piece.first_id
         and last.trajectory == piece.trajectory
     )
 
 
 def _clip(piece: Piece, lo: int, hi: int) -> list[Piece]:
-    start, stop = max(lo, piece.row), min(hi, piece.row + piece.count)
+    start, stop = max(lo, piece.row), min(hi, piece.row + piece.size)
     if start >= stop:
         return []
     return [Piece(start, stop - start, piece.trajectory, piece.first_id + start - piece.row)]

@@ -63,17 +63,24 @@ class Assign(msgspec.Struct, frozen=True, array_like=True, tag="assign"):
     assigned_s: float
 
 
-class Fetch(msgspec.Struct, frozen=True, array_like=True, tag="fetch"):
-    """Leader engine -> scheduler: the group's report, and its readiness for more.
+class Report(msgspec.Struct, frozen=True, array_like=True, tag="report"):
+    """Node -> the leader of its group.
 
     Attributes:
-        finished: requests (number) that ended on the group's engines since the last fetch.
+        finished: requests (number) that ended on the node's engines since the last report.
         read_queue: the node's disk read queue, tokens.
     """
 
     node: str
     finished: tuple[int, ...]
     read_queue: int
+
+
+class Fetch(msgspec.Struct, frozen=True, array_like=True, tag="fetch"):
+    """Leader -> scheduler: what its group's nodes report, and readiness for more."""
+
+    group: int
+    reports: tuple[Report, ...]
 
 
 class BufferReady(msgspec.Struct, frozen=True, array_like=True, tag="buffer"):
@@ -148,6 +155,7 @@ class BlocksStored(msgspec.Struct, frozen=True, array_like=True, tag="was_stored
 Message = (
     Submit
     | Assign
+    | Report
     | Fetch
     | BufferReady
     | HitsReady

@@ -66,8 +66,7 @@ class QueuePair:
 
     def write(self, source: ByteRegion, span: Span, key: int, row: int) -> asyncio.Future[None]:
         """Write `span` of `source` to row `row` on of the peer's region `key`."""
-        completion = self._post(_WRITE, span, key, row, source.buffers(span))
-        return completion
+        return self._post(_WRITE, span, key, row, source.buffers(span))
 
     def read(self, target: ByteRegion, span: Span, key: int, row: int) -> asyncio.Future[None]:
         """Read into `span` of `target` from row `row` on of the peer's region `key`."""
@@ -152,7 +151,9 @@ class QueuePair:
             if op == _READ:
                 self._send(_DATA, sequence, 0, span, self._region(key).buffers(span))
             elif op in (_WRITE, _DATA) and size:
-                landing = Landing(self._region(key), span) if op == _WRITE else self._reads[sequence]
+                landing = (
+                    Landing(self._region(key), span) if op == _WRITE else self._reads[sequence]
+                )
                 in_place = landing.region.landing(landing.span)
                 self._staged = None if in_place is not None else landing
                 self._into = in_place if in_place is not None else memoryview(bytearray(size))
@@ -192,4 +193,3 @@ class QueuePair:
             self._loop.remove_writer(self._sock)
         self._sock.close()
         self._failed(error)
-

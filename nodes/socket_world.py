@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, NamedTuple, cast, get_args
 
 import msgspec
@@ -116,7 +116,7 @@ class SocketWorld:
         target: Remote,
         traffic: TrafficClass,
         target_row: int | None = None,
-    ) -> Awaitable[None]:
+    ) -> asyncio.Future[None]:
         pair = _Pair(end, target.end, traffic)
         row = span.lo if target_row is None else target_row
         queue_pair = self._pairs.get(pair)
@@ -132,7 +132,7 @@ class SocketWorld:
         source: Remote,
         traffic: TrafficClass,
         source_row: int | None = None,
-    ) -> Awaitable[None]:
+    ) -> asyncio.Future[None]:
         pair = _Pair(end, source.end, traffic)
         row = span.lo if source_row is None else source_row
         queue_pair = self._pairs.get(pair)

@@ -71,6 +71,10 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         return self._now
 
+    def busy(self) -> bool:
+        """Whether anything is ready or any timer set."""
+        return bool(self._ready or self._timers)
+
     def sleep_until(self, deadline_s: float) -> asyncio.Future[None]:
         """A future that is done at an absolute model time, at once if it has passed."""
         future: asyncio.Future[None] = self.create_future()

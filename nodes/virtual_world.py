@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple, cast
 
 from nodes.flow_network import FlowNetwork
 from nodes.identity_region import IdentityRegion
 from nodes.messages import Message, Remote
+from nodes.virtual_time import VirtualTimeLoop
 from nodes.world import Region, Span
 from plan.lanes import TrafficClass
 from plan.model import Plan
@@ -19,14 +20,9 @@ from plan.records import NodeStats
 class VirtualClock:
     """Model time as the virtual-time loop keeps it."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: VirtualTimeLoop) -> None:
         self.now = loop.time
-        self._loop = loop
-
-    def sleep_until(self, deadline_s: float) -> Awaitable[None]:
-        future: asyncio.Future[None] = self._loop.create_future()
-        self._loop.call_at(deadline_s, future.set_result, None)
-        return future
+        self.sleep_until = loop.sleep_until
 
 
 class _Transfer(NamedTuple):
@@ -87,7 +83,7 @@ class VirtualCluster:
     """
 
     def __init__(
-        self, plan: Plan, tasks: asyncio.TaskGroup, loop: asyncio.AbstractEventLoop
+        self, plan: Plan, tasks: asyncio.TaskGroup, loop: VirtualTimeLoop
     ) -> None:
         self.plan = plan
         self.tasks = tasks
@@ -161,7 +157,7 @@ class VirtualWorld:
         target: Remote,
         traffic: TrafficClass,
         target_row: int | None = None,
-    ) -> Awaitable[None]:
+    ) -> asyncio.Future[None]:
         row = span.lo if target_row is None else target_row
         there = self._cluster.regions[target.key]
         return self._cluster.transfer(
@@ -176,7 +172,7 @@ class VirtualWorld:
         source: Remote,
         traffic: TrafficClass,
         source_row: int | None = None,
-    ) -> Awaitable[None]:
+    ) -> asyncio.Future[None]:
         row = span.lo if source_row is None else source_row
         there = self._cluster.regions[source.key]
         moved = Span(row, row + span.hi - span.lo, span.group)

@@ -51,7 +51,9 @@ class World(Protocol):
     """One node's access to time, memory, network and tasks."""
 
     node: str
-    clock: Clock
+
+    @property
+    def clock(self) -> Clock: ...
 
     def send(self, to: str, message: Message) -> None:
         """Send a control message to a node; it arrives, in order, or the run fails."""
@@ -73,7 +75,7 @@ class World(Protocol):
         target: Remote,
         traffic: TrafficClass,
         target_row: int | None = None,
-    ) -> Awaitable[None]:
+    ) -> asyncio.Future[None]:
         """One-sided write of `span` from `source` at this node's `end` into `target`.
 
         Starts at once; await it for the completion. Rows keep their places unless
@@ -88,7 +90,7 @@ class World(Protocol):
         source: Remote,
         traffic: TrafficClass,
         source_row: int | None = None,
-    ) -> Awaitable[None]:
+    ) -> asyncio.Future[None]:
         """One-sided read of `span` into `target` at this node's `end` from `source`."""
 
     def verified(self, blocks: int, corrupt: int) -> None:

@@ -13,7 +13,7 @@ from plan.deployment import (
     SchedulerConstants,
     Trajectory,
 )
-from plan.fabric import Fabric
+from plan.fabric import Fabric, NodeKind
 from plan.lanes import LaneTable
 from plan.scale import Scale
 
@@ -22,7 +22,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a process of the run needs to know, in model units.
 
     Attributes:
-        ep_group: GPUs that share the experts on each side (1: no expert parallelism).
+        groups: node names per engine group, all PE or all DE; the first node leads.
+        ep_group: GPUs that share the experts, for `prefill` and `decode` (1: no expert
+            parallelism).
         message_s: one-way latency of a control message (virtual time only), seconds.
         submit_s: cost of submitting one transfer, seconds (paper section 3).
     """
@@ -34,7 +36,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     layout: BlockLayout
     model: ModelSpec
     gpu: GpuSpec
-    ep_group: dict[str, int]
+    ep_group: dict[NodeKind, int]
+    groups: tuple[tuple[str, ...], ...]
     constants: SchedulerConstants
     trajectories: tuple[Trajectory, ...]
     message_s: float = 50e-6

@@ -1,0 +1,288 @@
+"""Decode engines and their node: DE buffer, H2D, generation, persisted blocks (section 1).
+
+A request's DE buffer is registered as soon as it is assigned: on the DE read path its hits
+come there from storage, and in either case the prefill engine completes it. Decode starts
+by copying the whole prompt's KV to HBM through the engine's CNIC; new Full Blocks go to
+storage at once. A decode engine batches everything it has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from nodes.blocks import pieces
+from nodes.budget import Budget
+from nodes.compute import attended, decode_step_s, free_hbm_bytes
+from nodes.engine_name import dram_end, engine_name, hbm_end, node_of
+from nodes.leader import Leader
+from nodes.messages import (
+    Assign,
+    BlocksRead,
+    BlocksStored,
+    BufferReady,
+    Done,
+    HitsReady,
+    Message,
+    PrefillDone,
+    Remote,
+    Report,
+)
+from nodes.storage_client import StorageClient
+from nodes.world import Region, Span, World
+from plan.deployment import System
+from plan.fabric import Node
+from plan.model import Plan
+from plan.records import RequestRecord
+
+
+@dataclass(slots=True, eq=False)
+class Sequence:
+    """A request that decodes. `hbm` holds its KV (None without I/O)."""
+
+    assign: Assign
+    hbm: Region | None
+    finished: asyncio.Future[None]
+    second_s: float | None = None
+
+
+class DecodeEngine:
+    """One GPU of a decode node.
+
+    What happens at a step is kept in a calendar by step number, so a step costs the same
+    whatever the batch's size.
+    """
+
+    def __init__(
+        self, world: World, plan: Plan, name: str, persist: Callable[[Sequence, int], None]
+    ) -> None:
+        self.name = name
+        capacity = free_hbm_bytes(plan.model, plan.gpu, plan.ep_group["decode"])
+        self.hbm = Budget(f"HBM of {name} (tokens)", capacity / plan.model.token_bytes)
+        self._world = world
+        self._plan = plan
+        self._persist = persist
+        self._joining: list[Sequence] = []
+        self._joined = asyncio.Event()
+        self._calendar: defaultdict[int, list[Callable[[], None]]] = defaultdict(list)
+        self._step = 0
+        self._batch = 0
+        self._context = 0
+        self._attended = 0
+        self._growing = 0
+
+    def join(self, sequence: Sequence) -> None:
+        """Decode from the next step on."""
+        self._joining.append(sequence)
+        self._joined.set()
+
+    async def run(self) -> None:
+        """Step while there is a batch; never ends."""
+        clock = self._world.clock
+        deadline = 0.0
+        while True:
+            if not self._batch and not self._joining:
+                self._joined.clear()
+                await self._joined.wait()
+                deadline = clock.now()
+            for sequence in self._joining:
+                self._add(sequence)
+            self._joining.clear()
+            deadline += decode_step_s(
+                self._plan.model,
+                self._plan.gpu,
+                self._plan.ep_group["decode"],
+                self._batch,
+                self._context,
+                self._attended,
+            )
+            await clock.sleep_until(deadline)
+            self._step += 1
+            self._context += self._batch
+            self._attended += self._growing
+            for happen in self._calendar.pop(self._step, ()):
+                happen()
+
+    def _add(self, sequence: Sequence) -> None:
+        """The prefill made the first token, so `gen - 1` steps make the others."""
+        request = sequence.assign.request
+        steps = request.gen - 1
+        model = self._plan.model
+        self._batch += 1
+        self._context += request.prompt
+        self._attended += attended(model, request.prompt)
+        top_k = model.attention_top_k or request.total
+        growing = max(0, min(top_k - request.prompt, steps))
+        if growing:
+            self._growing += 1
+            self._calendar[self._step + growing].append(self._saturated)
+        self._calendar[self._step + 1].append(lambda: self._second(sequence))
+        if sequence.hbm is not None:
+            tokens = self._plan.layout.tokens
+            for end in range((request.prompt // tokens + 1) * tokens, request.total, tokens):
+                self._calendar[self._step + end - request.prompt].append(
+                    partial(self._persist, sequence, end // tokens - 1)
+                )
+        self._calendar[self._step + steps].append(lambda: self._leave(sequence))
+
+    def _saturated(self) -> None:
+        self._growing -= 1
+
+    def _second(self, sequence: Sequence) -> None:
+        sequence.second_s = self._world.clock.now()
+
+    def _leave(self, sequence: Sequence) -> None:
+        request = sequence.assign.request
+        context = request.total - 1
+        self._batch -= 1
+        self._context -= context
+        self._attended -= attended(self._plan.model, context)
+        sequence.finished.set_result(None)
+
+
+class DecodeNode:
+    """A decode node: one engine per GPU, one DE buffer, one SNIC with its read queue."""
+
+    def __init__(self, world: World, plan: Plan, system: System, node: Node, agents: str) -> None:
+        self._world = world
+        self._plan = plan
+        self._system = system
+        self._agents = agents
+        self._storage = StorageClient(world, plan, lambda: self._leader.changed())
+        self._leader = Leader(world, plan, lambda: self._storage.queued_tokens)
+        names = [engine_name(node.name, gpu) for gpu in range(node.gpus)]
+        self._engines = {
+            name: DecodeEngine(world, plan, name, self._completed_row) for name in names
+        }
+        self._prefilled: dict[int, asyncio.Future[PrefillDone]] = {}
+
+    def start(self) -> None:
+        for engine in self._engines.values():
+            self._world.spawn(engine.run())
+        self._world.spawn(self._leader.run())
+
+    def handle(self, message: Message) -> None:
+        match message:
+            case Assign():
+                prefilled = asyncio.get_running_loop().create_future()
+                self._prefilled[message.request.number] = prefilled
+                self._world.spawn(self._serve(message, prefilled))
+            case PrefillDone():
+                self._prefilled.pop(message.number).set_result(message)
+            case BlocksRead() | BlocksStored():
+                self._storage.handle(message)
+            case Report():
+                self._leader.heard(message)
+            case _:
+                raise TypeError(f"a decode node cannot handle {message!r}")
+
+    async def _serve(self, assign: Assign, prefilled: asyncio.Future[PrefillDone]) -> None:
+        """A request's whole way through its decode engine."""
+        request = assign.request
+        engine = self._engines[assign.de]
+        buffer = await self._receive(assign) if self._system.io else None
+        prefill = await prefilled
+        await engine.hbm.take(request.total)
+        hbm = await self._to_hbm(assign, prefill, buffer) if buffer else None
+        finished = asyncio.get_running_loop().create_future()
+        sequence = Sequence(assign, hbm, finished)
+        if request.gen > 1:
+            engine.join(sequence)
+            await finished
+        engine.hbm.give_back(request.total)
+        self._done(sequence, prefill)
+
+    async def _receive(self, assign: Assign) -> Region:
+        """Register the DE buffer; on the DE read path bring the hits there from storage."""
+        request = assign.request
+        buffer = self._world.allocate(self._plan.layout.blocks(request.prompt))
+        remote = Remote(dram_end(assign.de), buffer.key)
+        prefill_node = node_of(assign.pe)
+        self._world.send(prefill_node, BufferReady(request.number, remote))
+        if assign.side == "de":
+            now = self._world.clock.now()
+            blocks, start, end = 0, now, now
+            if self._storage.blocks_asked(request):
+                blocks, start, end = await self._storage.read(request, buffer)
+            self._world.send(prefill_node, HitsReady(request.number, blocks, start, end))
+        return buffer
+
+    async def _to_hbm(self, assign: Assign, prefill: PrefillDone, buffer: Region) -> Region:
+        """H2D of the prompt's KV, one Layer Block group after another, checked as it will
+        be used; meanwhile the prompt's new Full Blocks go to storage."""
+        request = assign.request
+        rows = self._plan.layout.blocks(request.prompt)
+        hbm = self._world.allocate(self._plan.layout.blocks(request.total))
+        source = Remote(dram_end(assign.de), buffer.key)
+        copies = [
+            self._world.read(hbm, Span(0, rows, group), hbm_end(assign.de), source, "kv")
+            for group in range(self._plan.layout.groups)
+        ]
+        persisted = self._world.spawn(self._persist_prompt(assign, prefill, buffer))
+        for copy in copies:
+            await copy
+        expected = pieces(request.agent, request.runs, 0, rows)
+        self._world.verified(rows * self._plan.layout.groups, hbm.corrupt(expected, None))
+        self._world.spawn(self._free_after(persisted, buffer))
+        return hbm
+
+    async def _persist_prompt(self, assign: Assign, prefill: PrefillDone, buffer: Region) -> None:
+        request = assign.request
+        full = request.prompt // self._plan.layout.tokens
+        if full > prefill.hit_blocks:
+            lo = prefill.hit_blocks
+            await self._storage.persist(request, lo, full, buffer, lo)
+
+    async def _free_after(self, task: asyncio.Task[None], buffer: Region) -> None:
+        await task
+        self._world.free(buffer)
+
+    def _completed_row(self, sequence: Sequence, row: int) -> None:
+        """64 more tokens have their KV: persist the Full Block."""
+        assert sequence.hbm is not None
+        request = sequence.assign.request
+        sequence.hbm.fill(pieces(request.agent, request.runs, row, row + 1), None)
+        self._world.spawn(self._persist_row(sequence.assign, sequence.hbm, row))
+
+    async def _persist_row(self, assign: Assign, hbm: Region, row: int) -> None:
+        """D2H through the CNIC, then out through the SNIC."""
+        staged = self._world.allocate(1)
+        target = Remote(dram_end(assign.de), staged.key)
+        span = Span(row, row + 1)
+        await self._world.write(hbm, span, hbm_end(assign.de), target, "kv", target_row=0)
+        await self._storage.persist(assign.request, row, row + 1, staged, 0)
+        self._world.free(staged)
+
+    def _done(self, sequence: Sequence, prefill: PrefillDone) -> None:
+        assign = sequence.assign
+        request = assign.request
+        if sequence.hbm is not None:
+            self._world.free(sequence.hbm)
+        self._leader.finished(request.number)
+        self._world.send(
+            self._agents,
+            Done(
+                RequestRecord(
+                    request=request.number,
+                    agent=request.agent,
+                    turn=request.turn,
+                    prompt_tokens=request.prompt,
+                    hit_tokens=prefill.hit_blocks * self._plan.layout.tokens,
+                    gen_tokens=request.gen,
+                    pe=assign.pe,
+                    de=assign.de,
+                    path=assign.side if self._system.io else None,
+                    submit_s=request.submit_s,
+                    assigned_s=assign.assigned_s,
+                    read_start_s=prefill.read_start_s,
+                    read_end_s=prefill.read_end_s,
+                    prefill_start_s=prefill.prefill_start_s,
+                    first_s=prefill.first_s,
+                    second_s=sequence.second_s,
+                    done_s=self._world.clock.now(),
+                )
+            ),
+        )

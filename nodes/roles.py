@@ -1,0 +1,53 @@
+"""Which program a node of the plan runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from nodes.agents import AgentPopulation
+from nodes.block_store import BlockStore
+from nodes.decode import DecodeNode
+from nodes.prefill import PrefillNode
+from nodes.scheduler import SchedulerNode
+from nodes.storage import StorageNode, storage_host
+from nodes.world import Node, World
+from plan.deployment import System
+from plan.model import Plan
+from plan.records import RequestRecord
+
+
+def make_node(
+    world: World,
+    plan: Plan,
+    system: System,
+    store: BlockStore | None,
+    finished: Callable[[RequestRecord], None],
+) -> Node:
+    """The program of `world.node`, ready to start.
+
+    Args:
+        store: for a storage host, where its blocks are; preloaded contexts are put there.
+        finished: for the agents, what gets every request's record.
+    """
+    node = next(node for node in plan.fabric.nodes if node.name == world.node)
+    match node.kind:
+        case "prefill":
+            return PrefillNode(world, plan, system, node)
+        case "decode":
+            return DecodeNode(world, plan, system, node, plan.fabric.nodes_of("agents")[0].name)
+        case "scheduler":
+            return SchedulerNode(world, plan, system)
+        case "agents":
+            scheduler = plan.fabric.nodes_of("scheduler")[0].name
+            return AgentPopulation(world, plan, scheduler, finished)
+        case "storage":
+            assert store is not None
+            storage = StorageNode(world, store, plan.layout)
+            hosts = [host.name for host in plan.fabric.nodes_of("storage")]
+            if system.io:
+                storage.preload(
+                    (number, trajectory)
+                    for number, trajectory in enumerate(plan.trajectories)
+                    if storage_host(hosts, number) == node.name
+                )
+            return storage

@@ -1,0 +1,101 @@
+"""The storage server: Full Blocks in a store, found through the trie, moved one-sidedly.
+
+It writes what is read straight into the reader's buffer, and fetches what is persisted
+straight from the writer's, so a node's SNIC carries Full Blocks and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from nodes.block_store import BlockStore
+from nodes.blocks import pieces, rows
+from nodes.engine_name import snic_end
+from nodes.messages import BlocksRead, BlocksStored, Message, ReadBlocks, StoreBlocks
+from nodes.trie import BlockTrie
+from nodes.world import Span, World
+from plan.deployment import BlockLayout, Trajectory
+
+
+def storage_host(hosts: list[str], trajectory: int) -> str:
+    """The storage host that keeps a trajectory's blocks."""
+    return hosts[trajectory % len(hosts)]
+
+
+class StorageNode:
+    """One storage host.
+
+    Args:
+        world: this node's world.
+        store: where Full Blocks are kept.
+        layout: how KV-Cache is cut into blocks.
+    """
+
+    def __init__(self, world: World, store: BlockStore, layout: BlockLayout) -> None:
+        self._world = world
+        self._store = store
+        self._layout = layout
+        self._trie = BlockTrie()
+        self._early: dict[int, list[StoreBlocks]] = {}
+
+    def preload(self, trajectories: Iterable[tuple[int, Trajectory]]) -> None:
+        """Put the contexts in place that agents had before the run began."""
+        for number, trajectory in trajectories:
+            held = trajectory.preloaded // self._layout.tokens
+            if held:
+                runs = ((0, held),)
+                region = self._world.allocate(held)
+                region.fill(pieces(number, runs, 0, held), None)
+                self._store.put(pieces(number, runs, 0, held), region)
+                self._world.free(region)
+                self._trie.insert(number, runs, held)
+
+    def start(self) -> None:
+        """Storage acts on messages only."""
+
+    def handle(self, message: Message) -> None:
+        match message:
+            case ReadBlocks():
+                self._world.spawn(self._read(message))
+            case StoreBlocks():
+                self._world.spawn(self._persist(message))
+            case _:
+                raise TypeError(f"a storage host cannot handle {message!r}")
+
+    async def _read(self, asked: ReadBlocks) -> None:
+        held = self._trie.longest_prefix(asked.trajectory, asked.runs)
+        if held:
+            region = self._world.allocate(held)
+            self._store.load(pieces(asked.trajectory, asked.runs, 0, held), region)
+            end = snic_end(self._world.node)
+            await self._world.write(region, Span(0, held), end, asked.buffer, "storage")
+            self._world.free(region)
+        self._world.send(asked.node, BlocksRead(asked.number, held))
+
+    async def _persist(self, asked: StoreBlocks) -> None:
+        region = self._world.allocate(rows(asked.runs))
+        await self._world.read(
+            region,
+            Span(asked.lo, asked.hi),
+            snic_end(self._world.node),
+            asked.buffer,
+            "storage",
+            source_row=asked.buffer_row,
+        )
+        self._store.put(pieces(asked.trajectory, asked.runs, asked.lo, asked.hi), region)
+        self._world.free(region)
+        self._publish(asked)
+        self._world.send(asked.node, BlocksStored(asked.ticket))
+
+    def _publish(self, stored: StoreBlocks) -> None:
+        """Make blocks findable once every block before them is."""
+        early = self._early.setdefault(stored.trajectory, [])
+        early.append(stored)
+        early.sort(key=lambda span: span.lo)
+        while early:
+            first = early[0]
+            if self._trie.longest_prefix(first.trajectory, first.runs) < first.lo:
+                return
+            self._trie.insert(first.trajectory, first.runs, first.hi)
+            early.pop(0)
+        del self._early[stored.trajectory]

@@ -1,0 +1,93 @@
+"""A whole run in virtual time: every node of a plan in one process, no root, no sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nodes.agents import AgentPopulation
+from nodes.block_store import IdentityBlockStore
+from nodes.roles import make_node
+from nodes.virtual_time import VirtualTimeLoop, run
+from nodes.virtual_world import VirtualCluster, VirtualWorld
+from plan.deployment import System
+from plan.model import Plan
+from plan.records import CounterSample, NodeStats, RequestRecord
+
+
+@dataclass(frozen=True)
+class VirtualRun:
+    """What a run in virtual time measured.
+
+    Attributes:
+        records: in the order in which requests were done.
+        samples: counters every `sample_s` and at the end.
+    """
+
+    records: list[RequestRecord]
+    samples: list[CounterSample]
+    stats: list[NodeStats]
+
+
+def simulate(
+    plan: Plan,
+    system: System,
+    sample_s: float,
+    progress: Callable[[int, int, CounterSample], None] | None = None,
+) -> VirtualRun:
+    """Serve the plan's trajectories by a system in virtual time.
+
+    Args:
+        sample_s: model seconds between two counter samples.
+        progress: called at every sample with requests done, requests in all, the sample.
+
+    Raises:
+        Deadlock: the nodes wait for each other for ever.
+    """
+    return run(_simulate(plan, system, sample_s, progress))
+
+
+class _Over(Exception):
+    """All requests are done."""
+
+
+async def _simulate(
+    plan: Plan,
+    system: System,
+    sample_s: float,
+    progress: Callable[[int, int, CounterSample], None] | None,
+) -> VirtualRun:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    records: list[RequestRecord] = []
+    samples: list[CounterSample] = []
+    worlds: list[VirtualWorld] = []
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            cluster = VirtualCluster(plan, tasks, loop)
+            for node in plan.fabric.nodes:
+                world = VirtualWorld(cluster, node.name)
+                worlds.append(world)
+                store = IdentityBlockStore() if node.kind == "storage" else None
+                program = make_node(world, plan, system, store, records.append)
+                cluster.handlers[node.name] = program.handle
+                program.start()
+                if isinstance(program, AgentPopulation):
+                    agents = program
+
+            def sample() -> None:
+                samples.append(cluster.network.counters(loop.time()))
+                if progress is not None:
+                    progress(agents.done, agents.total, samples[-1])
+                # a sampler alone must not keep a deadlocked run alive
+                if loop.busy():
+                    loop.call_later(sample_s, sample)
+
+            sample()
+            await agents.completed
+            samples.append(cluster.network.counters(loop.time()))
+            raise _Over
+    except* _Over:
+        pass
+    return VirtualRun(records, samples, [world.stats for world in worlds])
