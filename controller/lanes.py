@@ -1,0 +1,125 @@
+"""VL arbitration (paper section 3) compiled to the shares that every egress applies."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import msgspec
+
+from plan.lanes import Lane, LaneTable, TrafficClass
+
+LANE_NAMES = ("collective", "control", "kv", "spare")
+"""Names of VL0 to VL3. Nothing is mapped to the spare lane but unmarked traffic."""
+
+SL_TO_VL: dict[TrafficClass, int] = {"collective": 0, "control": 1, "kv": 2, "storage": 2}
+"""Virtual lane of each traffic class: collectives high, KV-Cache and storage reads low."""
+
+DSCP: dict[TrafficClass, int] = {"collective": 46, "control": 48, "kv": 26, "storage": 18}
+"""DSCP that marks each traffic class (EF, CS6, AF31 and AF21)."""
+
+HIGH_LIMIT_OFF = 255
+
+VlWeights = tuple[tuple[int, int], ...]
+
+
+class Arbitration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An InfiniBand VL arbitration; the defaults are the paper's (section 3).
+
+    Attributes:
+        max_vls: `qos_max_vls`; this testbed names four lanes, so 4.
+        high_limit: `qos_high_limit`, units of 4096 bytes that the high table may send
+            before a packet of the low table gets its turn; 0 stands for one packet.
+        vlarb_high, vlarb_low: `(vl, weight)` entries of the two tables, weight 0..255. A VL
+            may have several entries; a weight of 0 is skipped.
+
+    Raises:
+        ValueError: a value out of range, a low arbiter that is switched off (high_limit
+            255), or a VL that no table serves.
+    """
+
+    max_vls: int = 4
+    high_limit: int = 240
+    vlarb_high: VlWeights = ((0, 192), (1, 192), (2, 0), (3, 192))
+    vlarb_low: VlWeights = ((0, 192), (1, 192), (2, 64), (3, 192))
+
+    def __post_init__(self) -> None:
+        if self.max_vls != len(LANE_NAMES):
+            raise ValueError(
+                f"max_vls must be {len(LANE_NAMES)}, not {self.max_vls}: the lanes are"
+                f" {', '.join(LANE_NAMES)}"
+            )
+        if self.high_limit == HIGH_LIMIT_OFF:
+            raise ValueError(
+                f"high_limit {HIGH_LIMIT_OFF} disables the low arbiter, so the KV lane would"
+                " starve under load; use 0..254"
+            )
+        if not 0 <= self.high_limit < HIGH_LIMIT_OFF:
+            raise ValueError(f"high_limit must be 0..254, not {self.high_limit}")
+        for field in ("vlarb_high", "vlarb_low"):
+            for vl, weight in getattr(self, field):
+                if not 0 <= vl < self.max_vls:
+                    raise ValueError(f"{field}: VL must be 0..{self.max_vls - 1}, not {vl}")
+                if not 0 <= weight <= 255:
+                    raise ValueError(f"{field}: the weight of VL{vl} must be 0..255, not {weight}")
+        served = _weights(self.vlarb_high).keys() | _weights(self.vlarb_low).keys()
+        for vl in range(self.max_vls):
+            if vl not in served:
+                raise ValueError(
+                    f"VL{vl} has no weight in vlarb_high or vlarb_low, so it would never send;"
+                    " give it one in vlarb_low"
+                )
+
+
+def lane_table(arbitration: Arbitration | None = None, *, enabled: bool = True) -> LaneTable:
+    """Compile an arbitration to guaranteed shares and priorities (paper section 3).
+
+    While both tables have packets, `high_limit` x 4096 bytes of the high table pass for every
+    packet (4096 bytes, InfiniBand's largest) of the low one: with 240 the low arbiter is sure
+    of 1 / 241 = 0.4 % and the high one of 99.6 %, the paper's "about 99 %". Each table divides
+    its part by weight. A lane in the high table is a high lane: its turns in the low table
+    would only return to it what it already has, so the low arbiter's part goes to the lanes
+    that are in the low table alone. The paper's tables give collective, control and spare
+    33.2 % each and kv 0.4 %.
+
+    These are guarantees, not limits: every lane may borrow up to the link's rate, and high
+    lanes (priority 0) are offered idle bandwidth before low ones (priority 1), which is what
+    makes the arbitration work-conserving.
+
+    With `enabled` False there is one lane, `shared`, to which every class maps; the DSCPs stay.
+    """
+    if not enabled:
+        shared = Lane(name="shared", vl=0, min_share=1.0, priority=0)
+        return LaneTable(
+            enabled=False, lanes=(shared,), dscp=dict(DSCP), vl=dict.fromkeys(SL_TO_VL, 0)
+        )
+    arbitration = arbitration or Arbitration()
+    shares = _shares(arbitration)
+    high = _weights(arbitration.vlarb_high)
+    lanes = tuple(
+        Lane(name=name, vl=vl, min_share=shares[vl], priority=0 if vl in high else 1)
+        for vl, name in enumerate(LANE_NAMES)
+    )
+    return LaneTable(enabled=True, lanes=lanes, dscp=dict(DSCP), vl=dict(SL_TO_VL))
+
+
+def _shares(arbitration: Arbitration) -> dict[int, float]:
+    high = _weights(arbitration.vlarb_high)
+    low = _weights(arbitration.vlarb_low)
+    low_only = {vl: weight for vl, weight in low.items() if vl not in high}
+    if not high or not low_only:
+        return _divided(1.0, high or low_only)
+    burst = max(arbitration.high_limit, 1)
+    high_part = burst / (burst + 1)
+    return _divided(high_part, high) | _divided(1.0 - high_part, low_only)
+
+
+def _divided(part: float, weights: dict[int, int]) -> dict[int, float]:
+    total = sum(weights.values())
+    return {vl: part * weight / total for vl, weight in weights.items()}
+
+
+def _weights(table: VlWeights) -> dict[int, int]:
+    weights: Counter[int] = Counter()
+    for vl, weight in table:
+        weights[vl] += weight
+    return {vl: weight for vl, weight in weights.items() if weight}

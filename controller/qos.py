@@ -1,0 +1,234 @@
+"""Egress queues of the switches: linux-htb QoS and Queue rows through OVSDB.
+
+Every port of the plan gets one queue for each lane (paper section 3), in one `ovs-vsctl`
+transaction. Ports of one rate share their rows. The transaction is read back: no port may be
+left at a default, because a bandwidth that was silently not applied spoils a whole run.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from plan.lanes import Lane
+from plan.model import Plan
+
+TIMEOUT_S = 60
+BURST_S = 0.002
+BURST_FRAMES = 2
+
+Row = dict[str, object]
+
+
+class QosError(Exception):
+    """OVSDB refused the queues, or does not hold what was asked for."""
+
+
+class Queue(msgspec.Struct, frozen=True):
+    """One HTB class, wire bit/s; `vl` is the queue id. `burst_bits` is in bits, as in OVSDB."""
+
+    vl: int
+    min_bps: int
+    max_bps: int
+    burst_bits: int
+    priority: int
+
+
+class Egress(msgspec.Struct, frozen=True):
+    """The HTB of one egress: its rate in wire bit/s and its queues by VL."""
+
+    max_bps: int
+    queues: tuple[Queue, ...]
+
+
+def egresses(plan: Plan) -> dict[str, Egress]:
+    """The egress of every switch port of the plan, by device name.
+
+    The rate is the payload rate x framing, so that a saturated port carries its nominal
+    payload. The burst lets a queue catch up after a timer that came 2 ms late, and never is
+    less than two frames.
+    """
+    rates = {nic.switch_device: nic.rate_bps for nic in plan.fabric.nics}
+    for link in plan.fabric.links:
+        rates[link.a_device] = rates[link.b_device] = link.rate_bps
+    return {device: _egress(plan, rate_bps) for device, rate_bps in rates.items()}
+
+
+def install(plan: Plan, *, ovs_vsctl: Sequence[str] = ("ovs-vsctl",)) -> None:
+    """Create the queues of all ports, replacing those of an earlier call, and verify them.
+
+    Raises:
+        QosError: ovs-vsctl failed, a port lacks its queues, or a bridge of the plan has a
+            port that the plan does not know.
+    """
+    wanted = egresses(plan)
+    _vsctl(ovs_vsctl, transaction(wanted))
+    verify(wanted, installed([s.name for s in plan.fabric.switches], ovs_vsctl=ovs_vsctl))
+
+
+def transaction(wanted: dict[str, Egress]) -> list[str]:
+    """Arguments of the `ovs-vsctl` call that gives every device its egress.
+
+    It first destroys all earlier rows, which neither deleting a bridge nor pointing a port
+    elsewhere does; a port outside `wanted` that still uses one makes the call fail.
+    """
+    commands = [["--all", "destroy", table] for table in ("QoS", "Queue")]
+    name = {egress: f"@qos{i}" for i, egress in enumerate(dict.fromkeys(wanted.values()))}
+    for egress, qos in name.items():
+        commands.append(
+            [
+                f"--id={qos}",
+                "create",
+                "QoS",
+                "type=linux-htb",
+                f"other-config:max-rate={egress.max_bps}",
+                *(f"queues:{queue.vl}={qos}q{queue.vl}" for queue in egress.queues),
+            ]
+        )
+        commands += [_create_queue(f"{qos}q{queue.vl}", queue) for queue in egress.queues]
+    commands += [["set", "Port", device, f"qos={name[e]}"] for device, e in wanted.items()]
+    return [word for command in commands for word in ("--", *command)]
+
+
+def installed(
+    bridges: Iterable[str], *, ovs_vsctl: Sequence[str] = ("ovs-vsctl",)
+) -> dict[str, Egress | None]:
+    """What OVSDB holds for every port of the bridges, their own ports left out.
+
+    Raises:
+        QosError: ovs-vsctl failed, or a row has another shape than this module writes.
+    """
+    names = set(bridges)
+    qos = {str(row["_uuid"]): row for row in _rows(ovs_vsctl, "QoS")}
+    queues = {str(row["_uuid"]): row for row in _rows(ovs_vsctl, "Queue")}
+    ports = {str(row["_uuid"]): row for row in _rows(ovs_vsctl, "Port", "_uuid", "name", "qos")}
+    held: dict[str, Egress | None] = {}
+    for bridge in _rows(ovs_vsctl, "Bridge", "name", "ports"):
+        if bridge["name"] in names:
+            for uuid in _set(bridge["ports"]):
+                port = ports[uuid]
+                if port["name"] not in names:
+                    row = qos.get(next(iter(_set(port["qos"])), ""))
+                    held[str(port["name"])] = _read_egress(row, queues) if row else None
+    return held
+
+
+def verify(wanted: dict[str, Egress], held: dict[str, Egress | None]) -> None:
+    """Check that every port has exactly the queues it should.
+
+    Raises:
+        QosError: naming the first device that differs.
+    """
+    for device in sorted(wanted.keys() | held.keys()):
+        if device not in wanted:
+            raise QosError(f"port {device} is on a bridge of the plan but not in the plan")
+        if device not in held:
+            raise QosError(f"port {device} of the plan is on no bridge; build the network first")
+        if wanted[device] != held[device]:
+            raise QosError(f"port {device} should have {wanted[device]}, not {held[device]}")
+
+
+def _egress(plan: Plan, rate_bps: float) -> Egress:
+    max_bps = round(plan.scale.wire_bps(rate_bps) * plan.fabric.framing)
+    frame_bits = 8 * (plan.fabric.mtu + 14)
+    burst_bits = max(round(max_bps * BURST_S), BURST_FRAMES * frame_bits)
+    return Egress(
+        max_bps,
+        tuple(_queue(lane, max_bps, burst_bits) for lane in plan.lanes.lanes),
+    )
+
+
+def _queue(lane: Lane, max_bps: int, burst_bits: int) -> Queue:
+    return Queue(
+        vl=lane.vl,
+        min_bps=int(max_bps * lane.min_share),
+        max_bps=max_bps,
+        burst_bits=burst_bits,
+        priority=lane.priority,
+    )
+
+
+def _create_queue(name: str, queue: Queue) -> list[str]:
+    return [
+        f"--id={name}",
+        "create",
+        "Queue",
+        f"other-config:min-rate={queue.min_bps}",
+        f"other-config:max-rate={queue.max_bps}",
+        f"other-config:burst={queue.burst_bits}",
+        f"other-config:priority={queue.priority}",
+    ]
+
+
+def _read_egress(row: Row, queues: dict[str, Row]) -> Egress:
+    if row["type"] != "linux-htb":
+        raise QosError(f"QoS {row['_uuid']} has type {row['type']!r}, not 'linux-htb'")
+    return Egress(
+        int(_map(row["other_config"])["max-rate"]),
+        tuple(
+            _read_queue(int(vl), _map(queues[uuid]["other_config"]))
+            for vl, uuid in sorted(_map(row["queues"]).items(), key=lambda item: int(item[0]))
+        ),
+    )
+
+
+def _read_queue(vl: int, config: dict[str, str]) -> Queue:
+    return Queue(
+        vl=vl,
+        min_bps=int(config["min-rate"]),
+        max_bps=int(config["max-rate"]),
+        burst_bits=int(config["burst"]),
+        priority=int(config["priority"]),
+    )
+
+
+def _vsctl(ovs_vsctl: Sequence[str], arguments: Sequence[str]) -> str:
+    try:
+        done = subprocess.run(
+            [*ovs_vsctl, f"--timeout={TIMEOUT_S}", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError as error:
+        raise QosError(f"cannot run {ovs_vsctl[0]}: {error}") from error
+    if done.returncode:
+        raise QosError(f"{ovs_vsctl[0]} failed: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _rows(ovs_vsctl: Sequence[str], table: str, *columns: str) -> list[Row]:
+    wanted = (f"--columns={','.join(columns)}",) if columns else ()
+    listing = json.loads(_vsctl(ovs_vsctl, ["--format=json", *wanted, "list", table]) or "{}")
+    headings = listing.get("headings", [])
+    return [
+        {heading: _plain(value) for heading, value in zip(headings, values, strict=True)}
+        for values in listing.get("data", [])
+    ]
+
+
+def _plain(value: object) -> object:
+    """OVSDB's JSON notation of a value (RFC 7047, section 5.1) as plain Python."""
+    match value:
+        case ["uuid", str(uuid)]:
+            return uuid
+        case ["set", list(members)]:
+            return [_plain(member) for member in members]
+        case ["map", list(pairs)]:
+            return {str(_plain(key)): _plain(item) for key, item in pairs}
+        case _:
+            return value
+
+
+def _set(value: object) -> list[str]:
+    """A set column: OVSDB writes a set of one as its member."""
+    return [str(item) for item in value] if isinstance(value, list) else [str(value)]
+
+
+def _map(value: object) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise QosError(f"expected a map column, not {value!r}")
+    return {str(key): str(item) for key, item in value.items()}

@@ -1,0 +1,177 @@
+"""Counters of the fabric over time: sampled as JSON lines, read back as model quantities.
+
+A line is one sampling round over all switches, in raw wire bytes:
+`{"t": s, "ports": {"<switch>:<port>": [rx_bytes, tx_bytes, rx_dropped, tx_dropped]},
+"queues": {"<switch>:<port>": {"<vl>": [tx_bytes, tx_errors]}}}`, where `t` is CLOCK_MONOTONIC
+when the round's last reply was received.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TextIO
+
+import msgspec
+
+from plan.model import Plan
+from plan.records import CounterSample
+
+RX_BYTES, TX_BYTES = 0, 1
+UNSUPPORTED = 2**64 - 1
+
+
+class Line(msgspec.Struct, kw_only=True):
+    """One sampling round, raw; see the module's description."""
+
+    t: float
+    ports: dict[str, tuple[int, int, int, int]] = {}
+    queues: dict[str, dict[str, tuple[int, int]]] = {}
+
+
+class Round:
+    """Gathers the replies of one sampling round.
+
+    A round is done when every switch has answered both requests; a reply may come in parts.
+    """
+
+    def __init__(self, switches: Iterable[str]) -> None:
+        self._missing = {(switch, kind) for switch in switches for kind in ("ports", "queues")}
+        self._line = Line(t=0.0)
+
+    def ports(
+        self, switch: str, rows: Iterable[tuple[int, tuple[int, int, int, int]]], *, last: bool
+    ) -> None:
+        """Add port counters: (port number, (rx_bytes, tx_bytes, rx_dropped, tx_dropped))."""
+        self._line.ports.update((f"{switch}:{port}", counters) for port, counters in rows)
+        if last:
+            self._missing.discard((switch, "ports"))
+
+    def queues(
+        self, switch: str, rows: Iterable[tuple[int, int, tuple[int, int]]], *, last: bool
+    ) -> None:
+        """Add queue counters: (port number, queue id, (tx_bytes, tx_errors))."""
+        for port, queue, counters in rows:
+            self._line.queues.setdefault(f"{switch}:{port}", {})[str(queue)] = counters
+        if last:
+            self._missing.discard((switch, "queues"))
+
+    @property
+    def done(self) -> bool:
+        return not self._missing
+
+    def write(self, file: TextIO, t_s: float) -> None:
+        """Append the round as one line, `t_s` being its moment on CLOCK_MONOTONIC."""
+        self._line.t = t_s
+        file.write(msgspec.json.encode(self._line).decode() + "\n")
+        file.flush()
+
+
+def read_samples(path: Path, plan: Plan, t0_s: float) -> list[CounterSample]:
+    """Samples of a run in model units, in time order.
+
+    Args:
+        t0_s: the run's start on CLOCK_MONOTONIC; samples before it have negative times.
+
+    Bytes are payload: wire bytes less full-sized frames' headers. A last line that was cut
+    short by the writer's end is left out.
+
+    Raises:
+        ValueError: a port or queue of the plan is missing from a sample, or the datapath
+            cannot count what a queue dropped.
+        msgspec.DecodeError: a line is not a sample.
+    """
+    complete, _, _ = path.read_bytes().rpartition(b"\n")
+    decoder = msgspec.json.Decoder(Line)
+    return [_sample(decoder.decode(line), plan, t0_s) for line in complete.splitlines()]
+
+
+def at(samples: Sequence[CounterSample], t_s: float) -> CounterSample:
+    """Counters at `t_s` (model seconds), interpolated linearly between two samples.
+
+    Raises:
+        ValueError: `t_s` is outside the sampled time.
+    """
+    if not samples or not samples[0].t_s <= t_s <= samples[-1].t_s:
+        span = f"{samples[0].t_s:g}..{samples[-1].t_s:g} s" if samples else "an empty file"
+        raise ValueError(f"t_s {t_s:g} is outside the samples ({span}); keep sampling longer")
+    after = bisect_left(samples, t_s, key=lambda sample: sample.t_s)
+    late = samples[after]
+    if late.t_s == t_s:
+        return late
+    early = samples[after - 1]
+    part = (t_s - early.t_s) / (late.t_s - early.t_s)
+
+    def between(a: float, b: float) -> float:
+        return a + (b - a) * part
+
+    def pairs(
+        a: dict[str, tuple[float, float]], b: dict[str, tuple[float, float]]
+    ) -> dict[str, tuple[float, float]]:
+        return {k: (between(a[k][0], b[k][0]), between(a[k][1], b[k][1])) for k in b}
+
+    return CounterSample(
+        t_s=t_s,
+        nics=pairs(early.nics, late.nics),
+        links=pairs(early.links, late.links),
+        lanes={
+            lane: (between(early.lanes[lane][0], sent), round(between(early.lanes[lane][1], drops)))
+            for lane, (sent, drops) in late.lanes.items()
+        },
+    )
+
+
+def _sample(line: Line, plan: Plan, t0_s: float) -> CounterSample:
+    def payload(wire_bytes: int) -> float:
+        return plan.scale.model_bytes(wire_bytes) / plan.fabric.framing
+
+    def port(switch: str, number: int, counter: int) -> float:
+        key = f"{switch}:{number}"
+        if key not in line.ports:
+            raise ValueError(f"sample at t={line.t}: port {key} of the plan has no counters")
+        return payload(line.ports[key][counter])
+
+    return CounterSample(
+        t_s=plan.scale.model_s(line.t - t0_s),
+        nics={
+            nic.name: (
+                port(nic.switch, nic.port, RX_BYTES),
+                port(nic.switch, nic.port, TX_BYTES),
+            )
+            for nic in plan.fabric.nics
+        },
+        links={
+            link.name: (
+                port(link.a, link.a_port, TX_BYTES),
+                port(link.b, link.b_port, TX_BYTES),
+            )
+            for link in plan.fabric.links
+        },
+        lanes={
+            lane: (payload(sent), drops) for lane, (sent, drops) in _lane_totals(line, plan).items()
+        },
+    )
+
+
+def _lane_totals(line: Line, plan: Plan) -> dict[str, tuple[int, int]]:
+    """Wire bytes and drops of each lane over every switch egress of the plan."""
+    egresses = [f"{nic.switch}:{nic.port}" for nic in plan.fabric.nics]
+    for link in plan.fabric.links:
+        egresses += [f"{link.a}:{link.a_port}", f"{link.b}:{link.b_port}"]
+    sent: defaultdict[str, int] = defaultdict(int)
+    drops: defaultdict[str, int] = defaultdict(int)
+    for egress in egresses:
+        for lane in plan.lanes.lanes:
+            counters = line.queues.get(egress, {}).get(str(lane.vl))
+            if counters is None:
+                raise ValueError(f"sample at t={line.t}: {egress} has no queue {lane.vl}")
+            if UNSUPPORTED in counters:
+                raise ValueError(
+                    f"sample at t={line.t}: the datapath does not count queue {lane.vl} of"
+                    f" {egress}; lanes need linux-htb queues"
+                )
+            sent[lane.name] += counters[0]
+            drops[lane.name] += counters[1]
+    return {lane.name: (sent[lane.name], drops[lane.name]) for lane in plan.lanes.lanes}

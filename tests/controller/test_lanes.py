@@ -1,0 +1,92 @@
+"""Claims about the compiled VL arbitration (paper section 3)."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.lanes import Arbitration, lane_table
+from plan.lanes import LaneTable
+
+weights = st.integers(0, 255)
+tables = st.lists(st.tuples(st.integers(0, 3), weights), min_size=1, max_size=8)
+# one entry for each VL, so that every lane is served
+served = st.tuples(*(st.tuples(st.just(vl), st.integers(1, 255)) for vl in range(4)))
+
+
+def share(table: LaneTable) -> dict[str, float]:
+    return {lane.name: lane.min_share for lane in table.lanes}
+
+
+def test_the_papers_tables_reserve_about_99_percent_for_the_high_lanes() -> None:
+    shares = share(lane_table())
+    assert 1 - shares["kv"] == pytest.approx(240 / 241)
+    assert shares["collective"] == shares["control"] == shares["spare"] == pytest.approx(80 / 241)
+
+
+def test_kv_is_the_only_low_lane_of_the_papers_tables() -> None:
+    assert {lane.name for lane in lane_table().lanes if lane.priority} == {"kv"}
+
+
+def test_kv_and_storage_traffic_share_the_low_lane() -> None:
+    table = lane_table()
+    assert table.vl["kv"] == table.vl["storage"] == 2
+    assert table.vl["collective"] == 0
+
+
+def test_every_class_has_a_dscp_of_its_own_and_none_is_unmarked_traffics() -> None:
+    dscp = lane_table().dscp
+    assert len({*dscp.values(), 0}) == len(dscp) + 1
+    assert all(0 <= value < 64 for value in dscp.values())
+
+
+def test_lanes_off_is_one_queue_for_every_class_with_unchanged_dscps() -> None:
+    off = lane_table(enabled=False)
+    assert share(off) == {"shared": 1.0}
+    assert set(off.vl.values()) == {0}
+    assert off.dscp == lane_table().dscp
+
+
+@given(high=tables, low=served, limit=st.integers(0, 254))
+def test_shares_sum_to_one_and_none_is_zero(
+    high: list[tuple[int, int]], low: tuple[tuple[int, int], ...], limit: int
+) -> None:
+    shares = share(lane_table(Arbitration(high_limit=limit, vlarb_high=tuple(high), vlarb_low=low)))
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert min(shares.values()) > 0
+
+
+@given(limit=st.integers(1, 253))
+def test_a_larger_high_limit_leaves_the_low_lane_less(limit: int) -> None:
+    less = share(lane_table(Arbitration(high_limit=limit + 1)))["kv"]
+    assert less < share(lane_table(Arbitration(high_limit=limit)))["kv"]
+
+
+@given(entries=st.lists(st.integers(1, 255), min_size=2, max_size=2))
+def test_high_lanes_divide_their_part_by_weight(entries: list[int]) -> None:
+    table = tuple(zip((0, 1), entries, strict=True))
+    shares = share(lane_table(Arbitration(vlarb_high=table, vlarb_low=((2, 1), (3, 1)))))
+    ratio = shares["collective"] / shares["control"]
+    assert ratio == pytest.approx(entries[0] / entries[1])
+
+
+def test_several_entries_of_one_lane_add_up() -> None:
+    split = Arbitration(vlarb_high=((0, 96), (1, 192), (0, 96), (3, 192)))
+    assert lane_table(split) == lane_table()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"high_limit": 255}, "disables the low arbiter"),
+        ({"high_limit": -1}, "high_limit must be 0..254, not -1"),
+        ({"max_vls": 8}, "max_vls must be 4, not 8"),
+        ({"vlarb_low": ((4, 1),)}, "vlarb_low: VL must be 0..3, not 4"),
+        ({"vlarb_high": ((0, 256),)}, "weight of VL0 must be 0..255, not 256"),
+        ({"vlarb_low": ((0, 192),)}, "VL2 has no weight"),
+    ],
+)
+def test_what_cannot_be_honoured_is_rejected(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Arbitration(**changes)  # type: ignore[arg-type]  # wrong values on purpose
