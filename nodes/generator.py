@@ -4,18 +4,18 @@ The table's columns are means over trajectories, and turns x (append + gen) exce
 total: long trajectories have short turns. That is what comes out when a session's length in
 turns T and its length in tokens S are independent, as here:
 
-- T is log-normal (tails beyond 2.7 sigma left out, as in all that follows). As E[append + gen] = E[S / T] = E[S] exp(sigma^2) / E[T], its spread
+- T is log-normal. As E[append + gen] = E[S / T] = E[S] exp(sigma^2) / E[T], its spread
   follows from the table.
 - S is log-normal and cut off at MaxLen.
 - the opening prompt (system prompt, tools, task) is a log-normal share of S; it lifts the
   mean context above S / 2.
 - generated tokens are a logit-normal share of S.
 - within a trajectory, tokens are dealt out to the turns with log-normal weights, so single
-  appends and generations have the heavy tails of recorded ones (mean about 3 x median).
+  appends and generations have the heavy tails of recorded ones (mean 3 to 4 x median).
 
 The four numbers of a trajectory come from a Kronecker sequence with a random start instead
 of independent draws: each trajectory alone has the same distribution, and 500 of them
-meet the means within a few per cent for every seed.
+meet the means within a few per cent for every seed. Tails beyond 2.7 sigma are left out.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _TOTAL_SIGMA = 0.35
 _OPENING_SIGMA = 0.5
 _GEN_SIGMA = 0.4
 _WEIGHT_SIGMA = 1.3
-_TAIL = 0.003  # of every normal is left out at each end: one session does not make a mean
-_IRRATIONALS = np.array([np.sqrt(5) / 2, np.sqrt(2), np.sqrt(7), np.sqrt(11)])
+_TAIL = 0.003  # of each normal, left out at either end: no single session makes a mean
+_IRRATIONALS = np.array([(1 + np.sqrt(5)) / 2, np.sqrt(2), np.sqrt(7), np.sqrt(11)])
 _LARGEST_OPENING = 0.6  # of all appended tokens
 _FEWEST_TURNS = 4
 _TOKENS_PER_TURN = 32  # at least, on average: bounds the turns of a trajectory
@@ -87,25 +87,25 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
 
 FAMILIES: dict[MaxLen, Family] = {
     "32K": Family(
-        turns_median=47.5988,
-        turns_sigma=0.702411,
+        turns_median=47.6537,
+        turns_sigma=0.699686,
         total_median=0.966972,
-        opening_median=0.226452,
-        gen_median=0.188517,
+        opening_median=0.226458,
+        gen_median=0.188681,
     ),
     "48K": Family(
-        turns_median=83.4689,
-        turns_sigma=0.71374,
+        turns_median=83.568,
+        turns_sigma=0.710903,
         total_median=0.950588,
-        opening_median=0.18601,
-        gen_median=0.259293,
+        opening_median=0.186015,
+        gen_median=0.259476,
     ),
     "64K": Family(
-        turns_median=120.269,
-        turns_sigma=0.754209,
+        turns_median=120.424,
+        turns_sigma=0.751314,
         total_median=0.922628,
-        opening_median=0.169429,
-        gen_median=0.284387,
+        opening_median=0.169434,
+        gen_median=0.284639,
     ),
 }
 """What `fit` returns, kept so that generating needs no fitting."""
