@@ -169,6 +169,7 @@ class DecodeNode:
             case Assign():
                 prefilled = asyncio.get_running_loop().create_future()
                 self._prefilled[message.request.number] = prefilled
+                self._leader.changed()
                 self._world.spawn(self._serve(message, prefilled))
             case PrefillDone():
                 self._prefilled.pop(message.number).set_result(message)

@@ -41,19 +41,17 @@ def network_namespace(pid: int | None) -> Iterator[None]:
         os.close(home)
 
 
-def tcp_socket(dscp: int, buffer_bytes: int | None) -> socket.socket:
-    """A non-blocking TCP socket of the current namespace, marked and bounded.
+def tcp_socket(dscp: int) -> socket.socket:
+    """A non-blocking TCP socket of the current namespace.
+
+    What it may have in flight, its credits, is bounded by the namespace's buffer sizes.
 
     Args:
         dscp: 0..63, goes into every packet's header.
-        buffer_bytes: what may be in flight (send and receive buffer), the credits of a
-            lossless fabric; None leaves the kernel's choice.
     """
     made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     made.setblocking(False)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     made.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, dscp << 2)
-    if buffer_bytes is not None:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_bytes)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
     return made

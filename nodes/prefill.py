@@ -315,6 +315,7 @@ class PrefillNode:
     def handle(self, message: Message) -> None:
         match message:
             case Assign():
+                self._leader.changed()
                 self._world.spawn(self._admit(message))
             case BufferReady():
                 self._expected(self._buffers, message.number).set_result(message.buffer)

@@ -72,8 +72,7 @@ class SchedulerNode:
             return
         self._pe_queue.append(request)
         self._de_queue.append(request)
-        for number in list(self._fetching):
-            self._answer(number)
+        self._answer_fetches()
 
     def _fetched(self, fetch: Fetch) -> None:
         for report in fetch.reports:
@@ -82,7 +81,7 @@ class SchedulerNode:
                 self._finished(number, report.node)
         if self._system.scheduler == "dualpath":
             self._fetching[fetch.group] = None
-            self._answer(fetch.group)
+            self._answer_fetches()
 
     def _finished(self, number: int, node: str) -> None:
         if node in self._de_group_of:
@@ -92,12 +91,13 @@ class SchedulerNode:
             engine, tokens = self._on_pe.pop(number)
         engine.remove(tokens)
 
-    def _answer(self, number: int) -> None:
-        """Give a fetching group what it can take; the fetch stays open if that is nothing."""
-        group = self._pe_groups.get(number)
-        given = self._fill_pes(group) if group else self._fill_des(self._de_groups[number])
-        if given:
-            self._fetching.pop(number, None)
+    def _answer_fetches(self) -> None:
+        """Give every fetching group what it can take; a fetch stays open if that is nothing."""
+        for number in list(self._fetching):
+            group = self._pe_groups.get(number)
+            given = self._fill_pes(group) if group else self._fill_des(self._de_groups[number])
+            if given:
+                del self._fetching[number]
 
     def _fill_pes(self, group: _Group) -> bool:
         constants = self._plan.constants
@@ -121,6 +121,8 @@ class SchedulerNode:
             chosen = choose_group({n: g.tokens for n, g in self._de_groups.items()})
             self._de_groups[chosen].private.append(request)
             self._de_groups[chosen].tokens += request.total
+        if not group.private:
+            return False
         engines = choose_des([request.total for request in group.private], group.engines)
         for engine in engines:
             request = group.private.popleft()

@@ -23,8 +23,6 @@ from plan.records import NodeStats
 DATA_PORT = 7000
 """Queue pairs of the i-th traffic class meet at port DATA_PORT + i."""
 MESSAGE_PORT = 7100
-CREDIT_BYTES = 128 << 10
-"""Send and receive buffer of a queue pair: what one connection can have in flight."""
 
 _CLASSES: tuple[TrafficClass, ...] = get_args(TrafficClass)
 
@@ -73,13 +71,12 @@ class SocketWorld:
         self._handle = handle
         for end in self._own:
             if end.name.endswith(".mgmt"):
-                sock = self._socket(end, "control", None)
+                sock = self._socket(end, "control")
                 sock.bind((end.ip, MESSAGE_PORT))
                 await asyncio.start_server(self._read_messages, sock=sock)
                 continue
             for index, traffic in enumerate(_CLASSES):
-                sock = self._socket(end, traffic, CREDIT_BYTES)
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                sock = self._socket(end, traffic)
                 sock.bind((end.ip, DATA_PORT + index))
                 sock.listen(1024)
                 self._loop.add_reader(sock, self._accept, sock)
@@ -164,7 +161,7 @@ class SocketWorld:
 
     async def _open_pair(self, pair: _Pair) -> QueuePair:
         local = self._ends[pair.local]
-        sock = self._socket(local, pair.traffic, CREDIT_BYTES)
+        sock = self._socket(local, pair.traffic)
         sock.bind((local.ip, 0))
         address = (self._ends[pair.remote].ip, DATA_PORT + _CLASSES.index(pair.traffic))
         await self._loop.sock_connect(sock, address)
@@ -177,13 +174,13 @@ class SocketWorld:
         sock.setblocking(False)
         QueuePair(self._loop, sock, self._regions, self._broken)
 
-    def _socket(self, end: End, traffic: TrafficClass, buffer_bytes: int | None) -> socket.socket:
+    def _socket(self, end: End, traffic: TrafficClass) -> socket.socket:
         with network_namespace(self._namespaces.get(end.host)):
-            return tcp_socket(self._plan.lanes.dscp[traffic], buffer_bytes)
+            return tcp_socket(self._plan.lanes.dscp[traffic])
 
     async def _connect_peer(self, to: str) -> None:
         local, remote = self._ends[f"{self.node}.mgmt"], self._ends[f"{to}.mgmt"]
-        sock = self._socket(local, "control", None)
+        sock = self._socket(local, "control")
         await self._loop.sock_connect(sock, (remote.ip, MESSAGE_PORT))
         _, writer = await asyncio.open_connection(sock=sock)
         for frame in self._unsent.pop(to):

@@ -1,0 +1,353 @@
+"""The emulated run: the fabric comes up once, then every system is served on it in turn."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import msgspec
+
+from controller import qos
+from controller.telemetry import at, read_samples
+from plan.deployment import System
+from plan.model import Plan, write_plan
+from plan.records import CounterSample, NodeStats, RequestRecord
+from scenarios.errors import RunError
+from scenarios.metrics import SystemResult
+from topology import counters, ovs, shaping
+from topology.network import Network
+from topology.probe import probe_rates
+
+CONTROLLER_PORT = 6653
+"""On the loopback of the sandbox, so runs side by side do not meet."""
+LEAD_S = 0.3
+"""Wall seconds between telling the nodes to start and the common start."""
+READY_TIMEOUT_S = 60
+POLL_S = 0.25
+
+Progress = Callable[[int, int, Mapping[str, float]], None]
+"""Told requests done, requests in all, and each SNIC's use since the last call (0..1)."""
+
+
+class Fabric(NamedTuple):
+    """A fabric that is up, checked and probed."""
+
+    network: Network
+    telemetry: Path
+    probes: Mapping[str, float]
+
+
+@contextmanager
+def fabric(plan: Plan, directory: Path, sample_s: float) -> Iterator[Fabric]:
+    """Build the plan's fabric, shape it, start its controller, read all of it back, probe it.
+
+    Args:
+        directory: for the controller's log and telemetry.
+        sample_s: wall seconds between two counter samples.
+
+    Raises:
+        RunError: the kernel did not apply what the plan says.
+        TopologyError: it could not be built.
+    """
+    with (
+        ovs.daemons() as daemons,
+        Network(plan.fabric, daemons, CONTROLLER_PORT) as network,
+        ExitStack() as stack,
+    ):
+        qos.install(plan)
+        shaping.finish_switch_ports(network, plan)
+        shaping.shape_hosts(network, plan)
+        telemetry = directory / "telemetry.jsonl"
+        stack.enter_context(_controller(directory, telemetry, sample_s))
+        if disagreements := shaping.read_back(network, plan):
+            raise RunError(f"the kernel did not apply the plan: {'; '.join(disagreements[:3])}")
+        yield Fabric(network, telemetry, probe_rates(network, plan))
+
+
+@contextmanager
+def _controller(directory: Path, telemetry: Path, sample_s: float) -> Iterator[None]:
+    with (directory / "controller.log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "controller.launcher"),
+                *("--plan", str(directory / "plan.json")),
+                *("--listen", f"127.0.0.1:{CONTROLLER_PORT}"),
+                *("--telemetry", str(telemetry)),
+                *("--interval", str(sample_s)),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            _await_event(process, "controller", "ready")
+            yield
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _await_event(process: subprocess.Popen[bytes], name: str, wanted: str) -> None:
+    """Read JSON lines of a starting process until the wanted event.
+
+    Raises:
+        RunError: it reported an error, or ended.
+    """
+    assert process.stdout is not None
+    for line in process.stdout:
+        event = json.loads(line)
+        if event["event"] == wanted:
+            return
+        if event["event"] == "error":
+            raise RunError(f"{name}: {event['message']}")
+    raise RunError(f"{name} ended before it was {wanted}, with status {process.wait()}")
+
+
+def serve(
+    plan: Plan, system: System, fabric: Fabric, directory: Path, progress: Progress
+) -> SystemResult:
+    """Serve the plan's trajectories by one system on a running fabric.
+
+    A keyboard interrupt ends it early; the result then holds what was done and is marked
+    incomplete.
+
+    Args:
+        directory: the system's own, for logs and raw results.
+
+    Raises:
+        RunError: a node process failed.
+    """
+    (directory / "system.json").write_bytes(msgspec.json.encode(system))
+    before = _Kernel.read(fabric.network, plan)
+    nodes = _NodeProcesses(plan, fabric.network, directory)
+    begun = time.monotonic()
+    try:
+        nodes.await_ready()
+        start = time.monotonic() + LEAD_S
+        nodes.tell(f"start {start!r}")
+        complete = _follow(plan, nodes, fabric.network, progress)
+        ended = time.monotonic()
+        _await_sample(fabric.telemetry, ended)
+        nodes.tell("stop")
+        nodes.await_end()
+    finally:
+        nodes.kill()
+    after = _Kernel.read(fabric.network, plan)
+    records = _records(directory)
+    end_s = max((record.done_s or 0.0 for record in records), default=0.0)
+    if not complete:
+        end_s = plan.scale.model_s(ended - start)
+    return SystemResult(
+        system=system,
+        records=records,
+        samples=_window(read_samples(fabric.telemetry, plan, start), end_s),
+        node_stats=[
+            _stats(directory, node.name, after.retransmits_since(before, node.name))
+            for node in plan.fabric.nodes
+        ],
+        drops={lane: count - before.drops[lane] for lane, count in after.drops.items()},
+        complete=complete,
+        wall_s=time.monotonic() - begun,
+        probes=fabric.probes,
+    )
+
+
+class _Kernel(NamedTuple):
+    """Counters of the kernel at one moment."""
+
+    retransmits: Mapping[str, int]
+    drops: Mapping[str, int]
+
+    @classmethod
+    def read(cls, network: Network, plan: Plan) -> _Kernel:
+        return cls(counters.retransmits(network), counters.drops(network, plan))
+
+    def retransmits_since(self, before: _Kernel, node: str) -> int:
+        """Of the node's host and its GPUs (`<node>g<i>`)."""
+        hosts = [host for host in self.retransmits if host.partition("g")[0] == node]
+        hosts = hosts or [node]
+        return sum(self.retransmits[host] - before.retransmits[host] for host in hosts)
+
+
+class _NodeProcesses:
+    """The processes of all nodes, one each, in their namespaces."""
+
+    def __init__(self, plan: Plan, network: Network, directory: Path) -> None:
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._logs: list[IO[bytes]] = []
+        self.selector = selectors.DefaultSelector()
+        for node in plan.fabric.nodes:
+            argv = [
+                *(sys.executable, "-m", "nodes.main"),
+                *("--plan", str(directory.parent.parent / "plan.json")),
+                *("--system", str(directory / "system.json")),
+                *("--node", node.name, "--out", str(directory)),
+            ]
+            if node.kind == "storage":
+                argv += ["--store", str(directory / f"{node.name}.blocks")]
+            for gpu in range(node.gpus):
+                host = f"{node.name}g{gpu}"
+                argv += ["--namespace", f"{host}={network.namespace_pid(host)}"]
+            log = (directory / f"{node.name}.log").open("wb")
+            self._logs.append(log)
+            process = network.popen(
+                node.name,
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                # Ctrl-C is for the runner, which then ends the nodes in order
+                start_new_session=True,
+            )
+            self._processes[node.name] = process
+            self.selector.register(process.stdout, selectors.EVENT_READ, node.name)
+
+    def await_ready(self) -> None:
+        for name, process in self._processes.items():
+            _await_event(process, name, "ready")
+
+    def tell(self, command: str) -> None:
+        for process in self._processes.values():
+            assert process.stdin is not None
+            process.stdin.write(command.encode() + b"\n")
+            process.stdin.flush()
+
+    def events(self, timeout_s: float) -> Iterator[tuple[str, dict[str, object]]]:
+        """What nodes have said within a time.
+
+        Raises:
+            RunError: a node reported an error or ended.
+        """
+        for key, _ in self.selector.select(timeout_s):
+            text = os.read(key.fd, 65536)
+            if not text:
+                status = self._processes[key.data].wait()
+                raise RunError(f"{key.data} ended early, with status {status}; see its log")
+            for line in text.splitlines():
+                event = json.loads(line)
+                if event["event"] == "error":
+                    raise RunError(str(event["message"]))
+                yield key.data, event
+
+    def await_end(self) -> None:
+        for name, process in self._processes.items():
+            if status := process.wait(READY_TIMEOUT_S):
+                raise RunError(f"{name} ended with status {status}; see its log")
+
+    def kill(self) -> None:
+        self.selector.close()
+        for process in self._processes.values():
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                assert pipe is not None
+                pipe.close()
+        for log in self._logs:
+            log.close()
+
+
+def _follow(plan: Plan, nodes: _NodeProcesses, network: Network, progress: Progress) -> bool:
+    """Report progress until all requests are done; False if the user broke it off."""
+    use = _SnicUse(plan, network)
+    total = sum(len(trajectory.turns) for trajectory in plan.trajectories)
+    done: object = 0
+    shown = 0.0
+    try:
+        while True:
+            for _, event in nodes.events(POLL_S):
+                if event["event"] == "completed":
+                    return True
+                done = event.get("done", done)
+            if time.monotonic() - shown >= 1.0:
+                shown = time.monotonic()
+                assert isinstance(done, int)
+                progress(done, total, use.since_last())
+    except KeyboardInterrupt:
+        return False
+
+
+class _SnicUse:
+    """Share of each prefill and decode SNIC's read rate in use between two looks."""
+
+    def __init__(self, plan: Plan, network: Network) -> None:
+        nodes = {node.name for node in plan.fabric.nodes if node.gpus}
+        self._nics = [n for n in plan.fabric.nics if n.kind == "snic" and n.node in nodes]
+        self._plan, self._network = plan, network
+        self._last, self._at = counters.egress_bytes(network, plan), time.monotonic()
+
+    def since_last(self) -> dict[str, float]:
+        now, bytes_now = time.monotonic(), counters.egress_bytes(self._network, self._plan)
+        elapsed = self._plan.scale.model_s(now - self._at)
+        use = {
+            nic.node: (bytes_now[nic.name][1] - self._last[nic.name][1])
+            * 8
+            / (nic.rate_bps * elapsed)
+            for nic in self._nics
+        }
+        self._last, self._at = bytes_now, now
+        return use
+
+
+def _await_sample(telemetry: Path, moment: float) -> None:
+    """Wait for a counter sample taken after `moment` (CLOCK_MONOTONIC)."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        complete, _, _ = telemetry.read_bytes().rpartition(b"\n")
+        last = complete.rpartition(b"\n")[2]
+        if last and json.loads(last)["t"] > moment:
+            return
+        time.sleep(0.1)
+    raise RunError("the controller takes no more counter samples; see controller.log")
+
+
+def _window(samples: Sequence[CounterSample], end_s: float) -> list[CounterSample]:
+    """Samples from 0 to `end_s`, counted from what was there at 0."""
+    base = at(samples, 0.0)
+    inside = [sample for sample in samples if 0.0 < sample.t_s < end_s]
+    return [_minus(sample, base) for sample in (base, *inside, at(samples, end_s))]
+
+
+def _minus(sample: CounterSample, base: CounterSample) -> CounterSample:
+    def pairs(
+        now: dict[str, tuple[float, float]], then: dict[str, tuple[float, float]]
+    ) -> dict[str, tuple[float, float]]:
+        return {k: (a - then[k][0], b - then[k][1]) for k, (a, b) in now.items()}
+
+    return CounterSample(
+        t_s=sample.t_s,
+        nics=pairs(sample.nics, base.nics),
+        links=pairs(sample.links, base.links),
+        lanes={
+            lane: (sent - base.lanes[lane][0], drops - base.lanes[lane][1])
+            for lane, (sent, drops) in sample.lanes.items()
+        },
+    )
+
+
+def _records(directory: Path) -> list[RequestRecord]:
+    decoder = msgspec.json.Decoder(RequestRecord)
+    return [
+        decoder.decode(line)
+        for path in sorted(directory.glob("*.records.jsonl"))
+        for line in path.read_bytes().splitlines()
+    ]
+
+
+def _stats(directory: Path, node: str, retransmits: int) -> NodeStats:
+    stats = msgspec.json.decode((directory / f"{node}.stats.json").read_bytes(), type=NodeStats)
+    stats.retransmits = retransmits
+    return stats
+
+
+def write_inputs(plan: Plan, directory: Path) -> None:
+    """Write the plan where the run's processes look for it."""
+    write_plan(plan, directory / "plan.json")
