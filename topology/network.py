@@ -7,7 +7,8 @@ one to the other out of the veth, and the leaf reflects them, so a local copy cr
 CNIC once as a read and once as a write (paper section 1).
 
 The fabric is lossless, so TCP is told not to expect loss: no slow start, no probing for a
-lost tail, no timeout shorter than the deepest queue. What a connection may have in flight
+lost tail, no timeout shorter than the deepest queue, and frames that overtook each other (two
+processors serve one veth) are not taken for losses. What a connection may have in flight
 is bounded by its socket buffers, the credits of such a fabric.
 
 A host has one DRAM end per CNIC, all in one subnet. A socket picks its CNIC by binding to
@@ -32,12 +33,13 @@ from plan.fabric import End, Fabric, Link, Nic
 from topology.namespace import entered, run
 from topology.ovs import Daemons, vsctl, widen_packet_buffers
 
-CREDIT_BYTES = 256 * 1024
-"""Payload one connection may have in flight, emulated bytes: well above rate x round trip
-of the fastest NIC, and far below what the leaf queues hold."""
+CREDIT_BYTES = 512 * 1024
+"""Payload one connection may have in flight unless it sets its socket buffers, emulated
+bytes: above rate x round trip of the fastest NIC, far below what the leaf queues hold."""
 
-RTO_MIN_S = 10
-"""Longer than any queue of a lossless fabric takes to drain, so that no timer fires."""
+RTO_MIN_S = 5
+"""Longer than a queue of the fabric may suddenly grow, so that no timer fires; what a failed
+link swallowed is sent again after it."""
 
 INITIAL_WINDOW = 64
 """Segments sent before the first acknowledgement; the credits bound it further."""
@@ -289,6 +291,10 @@ def _tune(pid: int) -> None:
         "ipv4/tcp_slow_start_after_idle": "0",
         "ipv4/tcp_no_metrics_save": "1",
         "ipv4/tcp_early_retrans": "0",
+        # with selective acknowledgements the kernel would apply its own idea of reordering
+        "ipv4/tcp_sack": "0",
+        "ipv4/tcp_max_reordering": "10000",
+        "ipv4/tcp_reordering": "10000",
         "ipv4/tcp_moderate_rcvbuf": "0",
         "ipv4/tcp_reflect_tos": "1",
         "ipv4/tcp_rmem": buffers,

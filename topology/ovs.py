@@ -28,7 +28,7 @@ from topology.sandbox import inside
 
 RUN_DIRECTORY = Path("/var/run/openvswitch")
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
-PACKET_BUFFER_BYTES = 128 * 2**20
+PACKET_BUFFER_BYTES = 512 * 2**20
 
 DatapathType = Literal["system", "netdev"]
 

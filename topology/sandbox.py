@@ -32,7 +32,16 @@ def inside() -> bool:
 
 
 def enter(argv: Sequence[str] | None = None) -> NoReturn:
-    """Run a command inside a new sandbox and exit with its code.
+    """`run_inside`, and exit with the command's code.
+
+    Raises:
+        SandboxError: as `run_inside`.
+    """
+    sys.exit(run_inside(argv))
+
+
+def run_inside(argv: Sequence[str] | None = None) -> int:
+    """Run a command inside a new sandbox; returns its exit code.
 
     The caller waits outside, and with it dies the sandbox. Ctrl-C reaches the command
     inside too; it has 5 s to end in order.
@@ -42,10 +51,10 @@ def enter(argv: Sequence[str] | None = None) -> NoReturn:
             `inside()` the second time.
 
     Raises:
-        SandboxError: already inside, not root, or the namespaces could not be made.
+        SandboxError: already inside, or not root.
     """
     if inside():
-        raise SandboxError("already inside a sandbox: call enter() only when not inside()")
+        raise SandboxError("already inside a sandbox: do this only when not inside()")
     if os.geteuid() != 0:
         raise SandboxError("user is not root: run with sudo")
     command = list(argv) if argv is not None else [sys.executable, *sys.orig_argv[1:]]
@@ -64,7 +73,7 @@ def enter(argv: Sequence[str] | None = None) -> NoReturn:
         ],
         env=environment,
     )
-    sys.exit(_wait(child))
+    return _wait(child)
 
 
 def _wait(child: subprocess.Popen[bytes]) -> int:

@@ -22,7 +22,7 @@ from plan.model import Plan
 from topology.namespace import run
 from topology.network import Network
 
-LEAF_BYTES = 32 * 2**20
+LEAF_BYTES = 64 * 2**20
 """Room in each lane's queue: 128 connections at their full credit, emulated bytes."""
 
 BURST_S = 2e-3

@@ -1,0 +1,32 @@
+"""Tests marked `network` run inside a sandbox, or are skipped where none can be made.
+
+When any of them is selected, the whole pytest command runs again inside.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from topology import machine, sandbox
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    wanted = [item for item in items if item.get_closest_marker("network")]
+    problems = machine.check() if wanted else []
+    if problems:
+        reason = "; ".join(f"{problem.what} ({problem.remedy})" for problem in problems)
+        for item in wanted:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    wanted = [item for item in session.items if item.get_closest_marker("network")]
+    runnable = [item for item in wanted if not item.get_closest_marker("skip")]
+    if not runnable or sandbox.inside() or session.config.option.collectonly:
+        return
+    # pytest would keep what the run inside prints
+    capture = session.config.pluginmanager.getplugin("capturemanager")
+    assert capture is not None
+    capture.suspend_global_capture(in_=True)
+    code = sandbox.run_inside()
+    pytest.exit("the tests ran inside the sandbox", returncode=code)
