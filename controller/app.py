@@ -64,7 +64,7 @@ class Settings:
 class Installation:
     """Changes under way: done, and its event told, when every barrier has been answered."""
 
-    event: Event | None
+    event: Event | None = None
     barriers: set[tuple[str, int]] = field(default_factory=set)
     started_s: float = field(default_factory=time.monotonic)
 
@@ -218,7 +218,7 @@ class FabricApp(app_manager.RyuApp):
 
     def _install(self, event: Event | None) -> None:
         """Send every connected switch what it lacks, and a barrier after it."""
-        installation = Installation(event)
+        installation = Installation()
         added = deleted = 0
         for name, datapath in self._datapaths.items():
             change = difference(self._installed[name], self._wanted[name])
@@ -230,8 +230,9 @@ class FabricApp(app_manager.RyuApp):
                 installation.barriers.add((name, datapath.set_xid(barrier)))
                 datapath.send_msg(barrier)
                 self._installed[name] = self._wanted[name]
-        if event is not None:
-            event |= {"flows_added": added, "flows_deleted": deleted}
+        # the second port of a link to fail changes nothing any more, so there is nothing to tell
+        if event is not None and installation.barriers:
+            installation.event = event | {"flows_added": added, "flows_deleted": deleted}
         self._installations.append(installation)
         self._finish_installations()
 

@@ -29,8 +29,7 @@ def main() -> int:
     arguments = _arguments()
     try:
         plan = read_plan(arguments.plan)
-        # Ryu listens with SO_REUSEPORT, so two controllers would share the switches
-        socket.create_server(arguments.listen).close()
+        _require_free(arguments.listen)
         with arguments.telemetry.open("a") as telemetry:
             return _run(plan, arguments, telemetry)
     except (OSError, msgspec.MsgspecError, ValueError) as error:
@@ -68,6 +67,13 @@ def _seconds(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
     return value
+
+
+def _require_free(address: tuple[str, int]) -> None:
+    """Ryu listens with SO_REUSEPORT: two controllers would silently share the switches."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
 
 
 def _run(plan: Plan, arguments: argparse.Namespace, telemetry: TextIO) -> int:

@@ -9,8 +9,9 @@ when the round's last reply was received.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import dropwhile
+from operator import itemgetter
 from pathlib import Path
 from typing import TextIO
 
@@ -75,17 +76,26 @@ def read_samples(path: Path, plan: Plan, t0_s: float) -> list[CounterSample]:
     Args:
         t0_s: the run's start on CLOCK_MONOTONIC; samples before it have negative times.
 
-    Bytes are payload: wire bytes less full-sized frames' headers. A last line that was cut
-    short by the writer's end is left out.
+    Bytes are payload: wire bytes less full-sized frames' headers. Left out are rounds from
+    before the queues were made, and a last line that was cut short by the writer's end.
 
     Raises:
-        ValueError: a port or queue of the plan is missing from a sample, or the datapath
-            cannot count what a queue dropped.
+        ValueError: a port or queue of the plan has no counters, or the datapath cannot count
+            what a queue dropped.
         msgspec.DecodeError: a line is not a sample.
     """
     complete, _, _ = path.read_bytes().rpartition(b"\n")
     decoder = msgspec.json.Decoder(Line)
-    return [_sample(decoder.decode(line), plan, t0_s) for line in complete.splitlines()]
+    lines = [decoder.decode(line) for line in complete.splitlines()]
+    gaps = [_gap(line, plan) for line in lines]
+    if lines and None not in gaps:
+        raise ValueError(f"sample at t={lines[-1].t}: {gaps[-1]}")
+    samples = []
+    for line, gap in dropwhile(itemgetter(1), zip(lines, gaps, strict=True)):
+        if gap is not None:
+            raise ValueError(f"sample at t={line.t}: {gap}")
+        samples.append(_sample(line, plan, t0_s))
+    return samples
 
 
 def at(samples: Sequence[CounterSample], t_s: float) -> CounterSample:
@@ -128,10 +138,7 @@ def _sample(line: Line, plan: Plan, t0_s: float) -> CounterSample:
         return plan.scale.model_bytes(wire_bytes) / plan.fabric.framing
 
     def port(switch: str, number: int, counter: int) -> float:
-        key = f"{switch}:{number}"
-        if key not in line.ports:
-            raise ValueError(f"sample at t={line.t}: port {key} of the plan has no counters")
-        return payload(line.ports[key][counter])
+        return payload(line.ports[f"{switch}:{number}"][counter])
 
     return CounterSample(
         t_s=plan.scale.model_s(line.t - t0_s),
@@ -155,23 +162,33 @@ def _sample(line: Line, plan: Plan, t0_s: float) -> CounterSample:
     )
 
 
+def _gap(line: Line, plan: Plan) -> str | None:
+    """What the sample lacks of the plan, or None."""
+    for port in _ports(plan):
+        if port not in line.ports:
+            return f"port {port} has no counters"
+        for lane in plan.lanes.lanes:
+            counters = line.queues.get(port, {}).get(str(lane.vl))
+            if counters is None:
+                return f"port {port} has no queue {lane.vl}; create the queues of the plan"
+            if UNSUPPORTED in counters:
+                return f"queue {lane.vl} of port {port} is not counted; it must be linux-htb"
+    return None
+
+
 def _lane_totals(line: Line, plan: Plan) -> dict[str, tuple[int, int]]:
     """Wire bytes and drops of each lane over every switch egress of the plan."""
-    egresses = [f"{nic.switch}:{nic.port}" for nic in plan.fabric.nics]
+    ports = _ports(plan)
+    totals = {}
+    for lane in plan.lanes.lanes:
+        counters = [line.queues[port][str(lane.vl)] for port in ports]
+        totals[lane.name] = (sum(sent for sent, _ in counters), sum(lost for _, lost in counters))
+    return totals
+
+
+def _ports(plan: Plan) -> list[str]:
+    """Every switch port of the plan, as samples name it."""
+    ports = [f"{nic.switch}:{nic.port}" for nic in plan.fabric.nics]
     for link in plan.fabric.links:
-        egresses += [f"{link.a}:{link.a_port}", f"{link.b}:{link.b_port}"]
-    sent: defaultdict[str, int] = defaultdict(int)
-    drops: defaultdict[str, int] = defaultdict(int)
-    for egress in egresses:
-        for lane in plan.lanes.lanes:
-            counters = line.queues.get(egress, {}).get(str(lane.vl))
-            if counters is None:
-                raise ValueError(f"sample at t={line.t}: {egress} has no queue {lane.vl}")
-            if UNSUPPORTED in counters:
-                raise ValueError(
-                    f"sample at t={line.t}: the datapath does not count queue {lane.vl} of"
-                    f" {egress}; lanes need linux-htb queues"
-                )
-            sent[lane.name] += counters[0]
-            drops[lane.name] += counters[1]
-    return {lane.name: (sent[lane.name], drops[lane.name]) for lane in plan.lanes.lanes}
+        ports += [f"{link.a}:{link.a_port}", f"{link.b}:{link.b_port}"]
+    return ports

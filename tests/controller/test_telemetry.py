@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,16 +19,17 @@ PLAN = make_plan(FABRIC)
 PORTS = [(nic.switch, nic.port) for nic in FABRIC.nics]
 PORTS += [(link.a, link.a_port) for link in FABRIC.links]
 PORTS += [(link.b, link.b_port) for link in FABRIC.links]
+KEYS = [f"{switch}:{port}" for switch, port in PORTS]
+UNCOUNTED = {str(vl): (5, 2**64 - 1) for vl in range(4)}
 SWITCHES = [switch.name for switch in FABRIC.switches]
 
 
 def idle_line(t: float) -> Line:
     """A round in which nothing has been counted yet."""
-    keys = [f"{switch}:{port}" for switch, port in PORTS]
     return Line(
         t=t,
-        ports=dict.fromkeys(keys, (0, 0, 0, 0)),
-        queues={key: {str(vl): (0, 0) for vl in range(4)} for key in keys},
+        ports=dict.fromkeys(KEYS, (0, 0, 0, 0)),
+        queues={key: {str(vl): (0, 0) for vl in range(4)} for key in KEYS},
     )
 
 
@@ -78,16 +80,27 @@ def test_a_line_cut_short_by_the_end_of_the_run_is_left_out(tmp_path: Path) -> N
     assert len(read_samples(path, PLAN, 10.0)) == 1
 
 
-def test_a_port_or_queue_without_counters_is_an_error(tmp_path: Path) -> None:
-    line = idle_line(10.0)
-    key = next(iter(line.ports))
-    with pytest.raises(ValueError, match=f"port {key} of the plan has no counters"):
-        read_samples(write(tmp_path / "t", msgspec.structs.replace(line, ports={})), PLAN, 10.0)
-    with pytest.raises(ValueError, match="has no queue 0"):
-        read_samples(write(tmp_path / "t", msgspec.structs.replace(line, queues={})), PLAN, 10.0)
-    line.queues[key]["2"] = (5, 2**64 - 1)
-    with pytest.raises(ValueError, match="does not count queue 2"):
-        read_samples(write(tmp_path / "t", line), PLAN, 10.0)
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"ports": {}}, "has no counters"),
+        ({"queues": {}}, "has no queue 0"),
+        ({"queues": dict.fromkeys(KEYS, UNCOUNTED)}, "queue 0 of port .* is not counted"),
+    ],
+)
+def test_a_port_or_queue_that_loses_its_counters_is_an_error(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    good, bad = idle_line(10.0), msgspec.structs.replace(idle_line(11.0), **changes)
+    for lines in ((bad,), (good, bad)):
+        with pytest.raises(ValueError, match=message):
+            read_samples(write(tmp_path / "t", *lines), PLAN, 10.0)
+
+
+def test_rounds_from_before_the_queues_were_made_are_left_out(tmp_path: Path) -> None:
+    early = msgspec.structs.replace(idle_line(10.0), queues={})
+    (kept,) = read_samples(write(tmp_path / "t", early, idle_line(11.0)), PLAN, 11.0)
+    assert kept.t_s == 0
 
 
 def test_a_round_is_done_when_all_parts_of_all_switches_are_in(tmp_path: Path) -> None:
