@@ -1,0 +1,182 @@
+"""The report of a run: `summary.json`, pictures, and one HTML page that holds everything."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+import msgspec
+
+from plan.model import Plan
+from plan.records import RequestRecord
+from scenarios import plots, theory
+from scenarios.headline import headline, title
+from scenarios.metrics import Distribution, Summary, SystemResult, SystemSummary, summarise
+from scenarios.plots import CnicTheory, Picture
+from scenarios.provenance import Provenance
+from scenarios.schema import Cluster, Scenario, resolved_yaml
+
+TEMPLATE = "report.html.j2"
+ABSENT = "-"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table of figures: its label and one cell per system."""
+
+    label: str
+    cells: list[str]
+    heading: bool = False
+
+
+def write_report(
+    out_dir: Path,
+    scenario: Scenario,
+    plan: Plan,
+    results: Sequence[SystemResult],
+    provenance: Provenance,
+    warnings: Sequence[str] = (),
+) -> Summary:
+    """Write `summary.json`, `plots/*.png` and `report.html`, which needs no other file.
+
+    Args:
+        warnings: what the user has to know of how the plan came about.
+    """
+    out_dir.mkdir(parents=True, exist_ok=True)
+    summary = summarise(plan, results)
+    text = msgspec.json.format(msgspec.json.encode(summary))
+    (out_dir / "summary.json").write_bytes(text + b"\n")
+    pictures = plots.draw(out_dir / "plots", plan, results, summary, cnic_theory(scenario.cluster))
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template(TEMPLATE).render(
+        scenario=scenario,
+        resolved=resolved_yaml(scenario),
+        headline=headline(plan, [result.system for result in results], summary),
+        systems={title(name): figures for name, figures in summary.systems.items()},
+        incomplete=[title(r.system.name) for r in results if not r.complete],
+        unbelieved=[
+            title(name)
+            for name, figures in summary.systems.items()
+            if figures.fidelity.verdict == "not believable"
+        ],
+        warnings=warnings,
+        pictures=[(picture, _embedded(picture)) for picture in pictures],
+        rows=table(summary),
+        provenance=msgspec.structs.asdict(provenance),
+    )
+    (out_dir / "report.html").write_text(page, encoding="utf-8")
+    return summary
+
+
+def write_records(path: Path, records: Iterable[RequestRecord]) -> None:
+    """Write request records as JSON lines, model seconds."""
+    path.write_bytes(msgspec.json.Encoder().encode_lines(records))
+
+
+def cnic_theory(cluster: Cluster) -> CnicTheory:
+    """Predicted CNIC (read, write) use with all SNICs full (paper section 2)."""
+    cnic_bytes_per_s = cluster.engine_cnic_bps / 8
+    loads = {
+        load.resource: load.utilisation
+        for load in theory.predict(
+            cluster.prefill,
+            cluster.decode,
+            cluster.engines_per_node,
+            cluster.node_snic_bps / cluster.engine_cnic_bps,
+            cnic_bytes_per_s,
+            cluster.node_dram_bytes_per_s,
+        )
+    }
+    return {
+        "prefill": (loads["PE CNIC read"], loads["PE CNIC write"]),
+        "decode": (loads["DE CNIC read"], loads["DE CNIC write"]),
+    }
+
+
+def table(summary: Summary) -> list[Row]:
+    """All figures side by side, one column per system in the summary's order."""
+    systems = summary.systems
+    speedups = [summary.speedup_over_basic.get(name) for name in systems]
+    every = list(systems.values())
+    return [
+        Row("Completion", ["" for _ in every], heading=True),
+        Row("JCT, s", [_number(s.jct_s) for s in every]),
+        Row("speed-up over Basic", [f"{x:.2f}x" if x else ABSENT for x in speedups]),
+        *_spread("JCT of an agent, s", [s.agent_jct_s for s in every], 1),
+        Row("Latency", ["" for _ in every], heading=True),
+        *_spread("TTFT, s", [s.ttft_s for s in every], 1),
+        *_spread("TTST, ms", [s.ttst_s for s in every], 1e3),
+        *_spread("TPOT, ms", [s.tpot_s for s in every], 1e3),
+        Row("Work", ["" for _ in every], heading=True),
+        Row("requests done", [f"{s.completed} of {s.requests}" for s in every]),
+        Row("prompt tokens", [f"{s.prompt_tokens:,}" for s in every]),
+        Row("of them hits", [_share(s.hit_tokens, s.prompt_tokens) for s in every]),
+        Row("generated tokens", [f"{s.generated_tokens:,}" for s in every]),
+        Row("Storage NICs", ["" for _ in every], heading=True),
+        *_snic_rows(every),
+        Row("fullest over average", [_number(s.snic_max_over_avg) for s in every]),
+        Row("Fidelity", ["" for _ in every], heading=True),
+        *_fidelity_rows(every),
+    ]
+
+
+def _spread(label: str, values: Sequence[Distribution | None], unit: float) -> list[Row]:
+    return [
+        Row(
+            f"{label} · {name}",
+            [_number(None if value is None else getattr(value, name) * unit) for value in values],
+        )
+        for name in ("mean", "p50", "p90", "p99")
+    ]
+
+
+def _snic_rows(systems: Sequence[SystemSummary]) -> list[Row]:
+    nodes = sorted({node for figures in systems for node in figures.snic}, reverse=True)
+    return [
+        Row(
+            f"{node} read use",
+            [f"{s.snic[node].utilisation:.1%}" if node in s.snic else ABSENT for s in systems],
+        )
+        for node in nodes
+    ]
+
+
+def _fidelity_rows(systems: Sequence[SystemSummary]) -> list[Row]:
+    judged = [figures.fidelity for figures in systems]
+    late = [f.timer_lateness_p99_s for f in judged]
+    return [
+        Row("blocks verified", [f"{f.blocks_verified:,}" for f in judged]),
+        Row("blocks corrupt", [f"{f.blocks_corrupt:,}" for f in judged]),
+        Row("packets dropped", [f"{f.drops:,}" for f in judged]),
+        Row("segments sent again", [f"{f.retransmits:,}" for f in judged]),
+        Row("rate error", [_percent(f.rate_error) for f in judged]),
+        Row("probe error", [_percent(f.probe_error) for f in judged]),
+        Row("timers late, p99, ms", [_number(None if x is None else 1e3 * x) for x in late]),
+        Row("cores used by nodes", [_number(f.cpu_share) for f in judged]),
+        Row("wall time, s", [_number(figures.wall_s) for figures in systems]),
+    ]
+
+
+def _number(value: float | None) -> str:
+    return ABSENT if value is None else f"{value:.4g}"
+
+
+def _percent(value: float | None) -> str:
+    return ABSENT if value is None else f"{value:.1%}"
+
+
+def _share(part: float, whole: float) -> str:
+    return _percent(part / whole if whole else None)
+
+
+def _embedded(picture: Picture) -> str:
+    return base64.b64encode(picture.path.read_bytes()).decode()
