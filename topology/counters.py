@@ -61,8 +61,8 @@ def egress_bytes(network: Network, plan: Plan) -> dict[str, tuple[float, float]]
     Payload is what is left of the frames without full-sized segments' share of headers, so a
     NIC that is saturated shows its nominal rate.
     """
-    hosts = {host: _device_bytes(network.namespace_pid(host)) for host in _hosts(plan)}
-    ports = _device_bytes(None)
+    hosts = {host: device_bytes(network.namespace_pid(host)) for host in _hosts(plan)}
+    ports = device_bytes(None)
 
     def model_bytes(wire_bytes: int) -> float:
         return plan.scale.model_bytes(wire_bytes / plan.fabric.framing)
@@ -80,7 +80,7 @@ def _hosts(plan: Plan) -> list[str]:
     return list(dict.fromkeys(nic.node for nic in plan.fabric.nics))
 
 
-def _device_bytes(pid: int | None) -> dict[str, int]:
+def device_bytes(pid: int | None) -> dict[str, int]:
     """Bytes transmitted by every device of a namespace."""
     lines = Path(f"/proc/{pid or 'self'}/net/dev").read_text().splitlines()[2:]
     rows = (line.partition(":") for line in lines)

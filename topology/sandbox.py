@@ -8,6 +8,7 @@ and with the last of them go the namespaces and all they hold.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -93,7 +94,7 @@ def _network() -> str:
 
 
 def _arrive() -> NoReturn:
-    """First process inside: cover the shared directories, then become the command."""
+    """First process inside: cover the shared directories, run the command, reap orphans."""
     for directory in PRIVATE_DIRECTORIES:
         if os.path.isdir(directory):
             run(["mount", "-t", "tmpfs", "-o", "mode=755", "dualpath", directory])
@@ -101,4 +102,13 @@ def _arrive() -> NoReturn:
     run(["mount", "-t", "sysfs", "sysfs", "/sys"])
     os.makedirs("/run/openvswitch")
     run(["ip", "link", "set", "lo", "up"])
-    os.execvp(sys.argv[1], sys.argv[1:])
+    command = os.fork()
+    if command == 0:
+        os.execvp(sys.argv[1], sys.argv[1:])
+    # Ctrl-C is the command's to answer; when this process ends all others are killed
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    while True:
+        pid, status = os.wait()
+        if pid == command:
+            code = os.waitstatus_to_exitcode(status)
+            os._exit(code if code >= 0 else 128 - code)

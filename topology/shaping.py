@@ -100,12 +100,21 @@ def shape_hosts(network: Network, plan: Plan, leaf_bytes: int = LEAF_BYTES) -> N
         CommandError: the kernel refused a setting.
     """
     for egress in host_egresses(plan):
-        lines = [
-            *_class_lines(egress, plan.lanes, plan.fabric.mtu),
-            *_leaf_lines(egress, plan.lanes, leaf_bytes),
-            *_filter_lines(egress, plan.lanes),
-        ]
-        _tc(lines, namespace(network, egress.host))
+        shape_host(network, plan, egress, leaf_bytes)
+
+
+def shape_host(network: Network, plan: Plan, egress: Egress, leaf_bytes: int = LEAF_BYTES) -> None:
+    """Shape one host-side egress, which has no queueing discipline yet.
+
+    Raises:
+        CommandError: the kernel refused a setting.
+    """
+    lines = [
+        *_class_lines(egress, plan.lanes, plan.fabric.mtu),
+        *_leaf_lines(egress, plan.lanes, leaf_bytes),
+        *_filter_lines(egress, plan.lanes),
+    ]
+    _tc(lines, namespace(network, egress.host))
 
 
 def finish_switch_ports(network: Network, plan: Plan, leaf_bytes: int = LEAF_BYTES) -> None:

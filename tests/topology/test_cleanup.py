@@ -1,0 +1,134 @@
+"""However a run dies, the machine is left as it was."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from topology import sandbox
+from topology.errors import SandboxError
+from topology.namespace import run
+
+pytestmark = [pytest.mark.network, pytest.mark.timeout(120)]
+
+RUN = """
+import sys, time
+from topology import sandbox
+if not sandbox.inside():
+    sandbox.enter()
+from tests.topology.plans import make_plan
+from topology import ovs, shaping
+from topology.network import Network
+plan = make_plan()
+with ovs.daemons() as daemons, Network(plan.fabric, daemons, 6653) as network:
+    shaping.shape_hosts(network, plan)
+    network.popen("pe0", ["sleep", "1000"])
+    open("/run/openvswitch/left", "w").close()
+    print("up", flush=True)
+    time.sleep(1000)
+"""
+LEFT_DIRECTORIES = (
+    "/run",
+    "/tmp",
+    "/var/log/openvswitch",
+    "/etc/openvswitch",
+    "/var/lib/openvswitch",
+)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a run could leave behind, as seen from outside its sandbox."""
+
+    processes: frozenset[str]
+    namespaces: frozenset[str]
+    interfaces: str
+    mounts: str
+    files: frozenset[str]
+    sysctls: str
+
+
+def look() -> Machine:
+    pids = [entry for entry in os.listdir("/proc") if entry.isdigit()]
+    return Machine(
+        processes=frozenset(pids),
+        namespaces=frozenset(space for pid in pids for space in namespaces(pid)),
+        interfaces=run(["ip", "-br", "link"]),
+        mounts=Path("/proc/mounts").read_text(),
+        files=frozenset(
+            str(path) for directory in LEFT_DIRECTORIES for path in Path(directory).rglob("*")
+        ),
+        sysctls=run(["sysctl", "fs.file-max", "kernel.pty.max"]),
+    )
+
+
+def namespaces(pid: str) -> Iterator[str]:
+    for kind in ("net", "mnt", "pid"):
+        try:
+            yield os.readlink(f"/proc/{pid}/ns/{kind}")
+        except FileNotFoundError:  # the process ended while we looked
+            return
+
+
+def eventually(holds: Callable[[], bool], within_s: float) -> bool:
+    deadline = time.monotonic() + within_s
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+@pytest.fixture
+def private_tmp() -> Iterator[None]:
+    """An empty /tmp, for others write to the machine's while we look."""
+    run(["mount", "-t", "tmpfs", "private", "/tmp"])
+    yield
+    run(["umount", "/tmp"])
+
+
+@pytest.mark.usefixtures("private_tmp")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_nothing_is_left_when_the_outer_process_dies_by(number: signal.Signals) -> None:
+    before = look()
+    # nested in the sandbox of the tests, whose mark is taken off so that it makes its own
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("DUALPATH")}
+    with subprocess.Popen(
+        [sys.executable, "-c", RUN], stdout=subprocess.PIPE, env=environment
+    ) as outer:
+        assert outer.stdout is not None
+        assert outer.stdout.readline() == b"up\n"
+        during = look()
+        outer.send_signal(number)
+        outer.wait()
+    assert len(during.processes) > len(before.processes) + 5
+    assert len(during.namespaces) > len(before.namespaces) + 5
+    assert eventually(lambda: look() == before, within_s=10), look()
+
+
+def test_a_sandbox_hands_on_the_exit_code_and_starts_empty() -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("DUALPATH")}
+    script = (
+        "import os, sys; from topology import sandbox; "
+        "sandbox.inside() or sandbox.enter(); "
+        "print(os.listdir('/sys/class/net'), os.getppid()); sys.exit(7)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 7
+    assert done.stdout == "['lo'] 1\n"
+
+
+def test_a_second_sandbox_inside_is_refused() -> None:
+    assert sandbox.inside()
+    with pytest.raises(SandboxError, match="already inside"):
+        sandbox.run_inside(["true"])
