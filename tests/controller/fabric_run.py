@@ -1,7 +1,4 @@
-"""A real fabric under the real controller: run inside a sandbox, it prints what it saw.
-
-`python -m tests.controller.fabric_run DIRECTORY [--ecmp]` prints one JSON object.
-"""
+"""A real fabric under the real controller: builds it, uses it, and reports what it saw."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from controller import qos
@@ -269,7 +266,3 @@ def _queue_error(plan: Plan) -> str:
     except qos.QosError as error:
         return str(error)
     return ""
-
-
-if __name__ == "__main__":
-    print(json.dumps(asdict(run(Path(sys.argv[1]), *sys.argv[2:]))))
