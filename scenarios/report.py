@@ -140,7 +140,7 @@ def _spread(label: str, values: Sequence[Distribution | None], unit: float) -> l
 
 
 def _snic_rows(systems: Sequence[SystemSummary]) -> list[Row]:
-    nodes = sorted({node for figures in systems for node in figures.snic}, reverse=True)
+    nodes = dict.fromkeys(node for figures in systems for node in figures.snic)
     return [
         Row(
             f"{node} read use",

@@ -40,10 +40,24 @@ class Resources(HTMLParser):
         self.found += [v for k, v in attrs if k in ("src", "href", "srcset", "action") and v]
 
 
-def write(tmp_path: Path, results: list[SystemResult], plan: Plan) -> str:
+def write(directory: Path, results: list[SystemResult], plan: Plan) -> str:
     origin = provenance.collect(["run", "<quickstart>"], seed=1)
-    write_report(tmp_path, SCENARIO, plan, results, origin, ["a <warning>"])
-    return (tmp_path / "report.html").read_text()
+    write_report(directory, SCENARIO, plan, results, origin, ["a <warning>"])
+    return (directory / "report.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report of Basic without fault and DualPath with three dropped packets."""
+    directory = tmp_path_factory.mktemp("report")
+    plan, (basic, dualpath) = basic_and_dualpath()
+    write(directory, [basic, replace(dualpath, drops={"kv": 3})], plan)
+    return directory
+
+
+@pytest.fixture
+def page(written: Path) -> str:
+    return (written / "report.html").read_text()
 
 
 def test_the_headline_says_who_won_by_how_much_and_why() -> None:
@@ -96,44 +110,38 @@ def test_an_unfinished_system_does_not_win() -> None:
     assert "nothing to compare" in say(plan, [replace(basic, complete=False)])
 
 
-def test_the_page_needs_no_other_file(tmp_path: Path) -> None:
-    plan, results = basic_and_dualpath()
-    page = write(tmp_path, results, plan)
+def test_the_page_needs_no_other_file(written: Path, page: str) -> None:
     resources = Resources()
     resources.feed(page)
-    assert len(resources.found) >= len(list((tmp_path / "plots").iterdir()))
+    assert len(resources.found) >= len(list((written / "plots").iterdir()))
     assert all(address.startswith(("data:image/png;base64,", "#")) for address in resources.found)
     assert "url(" not in page
     assert "@import" not in page
 
 
-def test_the_page_escapes_what_it_quotes(tmp_path: Path) -> None:
-    plan, results = basic_and_dualpath()
-    page = write(tmp_path, results, plan)
+def test_the_page_escapes_what_it_quotes(page: str) -> None:
     assert "a &lt;warning&gt;" in page
     assert "run &lt;quickstart&gt;" in page
 
 
-def test_an_incomplete_run_is_marked_before_the_headline(tmp_path: Path) -> None:
+def test_an_incomplete_run_is_marked_before_the_headline(tmp_path: Path, page: str) -> None:
+    assert "Incomplete." not in page
     plan, (basic, dualpath) = basic_and_dualpath()
-    page = write(tmp_path, [basic, replace(dualpath, complete=False)], plan)
-    assert 0 < page.index("Incomplete.") < page.index('class="headline"')
-    assert "Incomplete." not in write(tmp_path, [basic, dualpath], plan)
+    cut_short = write(tmp_path, [basic, replace(dualpath, complete=False)], plan)
+    assert 0 < cut_short.index("Incomplete.") < cut_short.index('class="headline"')
 
 
-def test_the_verdict_and_its_reasons_are_on_the_page(tmp_path: Path) -> None:
-    plan, (basic, dualpath) = basic_and_dualpath()
-    page = write(tmp_path, [basic, replace(dualpath, drops={"kv": 3})], plan)
+def test_the_verdict_and_its_reasons_are_on_the_page(page: str) -> None:
     assert "3 packets were dropped" in page
     assert re.search(r'DualPath: <span class="fair">doubtful', page)
     assert re.search(r'Basic: <span class="good">believable', page)
 
 
-def test_the_summary_file_holds_what_was_summarised(tmp_path: Path) -> None:
-    plan, results = basic_and_dualpath()
-    write(tmp_path, results, plan)
-    text = (tmp_path / "summary.json").read_bytes()
-    assert msgspec.json.decode(text, type=Summary) == summarise(plan, results)
+def test_the_summary_file_holds_what_was_summarised(written: Path) -> None:
+    plan, (basic, dualpath) = basic_and_dualpath()
+    text = (written / "summary.json").read_bytes()
+    expected = summarise(plan, [basic, replace(dualpath, drops={"kv": 3})])
+    assert msgspec.json.decode(text, type=Summary) == expected
 
 
 def test_records_are_written_one_a_line(tmp_path: Path) -> None:
