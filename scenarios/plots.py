@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib import style
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
 
 from plan.fabric import Nic, NodeKind
 from plan.model import Plan
@@ -181,6 +181,9 @@ def snic_use(run: Run) -> Figure | None:
         for axes, (label, nics) in zip(row, panels.items(), strict=True):
             uses = np.stack([100 * cut.read[nic.name] / nic.rate_bps for nic in nics])
             _snic_panel(axes, cut, uses, run.kind(nics[0].node))
+            if measured := run.summary.systems[system].snic:
+                use = [measured[nic.node].utilisation for nic in nics]
+                _label_mean(axes, 100 * float(np.mean(use)))
             axes.set_title(f"{system} · {label}")
         row[0].set_ylabel("SNIC read, %")
     grid[0][0].set_xlim(0, run.end_s)
@@ -208,7 +211,9 @@ def _snic_panel(axes: Axes, cut: Windows, uses: Series, kind: NodeKind) -> None:
         axes.stairs(uses.max(axis=0), cut.edges_s, color=fill, lw=0.7, ls=":", baseline=None)
     axes.axhline(100, color=INK, lw=0.7, ls=(0, (4, 3)))
     axes.axvline(cut.edges_s[-1], color=FAINT, lw=0.8)
-    level = float(mean.mean())
+
+
+def _label_mean(axes: Axes, level: float) -> None:
     axes.text(
         0.03,
         0.5 if level < 40 else 0.14,
@@ -284,11 +289,6 @@ def token_times(run: Run) -> Figure | None:
         axes.set_ylim(0, 1.02)
     if not any(axes.lines for axes in columns):
         return None
-    columns[0].set_xscale("log")
-    columns[0].autoscale(axis="x")
-    columns[0].xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    columns[0].xaxis.set_major_formatter("{x:g}")
-    columns[0].xaxis.set_minor_formatter(NullFormatter())
     columns[0].set_ylabel("share of requests")
     figure.legend(*columns[0].get_legend_handles_labels(), loc="outside upper left", ncols=5)
     return figure
@@ -340,7 +340,7 @@ def cnic_use(run: Run) -> Figure | None:
         axes.tick_params(axis="x", rotation=90 if len(uses) > 12 else 0)
         axes.grid(visible=False, axis="x")
         axes.set_xlim(-0.6, len(uses) - 0.4)
-    _legend(rows[0])
+    _legend(*rows)
     return figure
 
 
@@ -421,12 +421,14 @@ def _single(run: Run, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _legend(axes: Axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    unique = dict(zip(labels, handles, strict=True))
+def _legend(axes: Axes, *others: Axes) -> None:
+    unique: dict[str, Artist] = {}
+    for shown in (axes, *others):
+        handles, labels = shown.get_legend_handles_labels()
+        unique |= zip(labels, handles, strict=True)
     axes.legend(
-        unique.values(),
-        unique.keys(),
+        list(unique.values()),
+        list(unique),
         loc="lower right",
         bbox_to_anchor=(1, 1),
         ncols=5,

@@ -131,6 +131,14 @@ def test_an_incomplete_run_is_marked_before_the_headline(tmp_path: Path, page: s
     assert 0 < cut_short.index("Incomplete.") < cut_short.index('class="headline"')
 
 
+def test_a_run_broken_off_before_anything_was_done_is_still_reported(tmp_path: Path) -> None:
+    plan, (basic, _) = basic_and_dualpath()
+    begun = [msgspec.structs.replace(record, done_s=None) for record in basic.records]
+    page = write(tmp_path, [replace(basic, records=begun, complete=False)], plan)
+    assert "Incomplete." in page
+    assert "nothing to compare" in page
+
+
 def test_the_verdict_and_its_reasons_are_on_the_page(page: str) -> None:
     assert "3 packets were dropped" in page
     assert re.search(r'DualPath: <span class="fair">doubtful', page)
