@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import lru_cache
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heapreplace
 from itertools import count
 from typing import NamedTuple, cast
 
@@ -169,11 +169,12 @@ class FlowNetwork:
             return
         self._sharing.replace(ended, flow)
         flow.rate = ended.rate
-        self._expect(flow, now)
+        self._expect(flow)
 
-    def _expect(self, flow: _Transfer, now: float) -> None:
-        """Note when the transfer ends at its present rate; sooner entries stay as reminders."""
-        flow.finish = finish = now + flow.left / flow.rate if flow.rate > 0.0 else _NEVER
+    def _expect(self, flow: _Transfer) -> None:
+        """Note when the transfer ends at its present rate; a sooner entry stays as a reminder."""
+        finish = flow.since + flow.left / flow.rate if flow.rate > 0.0 else _NEVER
+        flow.finish = finish
         if finish < flow.due:
             flow.due = finish
             heappush(self._endings, (finish, self._order(), flow))
@@ -198,15 +199,26 @@ class FlowNetwork:
                 flow.left = left if left > 0.0 else 0.0
                 flow.since = now
                 flow.rate = rate
-                self._expect(flow, now)
+                self._expect(flow)
         self._arm()
 
     def _arm(self) -> None:
-        if self._endings:
-            first = self._endings[0][0]
-            if first < self._armed_s:
-                self._armed_s = first
-                self._loop.call_at(first, self._wake, first)
+        endings = self._endings
+        while endings:
+            first, _, flow = endings[0]
+            if not flow.over and flow.finish == first:
+                if first < self._armed_s:
+                    self._armed_s = first
+                    self._loop.call_at(first, self._wake, first)
+                return
+            if flow.over or flow.due != first:
+                heappop(endings)
+            elif flow.finish == _NEVER:
+                flow.due = _NEVER
+                heappop(endings)
+            else:
+                flow.due = flow.finish
+                heapreplace(endings, (flow.finish, self._order(), flow))
 
     def _wake(self, when: float) -> None:
         if when != self._armed_s:
@@ -222,9 +234,7 @@ class FlowNetwork:
                 self._end(flow)
             elif flow.due <= horizon:
                 flow.due = _NEVER
-                if flow.finish < _NEVER:
-                    flow.due = flow.finish
-                    heappush(endings, (flow.finish, self._order(), flow))
+                self._expect(flow)
         if self._leaving:
             self._settle_soon(now)
         else:

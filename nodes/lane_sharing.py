@@ -268,10 +268,7 @@ class Sharing:
                 touched.append(queue)
             found += [flow for flow in queue.flows if flow.bottleneck is queue]
         for flow in added:
-            for queue in flow.queues:
-                level = queue.offer / len(queue.flows)
-                if queue.load + level > queue.offer:
-                    found += [other for other in queue.flows if other.fair > level]
+            found += _crowded(flow)
         added.clear()
         loosened.clear()
         while True:
@@ -285,6 +282,8 @@ class Sharing:
                     if queue.mark != epoch:
                         _touch(queue, epoch)
                         touched.append(queue)
+                        if queue.bound:
+                            found += [f for f in queue.flows if f.bottleneck is queue]
                     queue.free += fair
                     queue.members.append(flow)
                 if flow.bottleneck is not None:
@@ -292,7 +291,10 @@ class Sharing:
             _water_fill(members, touched)
             found = []
             for queue in touched:
-                if len(queue.members) != len(queue.flows):
+                # most are neither full nor anybody's bottleneck: nothing can break there
+                if (queue.bound or queue.level >= 0.0 or queue.left < 0.0) and (
+                    len(queue.members) != len(queue.flows)
+                ):
                     found += _broken(queue, epoch)
             if not found:
                 return self._commit(members, touched)
@@ -394,6 +396,17 @@ def _late(link: Link, group: list[_Lane]) -> float:
     """What groups before this one were given late on a link, bytes/s."""
     before = link.queues[: group[0].number]
     return sum(flow.late for queue in before for flow in queue.flows)
+
+
+def _crowded(flow: Flow) -> list[Flow]:
+    """Flows that will probably have to make room for a new one."""
+    guess = min([max(q.offer - q.load, q.offer / len(q.flows)) for q in flow.queues])
+    crowded: list[Flow] = []
+    for queue in flow.queues:
+        if queue.load + guess > queue.offer:
+            level = queue.offer / len(queue.flows)
+            crowded += [other for other in queue.flows if other.fair > level]
+    return crowded
 
 
 def _touch(queue: Queue, epoch: int) -> None:

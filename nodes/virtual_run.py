@@ -34,13 +34,13 @@ def simulate(
     plan: Plan,
     system: System,
     sample_s: float,
-    progress: Callable[[int, int, CounterSample], None] | None = None,
+    progress: Callable[[int, CounterSample], None] | None = None,
 ) -> VirtualRun:
     """Serve the plan's trajectories by a system in virtual time.
 
     Args:
         sample_s: model seconds between two counter samples.
-        progress: called at every sample with requests done, requests in all, the sample.
+        progress: called at every sample with requests done and the sample.
 
     Raises:
         Deadlock: the nodes wait for each other for ever.
@@ -56,7 +56,7 @@ async def _simulate(
     plan: Plan,
     system: System,
     sample_s: float,
-    progress: Callable[[int, int, CounterSample], None] | None,
+    progress: Callable[[int, CounterSample], None] | None,
 ) -> VirtualRun:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualTimeLoop)
@@ -79,7 +79,7 @@ async def _simulate(
             def sample() -> None:
                 samples.append(cluster.network.counters(loop.time()))
                 if progress is not None:
-                    progress(agents.done, agents.total, samples[-1])
+                    progress(agents.done, samples[-1])
                 # a sampler alone must not keep a deadlocked run alive
                 if loop.busy():
                     loop.call_later(sample_s, sample)

@@ -82,9 +82,7 @@ class VirtualCluster:
         loop: a virtual-time loop.
     """
 
-    def __init__(
-        self, plan: Plan, tasks: asyncio.TaskGroup, loop: VirtualTimeLoop
-    ) -> None:
+    def __init__(self, plan: Plan, tasks: asyncio.TaskGroup, loop: VirtualTimeLoop) -> None:
         self.plan = plan
         self.tasks = tasks
         self.loop = loop

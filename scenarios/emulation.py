@@ -33,8 +33,8 @@ LEAD_S = 0.3
 READY_TIMEOUT_S = 60
 POLL_S = 0.25
 
-Progress = Callable[[int, int, Mapping[str, float]], None]
-"""Told requests done, requests in all, and each SNIC's use since the last call (0..1)."""
+Progress = Callable[[int, Mapping[str, float]], None]
+"""Told requests done and each SNIC's use since the last call (0..1)."""
 
 
 class Fabric(NamedTuple):
@@ -209,6 +209,7 @@ class _NodeProcesses:
                 start_new_session=True,
             )
             self._processes[node.name] = process
+            assert process.stdout is not None
             self.selector.register(process.stdout, selectors.EVENT_READ, node.name)
 
     def await_ready(self) -> None:
@@ -258,7 +259,6 @@ class _NodeProcesses:
 def _follow(plan: Plan, nodes: _NodeProcesses, network: Network, progress: Progress) -> bool:
     """Report progress until all requests are done; False if the user broke it off."""
     use = _SnicUse(plan, network)
-    total = sum(len(trajectory.turns) for trajectory in plan.trajectories)
     done: object = 0
     shown = 0.0
     try:
@@ -270,7 +270,7 @@ def _follow(plan: Plan, nodes: _NodeProcesses, network: Network, progress: Progr
             if time.monotonic() - shown >= 1.0:
                 shown = time.monotonic()
                 assert isinstance(done, int)
-                progress(done, total, use.since_last())
+                progress(done, use.since_last())
     except KeyboardInterrupt:
         return False
 

@@ -135,10 +135,10 @@ def _fabric(cluster: Cluster) -> Fabric:
         decode=cluster.decode,
         storage=cluster.storage.hosts,
         gpus_per_node=cluster.engines_per_node,
-        snic_bps=cluster.node_snic_bps,
-        cnic_bps=cluster.engine_cnic_bps,
-        storage_bps=cluster.storage_bps,
-        management_bps=cluster.management,
+        snic_bps=float(cluster.node_snic_bps),
+        cnic_bps=float(cluster.engine_cnic_bps),
+        storage_bps=float(cluster.storage_bps),
+        management_bps=float(cluster.management),
         k=cluster.fat_tree.k,
         oversubscription=cluster.fat_tree.oversubscription,
         converged=cluster.converged,
@@ -165,8 +165,7 @@ def _trajectories(scenario: Scenario) -> tuple[list[Trajectory], list[str]]:
     agents = extend(found, workload.agents, scenario.seed, FIRST_ROUND_TOKENS)
     skip, count = workload.turns.skip, workload.turns.count
     cut = [
-        window(agent, skip, count or len(agent.turns) - skip)
-        for agent in agents[: workload.agents]
+        window(agent, skip, count or len(agent.turns) - skip) for agent in agents[: workload.agents]
     ]
     return [_scaled(trajectory, workload) for trajectory in cut], warnings
 
@@ -256,7 +255,7 @@ def _constants(
     return SchedulerConstants(
         alpha_tokens=choice.alpha.tokens(read_per_s),
         beta_tokens=choice.beta.tokens(prompts / compute_s),
-        quota_s=choice.quota,
-        fetch_interval_s=choice.fetch_interval,
+        quota_s=float(choice.quota),
+        fetch_interval_s=float(choice.fetch_interval),
         reads_in_flight=choice.reads_in_flight,
     )

@@ -22,7 +22,7 @@ PRIVATE_DIRECTORIES = ("/run", "/etc/openvswitch", "/var/lib/openvswitch", "/var
 """Covered by empty private file systems: where Open vSwitch, ip and Mininet write."""
 
 _OUTER = "DUALPATH_OUTER_NETWORK"
-_GRACE_S = 5.0
+_GRACE_S = 60.0
 _ENTRY = "from topology.sandbox import _arrive; _arrive()"
 
 
@@ -45,7 +45,7 @@ def run_inside(argv: Sequence[str] | None = None) -> int:
     """Run a command inside a new sandbox; returns its exit code.
 
     The caller waits outside, and with it dies the sandbox. Ctrl-C reaches the command
-    inside too; it has 5 s to end in order.
+    inside too; it has a minute to end in order.
 
     Args:
         argv: the command; None is the current Python command, which finds itself
