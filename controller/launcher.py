@@ -30,7 +30,7 @@ def main() -> int:
     try:
         plan = read_plan(arguments.plan)
         _require_free(arguments.listen)
-        with arguments.telemetry.open("a") as telemetry:
+        with arguments.telemetry.open("w") as telemetry:
             return _run(plan, arguments, telemetry)
     except (OSError, msgspec.MsgspecError, ValueError) as error:
         return _fail(f"{type(error).__name__}: {error}")
@@ -133,7 +133,7 @@ def _prepare_ryu() -> None:
 
 
 class _Fatal(logging.Handler):
-    """Hands the first line of every error that is logged to `fail`.
+    """Hands every error that is logged to `fail`, as one line.
 
     Ryu catches and logs what its handlers and green threads raise; a controller that lost an
     event is worse than none.
