@@ -9,6 +9,7 @@ from plan.model import Plan
 from topology.network import Network
 from topology.ovs import receive_drops
 from topology.shaping import (
+    Leaf,
     host_egresses,
     leaf_queues,
     namespace,
@@ -36,8 +37,7 @@ def retransmits(network: Network) -> dict[str, int]:
 def lanes(network: Network, plan: Plan) -> dict[str, LaneCount]:
     """Bytes and drops of every lane, by its name."""
     egresses = host_egresses(plan) + switch_egresses(plan)
-    hosts = dict.fromkeys(egress.host for egress in egresses)
-    leaves = {host: leaf_queues(namespace(network, host)) for host in hosts}
+    leaves = _leaves(network, plan)
     counts: dict[str, LaneCount] = {}
     for item in queue_classes(plan.lanes):
         found = [leaves[egress.host][egress.device, item.minor] for egress in egresses]
@@ -53,6 +53,12 @@ def drops(network: Network, plan: Plan) -> dict[str, int]:
     if network.daemons.datapath == "netdev":
         counted["receive"] = receive_drops(network.daemons.vswitchd_pid)
     return counted
+
+
+def waiting_bytes(network: Network, plan: Plan) -> int:
+    """Emulated bytes that wait in all queues of the fabric now."""
+    leaves = _leaves(network, plan).values()
+    return sum(leaf.waiting_bytes for found in leaves for leaf in found.values())
 
 
 def egress_bytes(network: Network, plan: Plan) -> dict[str, tuple[float, float]]:
@@ -74,6 +80,11 @@ def egress_bytes(network: Network, plan: Plan) -> dict[str, tuple[float, float]]
         )
         for nic in plan.fabric.nics
     }
+
+
+def _leaves(network: Network, plan: Plan) -> dict[str | None, dict[tuple[str, int], Leaf]]:
+    """Leaf queues of every node, and under None of the switches."""
+    return {host: leaf_queues(namespace(network, host)) for host in [*_hosts(plan), None]}
 
 
 def _hosts(plan: Plan) -> list[str]:

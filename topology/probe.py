@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import selectors
 import socket
+import struct
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from itertools import pairwise
 from plan.fabric import End, Nic, NicKind
 from plan.lanes import TrafficClass
 from plan.model import Plan
+from topology.counters import egress_bytes, waiting_bytes
 from topology.errors import TopologyError
 from topology.namespace import entered
 from topology.network import Network
@@ -27,6 +29,7 @@ WARM_UP_S = 0.25
 _CHUNK = bytes(65536)
 _CLASS: dict[NicKind, TrafficClass] = {"cnic": "kv", "snic": "storage", "mgmt": "control"}
 _CONNECT_S = 10.0
+_DRAIN_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -50,20 +53,28 @@ def probe_rates(network: Network, plan: Plan, seconds: float = 0.5) -> dict[str,
         TopologyError: nothing arrived at some NIC.
     """
     ratios: dict[str, float] = {}
-    for pair, achieved_bps in measure(network, plan, ring(plan), seconds).items():
+    for pair, achieved_bps in measure(network, plan, ring(plan), seconds).arrived_bps.items():
         ratio = achieved_bps / pair.rate_bps
         for nic in (pair.source, pair.target):
             ratios[nic.name] = min(ratio, ratios.get(nic.name, ratio))
-    # how one sender's bandwidth is split among many is TCP's affair: its sum is the NIC's
-    owed: dict[str, float] = defaultdict(float)
-    sent: dict[str, float] = defaultdict(float)
-    for pair, achieved_bps in measure(network, plan, storage_fan(plan), seconds).items():
-        owed[pair.source.name] += pair.rate_bps
-        sent[pair.source.name] += achieved_bps
-    for name, owed_bps in owed.items():
-        ratio = sent[name] / owed_bps
+    fan = storage_fan(plan)
+    owed_bps: dict[str, float] = defaultdict(float)
+    for pair in fan:
+        owed_bps[pair.source.name] += pair.rate_bps
+    # what arrives also tells how long queues downstream grew or shrank meanwhile
+    left_bps = measure(network, plan, fan, seconds).left_bps
+    for name, owed in owed_bps.items():
+        ratio = left_bps[name] / owed
         ratios[name] = min(ratio, ratios.get(name, ratio))
     return ratios
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Payload rates, model bit/s: arrived over each pair, and left each NIC by its counter."""
+
+    arrived_bps: dict[Pair, float]
+    left_bps: dict[str, float]
 
 
 def ring(plan: Plan) -> list[Pair]:
@@ -92,13 +103,14 @@ def storage_fan(plan: Plan) -> list[Pair]:
     ]
 
 
-def measure(
-    network: Network, plan: Plan, pairs: Sequence[Pair], seconds: float
-) -> dict[Pair, float]:
-    """Run one bulk flow for each pair, all together; payload rates, model bit/s.
+def measure(network: Network, plan: Plan, pairs: Sequence[Pair], seconds: float) -> Measured:
+    """Run one bulk flow for each pair, all together.
+
+    It returns when all queues are empty again.
 
     Raises:
-        TopologyError: nothing arrived on a pair during the time measured.
+        TopologyError: nothing arrived on a pair during the time measured, or the queues did
+            not drain within 10 s.
     """
     with ExitStack() as stack, selectors.DefaultSelector() as selector:
         flows = []
@@ -111,11 +123,20 @@ def measure(
             selector.register(sender, selectors.EVENT_WRITE, None)
             selector.register(receiver, selectors.EVENT_READ, flow)
         _pump(selector, time.monotonic() + WARM_UP_S, count=False)
-        _pump(selector, time.monotonic() + seconds, count=True)
-    return {
-        pair: plan.scale.model_bps(flow.rate_bps(pair))
-        for pair, flow in zip(pairs, flows, strict=True)
-    }
+        before, began_s = egress_bytes(network, plan), time.monotonic()
+        _pump(selector, began_s + seconds, count=True)
+        after, took_s = egress_bytes(network, plan), time.monotonic() - began_s
+    _drain(network, plan)
+    return Measured(
+        arrived_bps={
+            pair: plan.scale.model_bps(flow.rate_bps(pair))
+            for pair, flow in zip(pairs, flows, strict=True)
+        },
+        left_bps={
+            name: 8 * (after[name][0] - out) / plan.scale.model_s(took_s)
+            for name, (out, _) in before.items()
+        },
+    )
 
 
 @dataclass
@@ -157,6 +178,13 @@ def _pump(selector: selectors.BaseSelector, until_s: float, count: bool) -> None
                     key.data.arrived(size)
 
 
+def _drain(network: Network, plan: Plan) -> None:
+    deadline = time.monotonic() + _DRAIN_S
+    while waiting := waiting_bytes(network, plan):
+        if time.monotonic() > deadline:
+            raise TopologyError(f"{waiting} bytes still wait in queues {_DRAIN_S:.0f} s later")
+
+
 def _pair(plan: Plan, source: Nic, target: Nic, share: int = 1) -> Pair:
     rates = [source.rate_bps / share, target.rate_bps]
     if source.switch != target.switch:
@@ -181,6 +209,8 @@ def _connect(network: Network, plan: Plan, pair: Pair) -> tuple[socket.socket, s
         receiver, _ = listener.accept()
     for end in (sender, receiver):
         end.setblocking(False)
+        # closing must drop what was not sent, or it would go on into the run
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     return sender, receiver
 
 

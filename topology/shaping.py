@@ -158,10 +158,11 @@ def namespace(network: Network, host: str | None) -> int | None:
 
 @dataclass(frozen=True)
 class Leaf:
-    """A leaf queue as the kernel reports it: limit, bytes sent and frames dropped."""
+    """A leaf queue as the kernel reports it: limit, bytes sent, waiting, frames dropped."""
 
     limit_bytes: int
     sent_bytes: int
+    waiting_bytes: int
     drops: int
 
 
@@ -170,7 +171,7 @@ def leaf_queues(pid: int | None) -> dict[tuple[str, int], Leaf]:
     qdiscs = json.loads(run(["tc", "-j", "-s", "qdisc", "show"], pid=pid))
     return {
         (qdisc["dev"], int(qdisc["parent"].split(":")[1], 16)): Leaf(
-            qdisc["options"]["limit"], qdisc["bytes"], qdisc["drops"]
+            qdisc["options"]["limit"], qdisc["bytes"], qdisc["backlog"], qdisc["drops"]
         )
         for qdisc in qdiscs
         if qdisc["kind"] == "bfifo" and "parent" in qdisc

@@ -35,8 +35,8 @@ def test_each_nic_alone_carries_its_nominal_rate(
 ) -> None:
     ratios: dict[str, float] = {}
     for pair in probe.ring(plan):
-        for found, achieved_bps in probe.measure(network, plan, [pair], SECONDS).items():
-            ratios[f"{found.source.name} -> {found.target.name}"] = achieved_bps / found.rate_bps
+        achieved_bps = probe.measure(network, plan, [pair], SECONDS).arrived_bps[pair]
+        ratios[f"{pair.source.name} -> {pair.target.name}"] = achieved_bps / pair.rate_bps
     report(capsys, "alone", ratios)
     assert_nominal(ratios)
     assert_lossless(network, plan)

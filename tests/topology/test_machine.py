@@ -1,0 +1,39 @@
+"""Claims about what the machine check finds."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from topology import machine
+
+
+def test_every_missing_program_is_named_with_its_package(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    problems = {problem.what: problem.remedy for problem in machine.check()}
+    assert problems["program ovs-vswitchd is not there"] == "apt-get install openvswitch-switch"
+    assert problems["program mnexec is not there"] == "apt-get install mininet"
+
+
+def test_a_user_who_is_not_root_is_told_to_use_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert any(
+        problem.what == "not run as root" and problem.remedy.startswith("sudo ")
+        for problem in machine.check()
+    )
+
+
+@pytest.mark.network
+def test_a_facility_the_kernel_lacks_is_reported_with_what_it_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bad = {"telepathy": ("tc qdisc add dev lo root telepathy", "buy a crystal ball")}
+    monkeypatch.setattr(machine, "_FACILITIES", bad)
+    (problem,) = machine.check()
+    assert problem.what.startswith("the kernel does not do telepathy: ")
+    assert "unknown" in problem.what
+    assert problem.remedy == "buy a crystal ball"

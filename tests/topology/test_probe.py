@@ -1,0 +1,51 @@
+"""Claims about which flows the probe runs, and what it expects of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from tests.topology.plans import make_plan
+from topology import probe
+
+
+def test_the_ring_fills_every_nic_that_has_an_equal_once_in_each_direction() -> None:
+    plan = make_plan(prefill=2, decode=4, gpus_per_node=2)
+    pairs = probe.ring(plan)
+    alone = {"st0.snic"}
+    names = {nic.name for nic in plan.fabric.nics} - alone
+    assert Counter(pair.source.name for pair in pairs) == dict.fromkeys(names, 1)
+    assert Counter(pair.target.name for pair in pairs) == dict.fromkeys(names, 1)
+
+
+def test_a_ring_of_a_full_tree_never_puts_two_flows_on_one_edge_uplink_direction() -> None:
+    plan = make_plan(prefill=4, decode=4, gpus_per_node=2, k=4)
+    leaving = Counter(
+        pair.source.switch
+        for pair in probe.ring(plan)
+        if pair.source.kind == "cnic" and pair.source.switch != pair.target.switch
+    )
+    assert set(leaving.values()) == {1}
+
+
+def test_every_storage_host_fills_the_snics_of_its_share_of_the_nodes() -> None:
+    plan = make_plan(prefill=2, decode=2, storage=2, storage_bps=150e9, snic_bps=100e9)
+    pairs = probe.storage_fan(plan)
+    assert {(pair.source.name, pair.target.name) for pair in pairs} == {
+        ("st0.snic", "pe0.snic"),
+        ("st1.snic", "pe1.snic"),
+        ("st0.snic", "de0.snic"),
+        ("st1.snic", "de1.snic"),
+    }
+    assert {pair.rate_bps for pair in pairs} == {75e9}
+
+
+def test_oversubscribed_links_bound_what_a_pair_across_edges_is_owed() -> None:
+    plan = make_plan(prefill=2, decode=2, oversubscription=4.0, k=4)
+    owed = {
+        pair.source.switch == pair.target.switch: pair.rate_bps
+        for pair in probe.ring(plan)
+        if pair.source.kind == "cnic"
+    }
+    assert owed == {True: pytest.approx(400e9), False: pytest.approx(100e9)}
