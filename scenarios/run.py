@@ -45,10 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         scenario = _scenario(arguments)
         make_plan(scenario)
-        if scenario.engine == "emulate" and not sandbox.inside():
-            _require_machine()
-            sandbox.enter()
-        return _run(scenario, arguments)
+        if scenario.engine == "emulate":
+            enter_sandbox()
+        return run_scenario(scenario, _out(scenario, arguments), arguments.cli)[0]
     except ScenarioError as error:
         return _fail(WRONG, error)
     except MachineError as error:
@@ -93,12 +92,21 @@ def _check() -> int:
     return DONE
 
 
-def _require_machine() -> None:
+def enter_sandbox() -> None:
+    """Go on inside a sandbox: there this does nothing, outside it ends the process with the
+    status of the same command inside.
+
+    Raises:
+        MachineError: this machine cannot emulate.
+    """
+    if sandbox.inside():
+        return
     if problems := machine.check():
         raise MachineError(
             "; ".join(problem.what for problem in problems),
             "; ".join(problem.remedy for problem in problems),
         )
+    sandbox.enter()
 
 
 def _scenario(arguments: argparse.Namespace) -> Scenario:
@@ -110,10 +118,27 @@ def _scenario(arguments: argparse.Namespace) -> Scenario:
     return load_scenario(arguments.scenario, overrides)
 
 
-def _run(scenario: Scenario, arguments: argparse.Namespace) -> int:
+def _out(scenario: Scenario, arguments: argparse.Namespace) -> Path:
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    return arguments.out or Path("runs") / f"{scenario.name}-{stamp}"
+
+
+def run_scenario(scenario: Scenario, out: Path, cli: bool = False) -> tuple[int, Summary | None]:
+    """Serve a scenario's agents by every system it names and write the report.
+
+    Args:
+        out: the run's directory, new or empty.
+        cli: Mininet's prompt on the fabric instead.
+
+    Returns:
+        Exit status, and the figures if anything was measured.
+
+    Raises:
+        ScenarioError: something in it cannot be honoured.
+        RunError, TopologyError, Deadlock: it could not be finished.
+    """
     planned = make_plan(scenario)
-    out = arguments.out or Path("runs") / f"{scenario.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    _claim(out)
+    claim(out)
     (out / "scenario.yaml").write_text(resolved_yaml(scenario))
     emulation.write_inputs(planned.plan, out)
     results: list[SystemResult] = []
@@ -132,27 +157,27 @@ def _run(scenario: Scenario, arguments: argparse.Namespace) -> int:
                 datapath = None
                 _simulate(scenario, planned.plan, out, progress, results)
             else:
-                datapath = _emulate(scenario, planned.plan, out, progress, results, arguments.cli)
+                datapath = _emulate(scenario, planned.plan, out, progress, results, cli)
         except KeyboardInterrupt:
             datapath = None
             progress.note("broken off; writing the report of what is there")
-    if arguments.cli:
-        return DONE
+    if cli:
+        return DONE, None
     if not results:
         print("broken off before anything was measured", file=sys.stderr)
-        return BROKEN_OFF
-    command = ["python", "-m", "scenarios.run", *sys.argv[1:]]
+        return BROKEN_OFF, None
+    command = ["python", *sys.orig_argv[1:]]
     facts = provenance.collect(command, scenario.seed, datapath)
     (out / "provenance.json").write_bytes(msgspec.json.format(msgspec.json.encode(facts)))
     summary = write_report(out, scenario, planned.plan, results, facts, planned.warnings)
     _announce(summary, out)
     if len(results) < len(names) or not all(result.complete for result in results):
-        return BROKEN_OFF
+        return BROKEN_OFF, summary
     verdicts = [figures.fidelity.verdict for figures in summary.systems.values()]
-    return DOUBTED if "not believable" in verdicts else DONE
+    return (DOUBTED if "not believable" in verdicts else DONE), summary
 
 
-def _claim(out: Path) -> None:
+def claim(out: Path) -> None:
     """Make the run's directory; never mix two runs.
 
     Raises:
