@@ -61,7 +61,7 @@ def make_plan(scenario: Scenario) -> Planned:
         model=model,
         gpu=gpu,
         ep_group=ep_group,
-        groups=_groups(fabric),
+        groups=_groups(fabric, scenario.cluster),
         constants=_constants(scenario, model, gpu, trajectories),
         trajectories=tuple(trajectories),
     )
@@ -77,8 +77,8 @@ def _merged(scenario: Scenario) -> tuple[ModelSpec, GpuSpec, dict[NodeKind, int]
     cluster, model, gpu = scenario.cluster, scenario.model_spec, scenario.gpu_spec
     merge = cluster.merge
     replicated = model.weight_bytes - model.expert_bytes
-    ep = {}
-    for kind, nodes in (("prefill", cluster.prefill), ("decode", cluster.decode)):
+    ep: dict[NodeKind, int] = {}
+    for kind, nodes in cluster.nodes_per_group.items():
         size = nodes * cluster.gpus_per_node if scenario.expert_parallel else 1
         ep[kind] = max(1, size // merge)
     if not scenario.expert_parallel:
@@ -95,7 +95,7 @@ def _merged(scenario: Scenario) -> tuple[ModelSpec, GpuSpec, dict[NodeKind, int]
             hbm_bytes=gpu.hbm_bytes * merge,
             hbm_bytes_per_s=gpu.hbm_bytes_per_s * merge,
         ),
-        {"prefill": ep["prefill"], "decode": ep["decode"]},
+        ep,
     )
 
 
@@ -149,10 +149,13 @@ def _fabric(cluster: Cluster) -> Fabric:
         raise ScenarioError("cluster", f"{cluster.prefill}P{cluster.decode}D", str(error)) from None
 
 
-def _groups(fabric: Fabric) -> tuple[tuple[str, ...], ...]:
-    """One engine group a side."""
-    sides: tuple[NodeKind, ...] = ("prefill", "decode")
-    return tuple(tuple(node.name for node in fabric.nodes_of(kind)) for kind in sides)
+def _groups(fabric: Fabric, cluster: Cluster) -> tuple[tuple[str, ...], ...]:
+    """Engine groups of neighbouring nodes, the prefill side's first."""
+    groups = []
+    for kind, size in cluster.nodes_per_group.items():
+        names = [node.name for node in fabric.nodes_of(kind)]
+        groups += [tuple(names[i : i + size]) for i in range(0, len(names), size)]
+    return tuple(groups)
 
 
 def _trajectories(scenario: Scenario) -> tuple[list[Trajectory], list[str]]:

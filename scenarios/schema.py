@@ -18,6 +18,7 @@ from msgspec import Meta
 
 from nodes.models import GPUS, MODELS
 from plan.deployment import GpuSpec, ModelSpec, System
+from plan.fabric import NodeKind
 from scenarios import yaml_dialect
 from scenarios.decoding import convert
 from scenarios.errors import ScenarioError
@@ -55,11 +56,22 @@ class FatTree(msgspec.Struct, frozen=True, kw_only=True):
     oversubscription: Annotated[float, Meta(ge=1)] = 1.0
 
 
+class GroupNodes(msgspec.Struct, frozen=True, kw_only=True):
+    """Nodes of each engine group (paper section 4), None for all of the side in one.
+
+    A group is an expert-parallel group too, and fetches together.
+    """
+
+    prefill: Count | None = None
+    decode: Count | None = None
+
+
 class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     """The modelled cluster (paper section 1) and the share of it that is emulated.
 
     Attributes:
         prefill, decode: nodes of each kind.
+        group_nodes: how many of them are one engine group.
         cnic, snic, dram: rates of one GPU's CNIC and one whole node's SNIC and DRAM.
         slice: the share of every node that is emulated: its GPUs, its SNIC and its DRAM.
             Every ratio of paper section 2 keeps its value.
@@ -70,6 +82,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
 
     prefill: Count = 1
     decode: Count = 1
+    group_nodes: GroupNodes = GroupNodes()
     gpus_per_node: Count = 8
     cnic: Bandwidth = Bandwidth(400e9)
     snic: Bandwidth = Bandwidth(400e9)
@@ -80,6 +93,15 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     fat_tree: FatTree = FatTree()
     converged: bool = False
     management: Bandwidth = Bandwidth(100e9)
+
+    @property
+    def nodes_per_group(self) -> dict[NodeKind, int]:
+        """Nodes of an engine group on each side."""
+        groups = self.group_nodes
+        return {
+            "prefill": groups.prefill or self.prefill,
+            "decode": groups.decode or self.decode,
+        }
 
     @property
     def sliced_gpus(self) -> Fraction:
@@ -293,6 +315,7 @@ def check(scenario: Scenario) -> None:
     """
     _check_presets(scenario)
     _check_slice(scenario.cluster)
+    _check_groups(scenario.cluster)
     _check_model(scenario)
     _check_source(scenario.workload.source)
     _check_turns(scenario.workload)
@@ -357,6 +380,14 @@ def _check_slice(cluster: Cluster) -> None:
     if int(gpus) % cluster.merge:
         remedy = f"write a divisor of the {gpus} emulated GPUs of a node"
         raise ScenarioError("cluster.merge", cluster.merge, remedy)
+
+
+def _check_groups(cluster: Cluster) -> None:
+    nodes_of: dict[NodeKind, int] = {"prefill": cluster.prefill, "decode": cluster.decode}
+    for kind, size in cluster.nodes_per_group.items():
+        if (nodes := nodes_of[kind]) % size:
+            remedy = f"write a divisor of the {nodes} {kind} nodes"
+            raise ScenarioError(f"cluster.group_nodes.{kind}", size, remedy)
 
 
 def _check_model(scenario: Scenario) -> None:
