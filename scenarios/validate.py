@@ -1,0 +1,291 @@
+"""Validate the engines against each other: `sudo python -m scenarios.validate NAME.yaml ...`.
+
+Runs every scenario twice, emulated and simulated, and sets their figures side by side:
+a table on standard output, `validation.json`, and `validation.html` with a picture. Each run
+leaves its own report beside them. Exit status: 0 the marks hold (JCT within 5 %, mean TTFT
+within 10 %, utilisations within 3 points); 1 a run failed; 2 a scenario or the command line
+is wrong; 3 this machine lacks something; 4 an emulated run is not to be believed, so nothing
+follows from it; 5 a mark does not hold; 130 broken off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+import jinja2
+import msgspec
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+
+from nodes.virtual_time import Deadlock
+from scenarios.agreement import JCT_MARK, TTFT_MARK, USE_MARK, Comparison, compare
+from scenarios.errors import MachineError, RunError, ScenarioError
+from scenarios.metrics import Summary
+from scenarios.planning import make_plan
+from scenarios.plots import INK, STYLE, colour
+from scenarios.run import (
+    BROKEN_OFF,
+    DONE,
+    DOUBTED,
+    FAILED,
+    LACKING,
+    WRONG,
+    claim,
+    enter_sandbox,
+    run_scenario,
+)
+from scenarios.schema import Scenario, load_scenario
+from topology.errors import TopologyError
+
+MISSED = 5
+
+
+class Validation(msgspec.Struct, frozen=True, kw_only=True):
+    """One scenario by both engines.
+
+    Attributes:
+        verdicts: of the emulated runs, by system (`scenarios.fidelity`).
+        systems: figures side by side, by system.
+    """
+
+    scenario: str
+    description: str
+    verdicts: dict[str, str]
+    systems: dict[str, list[Comparison]]
+
+    @property
+    def holds(self) -> bool:
+        return all(figure.holds for figures in self.systems.values() for figure in figures)
+
+    @property
+    def believable(self) -> bool:
+        return "not believable" not in self.verdicts.values()
+
+
+class BrokenOff(Exception):
+    """The user ended a run before it was done."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    arguments = _arguments(argv)
+    try:
+        scenarios = [load_scenario(path, arguments.set) for path in arguments.scenario]
+        _check_names(scenarios)
+        for scenario in scenarios:
+            make_plan(scenario)
+        enter_sandbox()
+        out = arguments.out or Path("runs") / f"validation-{time.strftime('%Y%m%d-%H%M%S')}"
+        claim(out)
+        validations = []
+        for scenario in scenarios:
+            validations.append(validate(scenario, out / scenario.name))
+            write(validations, out)
+            print_table(validations[-1])
+    except ScenarioError as error:
+        return _fail(WRONG, error)
+    except MachineError as error:
+        return _fail(LACKING, error)
+    except (RunError, TopologyError, Deadlock) as error:
+        return _fail(FAILED, error)
+    except BrokenOff:
+        return BROKEN_OFF
+    print(f"report: {out / 'validation.html'}")
+    if not all(validation.believable for validation in validations):
+        return DOUBTED
+    return DONE if all(validation.holds for validation in validations) else MISSED
+
+
+def validate(scenario: Scenario, out: Path) -> Validation:
+    """Run a scenario by both engines; inside a sandbox.
+
+    Args:
+        out: new or empty; the runs go to `out/emulate` and `out/simulate`.
+
+    Raises:
+        BrokenOff: not all systems were served to the end.
+        ScenarioError, RunError, TopologyError, Deadlock: as `run_scenario`.
+    """
+    emulated = _run(scenario, "emulate", out)
+    simulated = _run(scenario, "simulate", out)
+    return Validation(
+        scenario=scenario.name,
+        description=scenario.description,
+        verdicts={name: s.fidelity.verdict for name, s in emulated.systems.items()},
+        systems=compare(emulated, simulated),
+    )
+
+
+def _run(scenario: Scenario, engine: Literal["emulate", "simulate"], out: Path) -> Summary:
+    scenario = msgspec.structs.replace(scenario, engine=engine)
+    status, summary = run_scenario(scenario, out / engine)
+    if summary is None or status == BROKEN_OFF:
+        raise BrokenOff
+    return summary
+
+
+def write(validations: Sequence[Validation], out: Path) -> None:
+    """Write `validation.json`, `validation.png` and `validation.html`, which needs no other
+    file."""
+    text = msgspec.json.format(msgspec.json.encode([_plain(v) for v in validations]))
+    (out / "validation.json").write_bytes(text + b"\n")
+    picture = out / "validation.png"
+    with style.context(STYLE):
+        draw(validations).savefig(picture)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("validation.html.j2").render(
+        validations=validations,
+        picture=base64.b64encode(picture.read_bytes()).decode(),
+        marks=(JCT_MARK, TTFT_MARK, USE_MARK),
+        cells=cells,
+    )
+    (out / "validation.html").write_text(page, encoding="utf-8")
+
+
+def _plain(validation: Validation) -> dict[str, object]:
+    """As it is written, with what follows from the figures."""
+    rows = {
+        system: [
+            {**msgspec.structs.asdict(figure), "error": figure.error, "holds": figure.holds}
+            for figure in figures
+        ]
+        for system, figures in validation.systems.items()
+    }
+    return {**msgspec.structs.asdict(validation), "systems": rows, "holds": validation.holds}
+
+
+def print_table(validation: Validation) -> None:
+    """The figures of one scenario on standard output."""
+    for system, figures in validation.systems.items():
+        table = Table(
+            *("figure", "emulated", "simulated", "error", "mark"),
+            title=f"{validation.scenario}, {system} ({validation.verdicts[system]})",
+        )
+        for figure in figures:
+            table.add_row(figure.figure, *cells(figure), style=None if figure.holds else "bold red")
+        Console().print(table)
+
+
+def cells(figure: Comparison) -> tuple[str, str, str, str]:
+    """Emulated, simulated, error and mark as text."""
+    unit = " pt" if figure.share else " %"
+    shown = [
+        "-" if value is None else f"{value:.1%}" if figure.share else f"{value:.4g}"
+        for value in (figure.emulated, figure.simulated)
+    ]
+    error = "-" if figure.error is None else f"{100 * figure.error:+.1f}{unit}"
+    mark = "-" if figure.mark is None else f"{100 * figure.mark:.0f}{unit}"
+    if not figure.holds:
+        mark += " missed"
+    return shown[0], shown[1], error, mark
+
+
+def draw(validations: Sequence[Validation]) -> Figure:
+    """Relative errors of the times, and one engine's utilisations over the other's."""
+    figure = Figure(figsize=(11, 5), layout="constrained")
+    times, uses = figure.subplots(1, 2, width_ratios=(1.4, 1))
+    names = list(dict.fromkeys(name for v in validations for name in v.systems))
+    colours = {name: colour(name, names) for name in names}
+    _draw_times(times, validations, colours)
+    _draw_uses(uses, validations, colours)
+    figure.legend(loc="outside lower center", ncols=4)
+    return figure
+
+
+def _draw_times(axes: Axes, validations: Sequence[Validation], colours: dict[str, str]) -> None:
+    """JCT as filled, mean TTFT as open circles, a row per scenario."""
+    labelled = set()
+    for row, validation in enumerate(validations):
+        for shift, (system, figures) in enumerate(validation.systems.items()):
+            for figure, filled in zip(figures[:2], (True, False), strict=True):
+                if figure.error is None:
+                    continue
+                label = f"{system}, {figure.figure.removesuffix(', s')}"
+                axes.plot(
+                    100 * figure.error,
+                    row + 0.14 * (shift - (len(validation.systems) - 1) / 2),
+                    "o",
+                    color=colours[system],
+                    markerfacecolor=colours[system] if filled else "white",
+                    label=None if label in labelled else label,
+                )
+                labelled.add(label)
+    for mark in (JCT_MARK, TTFT_MARK):
+        for sign in (-1, 1):
+            axes.axvline(sign * 100 * mark, color=INK, linewidth=0.8, linestyle=":")
+    axes.set_yticks(range(len(validations)), [v.scenario for v in validations])
+    axes.set_ylim(len(validations) - 0.5, -0.5)
+    axes.set_xlim(-max(12.0, -axes.get_xlim()[0]), max(12.0, axes.get_xlim()[1]))
+    axes.set_xlabel("simulated less emulated, % of emulated")
+    axes.set_title("Times: JCT (mark 5 %) and mean TTFT (mark 10 %)")
+
+
+def _draw_uses(axes: Axes, validations: Sequence[Validation], colours: dict[str, str]) -> None:
+    for validation in validations:
+        for system, figures in validation.systems.items():
+            pairs = [
+                (100 * f.emulated, 100 * f.simulated)
+                for f in figures
+                if f.share and f.emulated is not None and f.simulated is not None
+            ]
+            if pairs:
+                axes.plot(*zip(*pairs, strict=True), ".", color=colours[system], alpha=0.7)
+    for shift in (-100 * USE_MARK, 0.0, 100 * USE_MARK):
+        axes.axline((0, shift), slope=1, color=INK, linewidth=0.8, linestyle=":" if shift else "-")
+    axes.set_xlim(0, 100)
+    axes.set_ylim(0, 100)
+    axes.set_aspect("equal")
+    axes.set_xlabel("emulated, %")
+    axes.set_ylabel("simulated, %")
+    axes.set_title("Utilisation of every SNIC and CNIC (mark 3 points)")
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m scenarios.validate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("scenario", nargs="+", type=Path, help="YAML file")
+    parser.add_argument("--out", type=Path, help="directory (default: runs/validation-TIME)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY.PATH=VALUE",
+        help="override a key of every scenario; may be given again",
+    )
+    return parser.parse_args(argv)
+
+
+def _check_names(scenarios: Sequence[Scenario]) -> None:
+    names = [scenario.name for scenario in scenarios]
+    for name in names:
+        if names.count(name) > 1:
+            raise ScenarioError("name", name, "give every scenario a name of its own")
+
+
+def _fail(status: int, error: Exception) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    with suppress(BrokenPipeError):
+        sys.exit(main())
