@@ -11,11 +11,23 @@ from plan.lanes import Lane, LaneTable, TrafficClass
 LANE_NAMES = ("collective", "control", "kv", "spare")
 """Names of VL0 to VL3. Nothing is mapped to the spare lane but unmarked traffic."""
 
-SL_TO_VL: dict[TrafficClass, int] = {"collective": 0, "control": 1, "kv": 2, "storage": 2}
+SL_TO_VL: dict[TrafficClass, int] = {
+    "collective": 0,
+    "control": 1,
+    "kv": 2,
+    "storage": 2,
+    "copy": 2,
+}
 """Virtual lane of each traffic class: collectives high, KV-Cache and storage reads low."""
 
-DSCP: dict[TrafficClass, int] = {"collective": 46, "control": 48, "kv": 26, "storage": 18}
-"""DSCP that marks each traffic class (EF, CS6, AF31 and AF21)."""
+DSCP: dict[TrafficClass, int] = {
+    "collective": 46,
+    "control": 48,
+    "kv": 26,
+    "storage": 18,
+    "copy": 28,
+}
+"""DSCP that marks each traffic class (EF, CS6, AF31, AF21 and AF32)."""
 
 HIGH_LIMIT_OFF = 255
 
@@ -70,7 +82,9 @@ class Arbitration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
                 )
 
 
-def lane_table(arbitration: Arbitration | None = None, *, enabled: bool = True) -> LaneTable:
+def lane_table(
+    arbitration: Arbitration | None = None, *, enabled: bool = True, direct_copies: bool = False
+) -> LaneTable:
     """Compile an arbitration to guaranteed shares and priorities (paper section 3).
 
     While both tables have packets, `high_limit` x 4096 bytes of the high table pass for every
@@ -84,6 +98,9 @@ def lane_table(arbitration: Arbitration | None = None, *, enabled: bool = True) 
     These are guarantees, not limits: every lane may borrow up to the link's rate, and high
     lanes (priority 0) are offered idle bandwidth before low ones (priority 1), which is what
     makes the arbitration work-conserving.
+
+    With `direct_copies` local H2D and D2H copies bypass the CNIC's arbitration (paper section
+    1 warns of it): on the bus they stand beside the collectives, so they share their lane.
 
     With `enabled` False there is one lane, `shared`, to which every class maps; the DSCPs stay.
     """
@@ -99,7 +116,10 @@ def lane_table(arbitration: Arbitration | None = None, *, enabled: bool = True) 
         Lane(name=name, vl=vl, min_share=shares[vl], priority=0 if vl in high else 1)
         for vl, name in enumerate(LANE_NAMES)
     )
-    return LaneTable(enabled=True, lanes=lanes, dscp=dict(DSCP), vl=dict(SL_TO_VL))
+    vl = dict(SL_TO_VL)
+    if direct_copies:
+        vl["copy"] = vl["collective"]
+    return LaneTable(enabled=True, lanes=lanes, dscp=dict(DSCP), vl=vl)
 
 
 def _shares(arbitration: Arbitration) -> dict[int, float]:

@@ -59,6 +59,24 @@ def prefill_layer_s(model: ModelSpec, gpu: GpuSpec, chunks: Sequence[Pair]) -> f
     return (linear_flops + _attention_layer_flops(model, chunks)) / gpu.flops
 
 
+def own_layer_s(model: ModelSpec, gpu: GpuSpec, chunks: Sequence[Pair]) -> float:
+    """The part of `prefill_layer_s` that a GPU does for its own tokens alone, seconds: all
+    but the routed experts, which an expert-parallel group does for all tokens together."""
+    tokens = sum(bsz for _, bsz in chunks)
+    return prefill_layer_s(model, gpu, chunks) - expert_layer_s(model, gpu, tokens)
+
+
+def expert_layer_s(model: ModelSpec, gpu: GpuSpec, tokens: float) -> float:
+    """Routed experts of one layer for a GPU's even share of the group's tokens, seconds.
+
+    Expert weights are taken to be one byte a parameter (FP8), as in the presets.
+    """
+    if not model.experts:
+        return 0.0
+    active = model.expert_bytes * model.active_experts / model.experts
+    return 2 * active / model.layers * tokens / gpu.flops
+
+
 def attention_s(model: ModelSpec, gpu: GpuSpec, chunks: Sequence[Pair]) -> float:
     """Attention time of a forward batch over all layers, seconds, indexer included.
 

@@ -16,16 +16,21 @@ from functools import partial
 
 from nodes.blocks import pieces
 from nodes.budget import Budget
+from nodes.collectives import Exchange
 from nodes.compute import attended, decode_step_s, free_hbm_bytes
 from nodes.engine_name import dram_end, engine_name, hbm_end, node_of
 from nodes.leader import Leader
+from nodes.lockstep import Beat, Lockstep
 from nodes.messages import (
+    Arrive,
     Assign,
     BlocksRead,
     BlocksStored,
     BufferReady,
     Done,
+    Go,
     HitsReady,
+    Join,
     Message,
     PrefillDone,
     Remote,
@@ -73,6 +78,16 @@ class DecodeEngine:
         self._context = 0
         self._attended = 0
         self._growing = 0
+        group = next(group for group in plan.groups if world.node in group)
+        self._exchange = Exchange(world, plan, name, group)
+        self._lockstep: Lockstep | None = None
+        if plan.collectives and plan.ep_group["decode"] > 1 and len(group) > 1:
+            self._lockstep = Lockstep(world, name, group[0])
+
+    def go(self, tokens: int) -> None:
+        """The expert-parallel group goes on."""
+        assert self._lockstep is not None
+        self._lockstep.go(tokens)
 
     def join(self, sequence: Sequence) -> None:
         """Decode from the next step on."""
@@ -85,9 +100,16 @@ class DecodeEngine:
         deadline = 0.0
         while True:
             if not self._batch and not self._joining:
+                if self._lockstep is not None and self._lockstep.inside:
+                    await self._lockstep.arrive(0, boundary=True, stays=False)
+                    continue
                 self._joined.clear()
                 await self._joined.wait()
                 deadline = clock.now()
+                if self._lockstep is not None:
+                    self._lockstep.join()
+                    await self._lockstep.begin()
+                    deadline = clock.now()
             for sequence in self._joining:
                 self._add(sequence)
             self._joining.clear()
@@ -100,6 +122,12 @@ class DecodeEngine:
                 self._attended,
             )
             await clock.sleep_until(deadline)
+            if self._lockstep is not None:
+                # dispatch and combine of all layers: at this size a layer's own is lost in
+                # the step's other costs
+                await self._exchange.run(self._batch, 2 * self._plan.model.layers)
+                await self._lockstep.arrive(self._batch, boundary=True)
+                deadline = clock.now()
             self._step += 1
             self._context += self._batch
             self._attended += self._growing
@@ -153,10 +181,13 @@ class DecodeNode:
         self._agents = agents
         self._storage = StorageClient(world, plan, lambda: self._leader.changed())
         self._leader = Leader(world, plan, lambda: self._storage.queued_tokens)
+        self._beat = Beat(world)
         names = [engine_name(node.name, gpu) for gpu in range(node.gpus)]
         self._engines = {
             name: DecodeEngine(world, plan, name, self._completed_row) for name in names
         }
+        self._buffers = Budget(f"the DE buffer of {node.name} (bytes)", plan.dram_buffer_bytes)
+        self._block_bytes = plan.model.token_bytes * plan.layout.tokens
         self._prefilled: dict[int, asyncio.Future[PrefillDone]] = {}
 
     def start(self) -> None:
@@ -175,6 +206,13 @@ class DecodeNode:
                 self._prefilled.pop(message.number).set_result(message)
             case BlocksRead() | BlocksStored():
                 self._storage.handle(message)
+            case Join():
+                self._beat.join(message)
+            case Arrive():
+                self._beat.arrive(message)
+            case Go():
+                for engine in message.engines:
+                    self._engines[engine].go(message.tokens)
             case Report():
                 self._leader.heard(message)
             case _:
@@ -199,16 +237,16 @@ class DecodeNode:
     async def _receive(self, assign: Assign) -> Region:
         """Register the DE buffer; on the DE read path bring the hits there from storage."""
         request = assign.request
-        buffer = self._world.allocate(self._plan.layout.blocks(request.prompt))
+        rows = self._plan.layout.blocks(request.prompt)
+        await self._buffers.take(rows * self._block_bytes)
+        buffer = self._world.allocate(rows)
         remote = Remote(dram_end(assign.de), buffer.key)
         prefill_node = node_of(assign.pe)
         self._world.send(prefill_node, BufferReady(request.number, remote))
-        if assign.side == "de":
-            now = self._world.clock.now()
-            blocks, start, end = 0, now, now
-            if self._storage.blocks_asked(request):
-                blocks, start, end = await self._storage.read(request, buffer)
-            self._world.send(prefill_node, HitsReady(request.number, blocks, start, end))
+        lo, hi = assign.pe_blocks, self._storage.blocks_asked(request)
+        if lo < hi:
+            read = await self._storage.read(request, lo, hi, buffer, lo)
+            self._world.send(prefill_node, HitsReady(request.number, *read))
         return buffer
 
     async def _to_hbm(self, assign: Assign, prefill: PrefillDone, buffer: Region) -> Region:
@@ -219,7 +257,7 @@ class DecodeNode:
         hbm = self._world.allocate(self._plan.layout.blocks(request.total))
         source = Remote(dram_end(assign.de), buffer.key)
         copies = [
-            self._world.read(hbm, Span(0, rows, group), hbm_end(assign.de), source, "kv")
+            self._world.read(hbm, Span(0, rows, group), hbm_end(assign.de), source, "copy")
             for group in range(self._plan.layout.groups)
         ]
         persisted = self._world.spawn(self._persist_prompt(assign, prefill, buffer))
@@ -227,7 +265,7 @@ class DecodeNode:
             await copy
         expected = pieces(request.agent, request.runs, 0, rows)
         self._world.verified(rows * self._plan.layout.groups, hbm.corrupt(expected, None))
-        self._world.spawn(self._free_after(persisted, buffer))
+        self._world.spawn(self._free_after(persisted, buffer, rows))
         return hbm
 
     async def _persist_prompt(self, assign: Assign, prefill: PrefillDone, buffer: Region) -> None:
@@ -237,9 +275,10 @@ class DecodeNode:
             lo = prefill.hit_blocks
             await self._storage.persist(request, lo, full, buffer, lo)
 
-    async def _free_after(self, task: asyncio.Task[None], buffer: Region) -> None:
+    async def _free_after(self, task: asyncio.Task[None], buffer: Region, rows: int) -> None:
         await task
         self._world.free(buffer)
+        self._buffers.give_back(rows * self._block_bytes)
 
     def _completed_row(self, sequence: Sequence, row: int) -> None:
         """64 more tokens have their KV: persist the Full Block."""
@@ -253,9 +292,15 @@ class DecodeNode:
         staged = self._world.allocate(1)
         target = Remote(dram_end(assign.de), staged.key)
         span = Span(row, row + 1)
-        await self._world.write(hbm, span, hbm_end(assign.de), target, "kv", target_row=0)
+        await self._world.write(hbm, span, hbm_end(assign.de), target, "copy", target_row=0)
         await self._storage.persist(assign.request, row, row + 1, staged, 0)
         self._world.free(staged)
+
+    def _path(self, assign: Assign) -> str:
+        asked = self._storage.blocks_asked(assign.request)
+        if assign.pe_blocks == asked:
+            return "pe"
+        return "split" if assign.pe_blocks else "de"
 
     def _done(self, sequence: Sequence, prefill: PrefillDone) -> None:
         assign = sequence.assign
@@ -275,7 +320,7 @@ class DecodeNode:
                     gen_tokens=request.gen,
                     pe=assign.pe,
                     de=assign.de,
-                    path=assign.side if self._system.io else None,
+                    path=self._path(assign) if self._system.io else None,
                     submit_s=request.submit_s,
                     assigned_s=assign.assigned_s,
                     read_start_s=prefill.read_start_s,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from nodes.messages import Side
-
 Z_FACTOR = 1.05
 
 
@@ -58,9 +56,16 @@ def choose_pe(
     )
 
 
-def choose_side(pe_read_queue: float, de_read_queue: float) -> Side:
-    """Read where the disk read queue is shorter; on a tie where the KV is needed first."""
-    return "de" if de_read_queue < pe_read_queue else "pe"
+def pe_share(pe_read_queue: float, de_read_queue: float) -> float:
+    """Share of a read on the prefill side: all or nothing, where the disk read queue is
+    shorter, and on a tie where the KV is needed first."""
+    return 0.0 if de_read_queue < pe_read_queue else 1.0
+
+
+def split_share(pe_read_queue: float, de_read_queue: float, tokens: float) -> float:
+    """Share of a read of `tokens` on the prefill side with which both sides finish together
+    (equal SNICs); named as future work by paper section 4."""
+    return min(1.0, max(0.0, (de_read_queue - pe_read_queue + tokens) / (2 * tokens)))
 
 
 def choose_group(group_tokens: Mapping[int, int]) -> int:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
 
 from nodes.blocks import Runs
 from plan.records import RequestRecord
-
-Side = Literal["pe", "de"]
 
 
 class Remote(msgspec.Struct, frozen=True, array_like=True):
@@ -53,13 +49,15 @@ class Assign(msgspec.Struct, frozen=True, array_like=True, tag="assign"):
     """Scheduler -> the chosen PE's node and the chosen DE's node.
 
     Attributes:
-        pe, de: engine names, `<node>.<gpu>`; side: where the KV-Cache is read.
+        pe, de: engine names, `<node>.<gpu>`.
+        pe_blocks: so many leading hit blocks are read on the prefill side, the others on
+            the decode side.
     """
 
     request: Request
     pe: str
     de: str
-    side: Side
+    pe_blocks: int
     assigned_s: float
 
 
@@ -83,6 +81,29 @@ class Fetch(msgspec.Struct, frozen=True, array_like=True, tag="fetch"):
     reports: tuple[Report, ...]
 
 
+class Join(msgspec.Struct, frozen=True, array_like=True, tag="join"):
+    """Engine -> leader of its expert-parallel group: has a batch for the next forward."""
+
+    engine: str
+
+
+class Arrive(msgspec.Struct, frozen=True, array_like=True, tag="arrive"):
+    """Engine -> leader of its expert-parallel group: at the end of a round. See `lockstep`."""
+
+    engine: str
+    tokens: int
+    attention_s: float
+    boundary: bool
+    stays: bool
+
+
+class Go(msgspec.Struct, frozen=True, array_like=True, tag="go"):
+    """Leader -> node: the named engines go on; `tokens` of all participants of the round."""
+
+    engines: tuple[str, ...]
+    tokens: int
+
+
 class BufferReady(msgspec.Struct, frozen=True, array_like=True, tag="buffer"):
     """DE node -> PE node: the request's DE buffer is registered."""
 
@@ -91,10 +112,10 @@ class BufferReady(msgspec.Struct, frozen=True, array_like=True, tag="buffer"):
 
 
 class HitsReady(msgspec.Struct, frozen=True, array_like=True, tag="hits"):
-    """DE node -> PE node: the hit blocks of the request are in the DE buffer."""
+    """DE node -> PE node: the decode side's hits are in the DE buffer, up to block `upto`."""
 
     number: int
-    blocks: int
+    upto: int
     read_start_s: float
     read_end_s: float
 
@@ -117,20 +138,23 @@ class Done(msgspec.Struct, frozen=True, array_like=True, tag="done"):
 
 
 class ReadBlocks(msgspec.Struct, frozen=True, array_like=True, tag="read"):
-    """Node -> storage: write the held prefix of these blocks into my buffer."""
+    """Node -> storage: write what is held of rows `lo ..` of the context into my buffer, as
+    far as all blocks before are held, too. Row `lo` goes to row `buffer_row`."""
 
     number: int
     node: str
     trajectory: int
     runs: Runs
+    lo: int
     buffer: Remote
+    buffer_row: int
 
 
 class BlocksRead(msgspec.Struct, frozen=True, array_like=True, tag="was_read"):
-    """Storage -> node: that many leading blocks are in the buffer."""
+    """Storage -> node: the blocks are in the buffer, up to row `upto` of the context."""
 
     number: int
-    blocks: int
+    upto: int
 
 
 class StoreBlocks(msgspec.Struct, frozen=True, array_like=True, tag="store"):
@@ -157,6 +181,9 @@ Message = (
     | Assign
     | Report
     | Fetch
+    | Join
+    | Arrive
+    | Go
     | BufferReady
     | HitsReady
     | PrefillDone

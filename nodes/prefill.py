@@ -1,30 +1,43 @@
 """Prefill engines and their node: hits in, layer by layer, computed KV out (paper section 1).
 
-For every Layer Block group: load the hits into HBM (from the own PE buffer on the PE read
-path, from the DE buffer on the DE read path), compute the layers for the missed tokens,
-write the KV to the DE buffer (hits and misses on the PE path, misses only on the DE path).
-With layerwise prefill, group i + 1 loads while group i computes.
+For every Layer Block group: load the hits into HBM (from the own PE buffer what was read on
+this side, from the DE buffer what was read there), compute the layers for the missed
+tokens, write to the DE buffer what it lacks (hits read on this side, and the misses). With
+layerwise prefill, group i + 1 loads while group i computes.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 from typing import NamedTuple, TypeVar
 
 from nodes.blocks import pieces
 from nodes.budget import Budget
-from nodes.compute import attention_s, free_hbm_bytes, prefill_layer_s
+from nodes.collectives import Exchange
+from nodes.compute import (
+    attention_s,
+    expert_layer_s,
+    free_hbm_bytes,
+    own_layer_s,
+    prefill_layer_s,
+)
 from nodes.engine_name import dram_end, engine_name, hbm_end, node_of
 from nodes.intra_engine import Chunk, pack
 from nodes.leader import Leader
+from nodes.lockstep import Beat, Lockstep
 from nodes.messages import (
+    Arrive,
     Assign,
     BlocksRead,
     BlocksStored,
     BufferReady,
+    Go,
     HitsReady,
+    Join,
     Message,
     PrefillDone,
     Remote,
@@ -48,20 +61,23 @@ class _Job:
     """A request in its prefill engine.
 
     Attributes:
-        hits: leading rows that were read from storage; source: where they are.
-        buffer: the DE buffer, the KV's destination (None without I/O).
-        hbm: region of the whole prompt; tokens: how many of them have their KV-Cache.
+        hits: leading rows that were read from storage; the first `local` of them into the
+            PE buffer, the others into the DE buffer.
+        read: when the reading began and ended, over both sides (None: nothing was read).
+        buffer: the DE buffer, the KV's destination; hbm: region of the whole prompt; both
+            None without I/O.
+        tokens: how many of the prompt have their KV-Cache.
     """
 
     assign: Assign
     rows: int
     hits: int
+    local: int
     tokens: int
     read: ReadTicket | None
-    source: Remote | None
+    pe_buffer: Region | None
     buffer: Remote | None
     hbm: Region | None
-    pe_buffer: Region | None
     prefill_start_s: float | None = None
     sent: list[asyncio.Future[None]] = field(default_factory=list)
 
@@ -97,12 +113,21 @@ class _Stage(NamedTuple):
 class PrefillEngine:
     """One GPU of a prefill node."""
 
-    def __init__(self, world: World, plan: Plan, system: System, name: str, leader: Leader):
+    def __init__(
+        self,
+        world: World,
+        plan: Plan,
+        system: System,
+        name: str,
+        leader: Leader,
+        release: Callable[[_Job], None],
+    ) -> None:
         self.name = name
         self._world = world
         self._plan = plan
         self._system = system
         self._leader = leader
+        self._release = release
         self._groups = plan.layout.groups
         self._layers_per_group = plan.model.layers / plan.layout.groups
         self._ready: deque[_Job] = deque()
@@ -111,12 +136,25 @@ class PrefillEngine:
         self._stages: asyncio.Queue[_Stage] = asyncio.Queue()
         self._computed = asyncio.Event()
         self._free_s = 0.0
+        self._formed = 0
+        group = next(group for group in plan.groups if world.node in group)
+        gpus = {node.name: node.gpus for node in plan.fabric.nodes}
+        self._group_engines = sum(gpus[node] for node in group)
+        self._exchange = Exchange(world, plan, name, group)
+        self._lockstep = None
+        if plan.ep_group["prefill"] > 1 and self._group_engines > 1:
+            self._lockstep = Lockstep(world, name, group[0])
         hbm = free_hbm_bytes(plan.model, plan.gpu, plan.ep_group["prefill"])
         self._hbm = Budget(f"HBM of {name} (tokens)", hbm / plan.model.token_bytes)
 
     def start(self) -> None:
         self._world.spawn(self._load())
         self._world.spawn(self._compute())
+
+    def go(self, tokens: int) -> None:
+        """The expert-parallel group goes on."""
+        assert self._lockstep is not None
+        self._lockstep.go(tokens)
 
     def enqueue(self, job: _Job) -> None:
         """A request whose hits are in a buffer; batches are formed in this order."""
@@ -127,6 +165,9 @@ class PrefillEngine:
         """Form batches and bring their KV in, no further ahead than HBM allows."""
         while True:
             parts = await self._next_batch()
+            self._formed += 1
+            if self._lockstep is not None:
+                self._lockstep.join()
             for part in parts:
                 if part.job.prefill_start_s is None:
                     part.job.prefill_start_s = self._world.clock.now()
@@ -153,7 +194,8 @@ class PrefillEngine:
             Chunk(i, job.tokens, job.request.prompt - job.tokens)
             for i, job in enumerate(candidates)
         ]
-        batch = pack(queue, self._plan.constants.quota_s, self._attention_s)
+        quota_s = self._plan.constants.quota_s if self._system.quota else inf
+        batch = pack(queue, quota_s, self._attention_s)
         parts = [self._part(candidates[chunk.request], chunk) for chunk in batch]
         for part in parts:
             part.job.tokens += part.bsz
@@ -198,35 +240,74 @@ class PrefillEngine:
             if job.hbm is None or not (part.first or self._system.layerwise):
                 continue
             end = hbm_end(self.name)
-            if job.hits:
-                assert job.source is not None
-                span = Span(0, job.hits, group)
-                loads.append(self._world.read(job.hbm, span, end, job.source, "kv"))
-            if part.lo > job.hits:  # computed by earlier chunks, and in the DE buffer since
+            if job.local:
+                assert job.pe_buffer is not None
+                here = Remote(dram_end(self.name), job.pe_buffer.key)
+                span = Span(0, job.local, group)
+                loads.append(self._world.read(job.hbm, span, end, here, "copy"))
+            if part.lo > job.local:  # hits of the DE side, and what earlier chunks computed
                 assert job.buffer is not None
-                span = Span(job.hits, part.lo, group)
+                span = Span(job.local, part.lo, group)
                 loads.append(self._world.read(job.hbm, span, end, job.buffer, "kv"))
         return loads
 
     async def _compute(self) -> None:
         while True:
             stage = await self._stages.get()
-            start = max(self._free_s, stage.not_before_s)
-            for load in stage.loads:
-                waits = not load.done()
-                await load
-                if waits:
-                    start = max(start, self._world.clock.now())
+            start_s = await self._loaded(stage)
             self._verify(stage)
-            pairs = [(part.cached, part.bsz) for part in stage.parts]
-            layer_s = prefill_layer_s(self._plan.model, self._plan.gpu, pairs)
-            self._free_s = start + self._layers_per_group * layer_s
-            await self._world.clock.sleep_until(self._free_s)
+            if self._lockstep is None:
+                pairs = [(part.cached, part.bsz) for part in stage.parts]
+                layer_s = prefill_layer_s(self._plan.model, self._plan.gpu, pairs)
+                self._free_s = start_s + self._layers_per_group * layer_s
+                await self._world.clock.sleep_until(self._free_s)
+            else:
+                await self._compute_in_step(self._lockstep, stage, start_s)
             self._produce(stage)
             if stage.group == self._groups - 1:
                 self._end_batch(stage.parts)
             if self._system.layerwise:
                 self._slots.release()
+
+    async def _loaded(self, stage: _Stage) -> float:
+        """Wait for the stage's KV; returns when it can compute, without wake-up lateness
+        where the KV was early enough."""
+        start_s = max(self._free_s, stage.not_before_s)
+        for load in stage.loads:
+            waits = not load.done()
+            await load
+            if waits:
+                start_s = max(start_s, self._world.clock.now())
+        return start_s
+
+    async def _compute_in_step(self, lockstep: Lockstep, stage: _Stage, start_s: float) -> None:
+        """The stage's layers as one: attention and what else is each GPU's own, the barrier,
+        then the experts for all tokens of the group, evenly spread."""
+        model, gpu, layers = self._plan.model, self._plan.gpu, self._layers_per_group
+        last = stage.group == self._groups - 1
+        if stage.group == 0:
+            self._formed -= 1
+            if await lockstep.begin():
+                start_s = max(start_s, self._world.clock.now())
+        pairs = [(part.cached, part.bsz) for part in stage.parts]
+        tokens = sum(part.bsz for part in stage.parts)
+        own_s = layers * own_layer_s(model, gpu, pairs)
+        await self._world.clock.sleep_until(start_s + own_s)
+        if self._plan.collectives:
+            await self._exchange.run(tokens, layers)
+        total = await lockstep.arrive(
+            tokens,
+            attention_s(model, gpu, pairs) if stage.group == 0 else 0.0,
+            boundary=last and not self._plan.collectives,
+            stays=self._formed > 0,
+        )
+        share = total / self._group_engines
+        self._free_s = self._world.clock.now() + layers * expert_layer_s(model, gpu, share)
+        await self._world.clock.sleep_until(self._free_s)
+        if self._plan.collectives:
+            await self._exchange.run(share, layers)
+            await lockstep.arrive(tokens, boundary=last, stays=self._formed > 0)
+            self._free_s = self._world.clock.now()
 
     def _verify(self, stage: _Stage) -> None:
         """The hits of the group are what this request's prefix must be."""
@@ -252,13 +333,20 @@ class PrefillEngine:
                     self._send(part, group)
 
     def _send(self, part: _Part, group: int) -> None:
+        """What the DE buffer lacks: this side's hits, once, and the new rows."""
         job = part.job
-        lo = 0 if part.first and job.assign.side == "pe" else part.lo
-        if lo < part.hi:
-            assert job.hbm is not None
-            assert job.buffer is not None
-            span = Span(lo, part.hi, group)
-            job.sent.append(self._world.write(job.hbm, span, hbm_end(self.name), job.buffer, "kv"))
+        spans = [(part.lo, part.hi)]
+        if part.first and job.local:
+            together = job.local == part.lo
+            spans = [(0, part.hi)] if together else [(0, job.local), *spans]
+        assert job.hbm is not None
+        assert job.buffer is not None
+        for lo, hi in spans:
+            if lo < hi:
+                span = Span(lo, hi, group)
+                job.sent.append(
+                    self._world.write(job.hbm, span, hbm_end(self.name), job.buffer, "kv")
+                )
 
     def _end_batch(self, parts: list[_Part]) -> None:
         for part in parts:
@@ -270,9 +358,9 @@ class PrefillEngine:
         """The first token is out; once the KV has arrived, the DE takes over."""
         for arrival in job.sent:
             await arrival
-        for region in (job.hbm, job.pe_buffer):
-            if region is not None:
-                self._world.free(region)
+        if job.hbm is not None:
+            self._world.free(job.hbm)
+        self._release(job)
         if not self._system.layerwise:
             self._hbm.give_back(job.request.prompt)
         assert job.prefill_start_s is not None
@@ -300,10 +388,14 @@ class PrefillNode:
         self._system = system
         self._storage = StorageClient(world, plan, lambda: self._leader.changed())
         self._leader = Leader(world, plan, lambda: self._storage.queued_tokens)
+        self._beat = Beat(world)
         names = [engine_name(node.name, gpu) for gpu in range(node.gpus)]
         self._engines = {
-            name: PrefillEngine(world, plan, system, name, self._leader) for name in names
+            name: PrefillEngine(world, plan, system, name, self._leader, self._release)
+            for name in names
         }
+        self._pe_buffers = Budget(f"the PE buffer of {node.name} (bytes)", plan.dram_buffer_bytes)
+        self._block_bytes = plan.model.token_bytes * plan.layout.tokens
         self._buffers: dict[int, asyncio.Future[Remote]] = {}
         self._hits: dict[int, asyncio.Future[HitsReady]] = {}
 
@@ -323,48 +415,48 @@ class PrefillNode:
                 self._expected(self._hits, message.number).set_result(message)
             case BlocksRead() | BlocksStored():
                 self._storage.handle(message)
+            case Join():
+                self._beat.join(message)
+            case Arrive():
+                self._beat.arrive(message)
+            case Go():
+                for engine in message.engines:
+                    self._engines[engine].go(message.tokens)
             case Report():
                 self._leader.heard(message)
             case _:
                 raise TypeError(f"a prefill node cannot handle {message!r}")
 
     async def _admit(self, assign: Assign) -> None:
-        """Get the request's hits into a buffer, then queue it on its engine."""
+        """Get the request's hits into buffers, then queue it on its engine."""
         request = assign.request
         rows = self._plan.layout.blocks(request.prompt)
+        asked = self._storage.blocks_asked(request)
+        tokens = self._plan.layout.tokens
         engine = self._engines[assign.pe]
         if not self._system.io:
-            hits = self._storage.blocks_asked(request)
-            engine.enqueue(self._job(assign, rows, hits, None, None, None, None))
-        elif assign.side == "pe":
-            pe_buffer, read = None, None
-            asked = self._storage.blocks_asked(request)
-            if asked:
-                pe_buffer = self._world.allocate(asked)
-                read = await self._storage.read(request, pe_buffer)
-            buffer = await self._arrival(self._buffers, request.number)
-            source = Remote(dram_end(assign.pe), pe_buffer.key) if pe_buffer else None
-            hits = read.blocks if read else 0
-            engine.enqueue(self._job(assign, rows, hits, read, source, buffer, pe_buffer))
-        else:
-            buffer = await self._arrival(self._buffers, request.number)
+            engine.enqueue(_Job(assign, rows, asked, 0, asked * tokens, None, None, None, None))
+            return
+        # the DE buffer first: whoever holds a PE buffer can go on, so nobody waits in a ring
+        buffer = await self._arrival(self._buffers, request.number)
+        here, pe_buffer = None, None
+        if assign.pe_blocks:
+            await self._pe_buffers.take(assign.pe_blocks * self._block_bytes)
+            pe_buffer = self._world.allocate(assign.pe_blocks)
+            here = await self._storage.read(request, 0, assign.pe_blocks, pe_buffer, 0)
+        there = None
+        if assign.pe_blocks < asked:
             ready = await self._arrival(self._hits, request.number)
-            read = ReadTicket(ready.blocks, ready.read_start_s, ready.read_end_s)
-            engine.enqueue(self._job(assign, rows, ready.blocks, read, buffer, buffer, None))
+            there = ReadTicket(ready.upto, ready.read_start_s, ready.read_end_s)
+        local, hits, read = _joined(here, there, assign.pe_blocks)
+        hbm = self._world.allocate(rows)
+        engine.enqueue(_Job(assign, rows, hits, local, hits * tokens, read, pe_buffer, buffer, hbm))
 
-    def _job(
-        self,
-        assign: Assign,
-        rows: int,
-        hits: int,
-        read: ReadTicket | None,
-        source: Remote | None,
-        buffer: Remote | None,
-        pe_buffer: Region | None,
-    ) -> _Job:
-        hbm = self._world.allocate(rows) if self._system.io else None
-        tokens = hits * self._plan.layout.tokens
-        return _Job(assign, rows, hits, tokens, read, source, buffer, hbm, pe_buffer)
+    def _release(self, job: _Job) -> None:
+        """The request's hits are no longer needed on this side."""
+        if job.pe_buffer is not None:
+            self._world.free(job.pe_buffer)
+            self._pe_buffers.give_back(job.assign.pe_blocks * self._block_bytes)
 
     @staticmethod
     def _expected(waiting: dict[int, asyncio.Future[T]], number: int) -> asyncio.Future[T]:
@@ -377,3 +469,17 @@ class PrefillNode:
         arrived = await self._expected(waiting, number)
         del waiting[number]
         return arrived
+
+
+def _joined(
+    here: ReadTicket | None, there: ReadTicket | None, pe_blocks: int
+) -> tuple[int, int, ReadTicket | None]:
+    """Hits on this side, hits on both, and the whole time of reading. What the decode side
+    read is of use only if this side found all of its blocks."""
+    local = here.upto if here else 0
+    hits = max(local, there.upto) if there and local == pe_blocks else local
+    reads = [read for read in (here, there) if read is not None]
+    if not reads:
+        return local, hits, None
+    start_s, end_s = min(r.start_s for r in reads), max(r.end_s for r in reads)
+    return local, hits, ReadTicket(hits, start_s, end_s)

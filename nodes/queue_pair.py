@@ -18,7 +18,7 @@ from nodes.byte_region import ByteRegion
 from nodes.world import Span
 
 _HEADER = struct.Struct("<IIIIIiI")  # op, sequence, key, row, rows, group, bytes
-_WRITE, _ACK, _READ, _DATA = range(1, 5)
+_WRITE, _ACK, _READ, _DATA, _BURST = range(1, 6)
 _ALL_GROUPS = -1
 _IOVECS = 512
 _LOW_WATER = 64 << 10
@@ -73,6 +73,10 @@ class QueuePair:
         completion = self._post(_READ, span, key, row, [])
         self._reads[self._sequence] = Landing(target, span)
         return completion
+
+    def burst(self, size: int) -> asyncio.Future[None]:
+        """Write `size` bytes that the peer drops when they have all arrived."""
+        return self._post(_BURST, Span(0, 0), 0, 0, [memoryview(bytes(size))])
 
     def _post(
         self, op: int, span: Span, key: int, row: int, payload: list[memoryview]
@@ -150,6 +154,10 @@ class QueuePair:
             span = Span(row, row + rows, None if group == _ALL_GROUPS else group)
             if op == _READ:
                 self._send(_DATA, sequence, 0, span, self._region(key).buffers(span))
+            elif op == _BURST:
+                self._into, self._got = memoryview(bytearray(size)), 0
+                self._expect(size)
+                return
             elif op in (_WRITE, _DATA) and size:
                 landing = (
                     Landing(self._region(key), span) if op == _WRITE else self._reads[sequence]
@@ -173,7 +181,7 @@ class QueuePair:
         self._expect(_HEADER.size)
 
     def _finish(self, op: int, sequence: int) -> None:
-        if op == _WRITE:
+        if op in (_WRITE, _BURST):
             self._send(_ACK, sequence, 0, Span(0, 0), [])
         elif op in (_ACK, _DATA):
             self._reads.pop(sequence, None)

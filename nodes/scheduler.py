@@ -11,8 +11,15 @@ from itertools import cycle
 
 from nodes.compute import free_hbm_bytes
 from nodes.engine_name import engine_name, node_of
-from nodes.inter_engine import EngineLoad, choose_des, choose_group, choose_pe, choose_side
-from nodes.messages import Assign, Fetch, Message, Request, Side, Submit
+from nodes.inter_engine import (
+    EngineLoad,
+    choose_des,
+    choose_group,
+    choose_pe,
+    pe_share,
+    split_share,
+)
+from nodes.messages import Assign, Fetch, Message, Request, Submit
 from nodes.world import World
 from plan.deployment import System
 from plan.fabric import NodeKind
@@ -52,7 +59,7 @@ class SchedulerNode:
         }
         self._next_pe = cycle([e for g in self._pe_groups.values() for e in g.engines])
         self._next_de = cycle([e for g in self._de_groups.values() for e in g.engines])
-        self._next_side: cycle[Side] = cycle(("pe", "de"))
+        self._next_share = cycle((1.0, 0.0))
 
     def start(self) -> None:
         """The scheduler acts on messages only."""
@@ -149,20 +156,24 @@ class SchedulerNode:
         self._send(request, pe, de)
 
     def _send(self, request: Request, pe: EngineLoad, de: EngineLoad) -> None:
-        side = self._side(pe.node, de.node)
-        reader = pe.node if side == "pe" else de.node
-        # until the node's next report, what was just sent there counts as queued
-        self._read_queues[reader] += request.cached // self._tokens * self._tokens
-        assign = Assign(request, pe.name, de.name, side, self._world.clock.now())
+        blocks = request.cached // self._tokens
+        pe_blocks = round(blocks * self._pe_share(pe.node, de.node, blocks * self._tokens))
+        # until the nodes' next reports, what was just sent there counts as queued
+        self._read_queues[pe.node] += pe_blocks * self._tokens
+        self._read_queues[de.node] += (blocks - pe_blocks) * self._tokens
+        assign = Assign(request, pe.name, de.name, pe_blocks, self._world.clock.now())
         self._world.send(node_of(pe.name), assign)
         self._world.send(node_of(de.name), assign)
 
-    def _side(self, pe_node: str, de_node: str) -> Side:
-        if self._system.paths == "pe":
-            return "pe"
+    def _pe_share(self, pe_node: str, de_node: str, tokens: int) -> float:
+        queues = self._read_queues[pe_node], self._read_queues[de_node]
+        if self._system.paths == "pe" or not tokens:
+            return 1.0
+        if self._system.paths == "split":
+            return split_share(*queues, tokens)
         if self._system.scheduler == "round_robin":
-            return next(self._next_side)
-        return choose_side(self._read_queues[pe_node], self._read_queues[de_node])
+            return next(self._next_share)
+        return pe_share(*queues)
 
 
 def _groups(plan: Plan, kind: NodeKind) -> dict[int, _Group]:

@@ -137,6 +137,16 @@ class SocketWorld:
             return queue_pair.read(cast(ByteRegion, target), span, source.key, row)
         return self._tasks.create_task(self._first_read(pair, target, span, source.key, row))
 
+    def burst(
+        self, size_bytes: float, end: str, peer_end: str, traffic: TrafficClass
+    ) -> asyncio.Future[None]:
+        pair = _Pair(end, peer_end, traffic)
+        size = max(1, round(self._plan.scale.wire_bytes(size_bytes)))
+        queue_pair = self._pairs.get(pair)
+        if queue_pair is not None:
+            return queue_pair.burst(size)
+        return self._tasks.create_task(self._first_burst(pair, size))
+
     def verified(self, blocks: int, corrupt: int) -> None:
         self.stats.blocks_verified += blocks
         self.stats.blocks_corrupt += corrupt
@@ -152,6 +162,10 @@ class SocketWorld:
     ) -> None:
         queue_pair = await self._connect(pair)
         await queue_pair.read(cast(ByteRegion, target), span, key, row)
+
+    async def _first_burst(self, pair: _Pair, size: int) -> None:
+        queue_pair = await self._connect(pair)
+        await queue_pair.burst(size)
 
     def _connect(self, pair: _Pair) -> asyncio.Task[QueuePair]:
         task = self._connecting.get(pair)

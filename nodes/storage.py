@@ -64,11 +64,17 @@ class StorageNode:
 
     async def _read(self, asked: ReadBlocks) -> None:
         held = self._trie.longest_prefix(asked.trajectory, asked.runs)
-        if held:
+        if held > asked.lo:
             region = self._world.allocate(held)
-            self._store.load(pieces(asked.trajectory, asked.runs, 0, held), region)
-            end = snic_end(self._world.node)
-            await self._world.write(region, Span(0, held), end, asked.buffer, "storage")
+            self._store.load(pieces(asked.trajectory, asked.runs, asked.lo, held), region)
+            await self._world.write(
+                region,
+                Span(asked.lo, held),
+                snic_end(self._world.node),
+                asked.buffer,
+                "storage",
+                target_row=asked.buffer_row,
+            )
             self._world.free(region)
         self._world.send(asked.node, BlocksRead(asked.number, held))
 
@@ -88,14 +94,15 @@ class StorageNode:
         self._world.send(asked.node, BlocksStored(asked.ticket))
 
     def _publish(self, stored: StoreBlocks) -> None:
-        """Make blocks findable once every block before them is."""
-        early = self._early.setdefault(stored.trajectory, [])
-        early.append(stored)
-        early.sort(key=lambda span: span.lo)
-        while early:
-            first = early[0]
-            if self._trie.longest_prefix(first.trajectory, first.runs) < first.lo:
-                return
-            self._trie.insert(first.trajectory, first.runs, first.hi)
-            early.pop(0)
-        del self._early[stored.trajectory]
+        """Make blocks findable once every block before them is, in whatever order they came."""
+        waiting = [*self._early.pop(stored.trajectory, []), stored]
+        waiting.sort(key=lambda span: span.lo)
+        early = [span for span in waiting if not self._inserted(span)]
+        if early:
+            self._early[stored.trajectory] = early
+
+    def _inserted(self, span: StoreBlocks) -> bool:
+        reached = self._trie.longest_prefix(span.trajectory, span.runs) >= span.lo
+        if reached:
+            self._trie.insert(span.trajectory, span.runs, span.hi)
+        return reached

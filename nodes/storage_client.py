@@ -15,9 +15,10 @@ from plan.model import Plan
 
 
 class ReadTicket(NamedTuple):
-    """What a read brought, and when it left the queue and ended (model seconds)."""
+    """Up to which block a read brought hits, and when it left the queue and ended (model
+    seconds)."""
 
-    blocks: int
+    upto: int
     start_s: float
     end_s: float
 
@@ -44,10 +45,12 @@ class StorageClient:
         """Full Blocks of the prompt that may be in storage."""
         return request.cached // self._tokens
 
-    async def read(self, request: Request, buffer: Region) -> ReadTicket:
-        """Bring the request's hit blocks into the first rows of `buffer`."""
-        asked = self.blocks_asked(request)
-        tokens = asked * self._tokens
+    async def read(
+        self, request: Request, lo: int, hi: int, buffer: Region, buffer_row: int
+    ) -> ReadTicket:
+        """Bring rows `lo .. hi` of the context, as far as storage has them, to `buffer_row`
+        on of `buffer`."""
+        tokens = (hi - lo) * self._tokens
         self.queued_tokens += tokens
         async with self._slots:
             start = self._world.clock.now()
@@ -59,14 +62,16 @@ class StorageClient:
                     request.number,
                     self._world.node,
                     request.agent,
-                    prefix(request.runs, asked),
+                    prefix(request.runs, hi),
+                    lo,
                     Remote(snic_end(self._world.node), buffer.key),
+                    buffer_row,
                 ),
             )
-            blocks = await arrival
+            upto = await arrival
         self.queued_tokens -= tokens
         self._changed()
-        return ReadTicket(blocks, start, self._world.clock.now())
+        return ReadTicket(min(upto, hi), start, self._world.clock.now())
 
     async def persist(
         self, request: Request, lo: int, hi: int, buffer: Region, buffer_row: int
@@ -92,6 +97,6 @@ class StorageClient:
     def handle(self, message: BlocksRead | BlocksStored) -> None:
         """Storage answered."""
         if isinstance(message, BlocksRead):
-            self._read.pop(message.number).set_result(message.blocks)
+            self._read.pop(message.number).set_result(message.upto)
         else:
             self._stored.pop(message.ticket).set_result(None)

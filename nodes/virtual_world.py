@@ -25,13 +25,24 @@ class VirtualClock:
         self.sleep_until = loop.sleep_until
 
 
-class _Transfer(NamedTuple):
+class _Content(NamedTuple):
     source: IdentityRegion
-    source_span: Span
+    span: Span
     target: IdentityRegion
     target_row: int
+
+    def move(self) -> None:
+        """What stood in the source now stands in the target, too."""
+        found = self.source.content(self.span)
+        if shift := self.target_row - self.span.lo:
+            found = [piece._replace(row=piece.row + shift) for piece in found]
+        self.target.fill(found, self.span.group)
+
+
+class _Transfer(NamedTuple):
     size_bytes: float
     completion: asyncio.Future[None]
+    content: _Content | None
 
 
 class _QueuePair:
@@ -60,14 +71,11 @@ class _QueuePair:
 
     def _arrived(self, flow: asyncio.Future[None]) -> None:
         flow.result()
-        moved = self._active
-        assert moved is not None
-        shift = moved.target_row - moved.source_span.lo
-        content = moved.source.content(moved.source_span)
-        if shift:
-            content = [piece._replace(row=piece.row + shift) for piece in content]
-        moved.target.fill(content, moved.source_span.group)
-        self._cluster.after_latency(moved.completion.set_result, None)
+        arrived = self._active
+        assert arrived is not None
+        if arrived.content is not None:
+            arrived.content.move()
+        self._cluster.after_latency(arrived.completion.set_result, None)
         self._active = None
         if self._waiting:
             self._begin(self._waiting.popleft())
@@ -102,7 +110,7 @@ class VirtualCluster:
         self.regions[region.key] = region
         return region
 
-    def transfer(
+    def move(
         self,
         source: tuple[str, IdentityRegion],
         span: Span,
@@ -111,17 +119,27 @@ class VirtualCluster:
         traffic: TrafficClass,
     ) -> asyncio.Future[None]:
         """Move rows `span.lo ..` of the source to rows `target_row ..` of the target."""
-        key = (source[0], target[0], traffic)
+        groups = self.plan.layout.groups if span.group is None else 1
+        size = (span.hi - span.lo) * groups * self.layer_block_bytes
+        content = _Content(source[1], span, target[1], target_row)
+        return self.transfer(source[0], target[0], traffic, size, content)
+
+    def transfer(
+        self,
+        source_end: str,
+        target_end: str,
+        traffic: TrafficClass,
+        size_bytes: float,
+        content: _Content | None = None,
+    ) -> asyncio.Future[None]:
+        """Move bytes between two ends, after what was posted there before."""
+        key = (source_end, target_end, traffic)
         pair = self._pairs.get(key)
         if pair is None:
             pair = self._pairs[key] = _QueuePair(self, *key)
-        groups = self.plan.layout.groups if span.group is None else 1
-        size = (span.hi - span.lo) * groups * self.layer_block_bytes
         completion: asyncio.Future[None] = self.loop.create_future()
         self.loop.call_later(
-            self.plan.submit_s,
-            pair.post,
-            _Transfer(source[1], span, target[1], target_row, size, completion),
+            self.plan.submit_s, pair.post, _Transfer(size_bytes, completion, content)
         )
         return completion
 
@@ -158,7 +176,7 @@ class VirtualWorld:
     ) -> asyncio.Future[None]:
         row = span.lo if target_row is None else target_row
         there = self._cluster.regions[target.key]
-        return self._cluster.transfer(
+        return self._cluster.move(
             (end, cast(IdentityRegion, source)), span, (target.end, there), row, traffic
         )
 
@@ -174,9 +192,14 @@ class VirtualWorld:
         row = span.lo if source_row is None else source_row
         there = self._cluster.regions[source.key]
         moved = Span(row, row + span.hi - span.lo, span.group)
-        return self._cluster.transfer(
+        return self._cluster.move(
             (source.end, there), moved, (end, cast(IdentityRegion, target)), span.lo, traffic
         )
+
+    def burst(
+        self, size_bytes: float, end: str, peer_end: str, traffic: TrafficClass
+    ) -> asyncio.Future[None]:
+        return self._cluster.transfer(end, peer_end, traffic, size_bytes)
 
     def verified(self, blocks: int, corrupt: int) -> None:
         self.stats.blocks_verified += blocks

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from nodes.blocks import Piece
 from nodes.messages import Message, Remote
 from plan.lanes import TrafficClass
+from plan.records import NodeStats
 
 
 class Span(NamedTuple):
@@ -55,6 +56,9 @@ class World(Protocol):
     @property
     def clock(self) -> Clock: ...
 
+    @property
+    def stats(self) -> NodeStats: ...
+
     def send(self, to: str, message: Message) -> None:
         """Send a control message to a node; it arrives, in order, or the run fails."""
 
@@ -92,6 +96,11 @@ class World(Protocol):
         source_row: int | None = None,
     ) -> asyncio.Future[None]:
         """One-sided read of `span` into `target` at this node's `end` from `source`."""
+
+    def burst(
+        self, size_bytes: float, end: str, peer_end: str, traffic: TrafficClass
+    ) -> asyncio.Future[None]:
+        """Send `size_bytes` (model bytes) of no lasting content; await it for the arrival."""
 
     def verified(self, blocks: int, corrupt: int) -> None:
         """Count Layer Blocks that were checked where they were consumed."""

@@ -90,14 +90,17 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
         io: False is the Oracle: no disk reads, no H2D/D2H, no PD transfer.
         layerwise: load layer i+1 while layer i computes; False loads a whole request first.
         paths: `pe` reads on the prefill side only; `dual` may read on either.
+            `split` divides one request's read so that both sides finish together.
         scheduler: `dualpath` (paper section 4) or `round_robin`.
+        quota: whether forward batches are cut to the compute quota.
     """
 
     name: str
     io: bool = True
     layerwise: bool = True
-    paths: Literal["pe", "dual"] = "dual"
+    paths: Literal["pe", "dual", "split"] = "dual"
     scheduler: Literal["dualpath", "round_robin"] = "dualpath"
+    quota: bool = True
 
 
 class SchedulerConstants(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,8 +6,10 @@ from typing import Literal
 
 import msgspec
 
-TrafficClass = Literal["collective", "control", "kv", "storage"]
-"""What a sender says of its bytes; its DSCP tells the fabric (SL in InfiniBand terms)."""
+TrafficClass = Literal["collective", "control", "kv", "storage", "copy"]
+"""What a sender says of its bytes; its DSCP tells the fabric (SL in InfiniBand terms).
+
+`copy` is a GPU's local H2D and D2H; it shares the lane of `kv` where the CNIC does copies."""
 
 
 class Lane(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,6 +25,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         groups: node names per engine group, all PE or all DE; the first node leads.
         ep_group: GPUs that share the experts, for `prefill` and `decode` (1: no expert
             parallelism).
+        collectives: whether expert-parallel AllToAlls are sent as traffic.
+        dram_buffer_bytes: DRAM of a node for its PE or DE buffer.
         message_s: one-way latency of a control message (virtual time only), seconds.
         submit_s: cost of submitting one transfer, seconds (paper section 3).
     """
@@ -40,6 +42,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     groups: tuple[tuple[str, ...], ...]
     constants: SchedulerConstants
     trajectories: tuple[Trajectory, ...]
+    collectives: bool = False
+    dram_buffer_bytes: float = float("inf")
     message_s: float = 50e-6
     submit_s: float = 1e-6
 

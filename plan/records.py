@@ -50,6 +50,22 @@ class CounterSample(msgspec.Struct, kw_only=True):
     lanes: dict[str, tuple[float, int]]
 
 
+class ForwardRecord(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """One forward pass of an expert-parallel prefill group (paper section 7, Fig 14).
+
+    Attributes:
+        t_s: when its first attention barrier was passed, model seconds.
+        engines: participants; tokens: new tokens of all of them.
+        attention_max_s, attention_mean_s: over the participants, all layers.
+    """
+
+    t_s: float
+    engines: int
+    tokens: int
+    attention_max_s: float
+    attention_mean_s: float
+
+
 class NodeStats(msgspec.Struct, kw_only=True):
     """What one node process knows at its end.
 
@@ -58,6 +74,9 @@ class NodeStats(msgspec.Struct, kw_only=True):
         lateness_s: wake-up lateness, model seconds: (p50, p99, max), None where virtual.
         cpu_s: CPU seconds used by the process, None where virtual.
         retransmits: TCP segments retransmitted by the node's namespaces.
+        bubble_s: time that the node's engines waited at the expert-parallel barrier, summed.
+        collectives_s: duration of every collective of the node's engines.
+        forwards: of the groups that the node leads.
     """
 
     node: str
@@ -66,3 +85,6 @@ class NodeStats(msgspec.Struct, kw_only=True):
     lateness_s: tuple[float, float, float] | None = None
     cpu_s: float | None = None
     retransmits: int = 0
+    bubble_s: float = 0.0
+    collectives_s: list[float] = []
+    forwards: list[ForwardRecord] = []

@@ -22,7 +22,15 @@ from plan.fabric import NodeKind
 from scenarios import yaml_dialect
 from scenarios.decoding import convert
 from scenarios.errors import ScenarioError
-from scenarios.units import AutoBandwidth, Bandwidth, ByteRate, Duration, Ratio, TokenLimit
+from scenarios.units import (
+    AutoBandwidth,
+    Bandwidth,
+    ByteRate,
+    Duration,
+    Ratio,
+    Size,
+    TokenLimit,
+)
 
 Count = Annotated[int, Meta(ge=1)]
 Positive = Annotated[float, Meta(gt=0)]
@@ -77,6 +85,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
             Every ratio of paper section 2 keeps its value.
         merge: so many GPUs of a node are one engine, with all their CNIC, FLOP/s and HBM.
         converged: one fabric for both planes.
+        dram_buffer: DRAM of a whole node that is PE or DE buffer.
         management: rate of each node's management NIC.
     """
 
@@ -87,6 +96,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     cnic: Bandwidth = Bandwidth(400e9)
     snic: Bandwidth = Bandwidth(400e9)
     dram: ByteRate = ByteRate(500e9)
+    dram_buffer: Size = Size(80e9)
     slice: Ratio = Ratio(1)
     merge: Count = 1
     storage: Storage = Storage()
@@ -237,6 +247,9 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
         ep: expert parallelism over all GPUs of a side; None: if the model has experts.
         systems: names of `SYSTEMS`, or the fields of `System`.
         lanes: virtual lanes on; off sends every traffic class through one queue.
+        collectives: send expert-parallel AllToAlls as traffic on the high lane.
+        copies: `cnic` puts H2D and D2H copies in the lane of the KV-Cache (paper section 1);
+            `direct` leaves them outside the CNIC's control, beside the collectives.
     """
 
     name: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
@@ -252,6 +265,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     systems: Annotated[tuple[str | System, ...], Meta(min_length=1)] = ("basic", "dualpath")
     scheduler: SchedulerChoice = SchedulerChoice()
     lanes: bool = True
+    collectives: bool = False
+    copies: Literal["cnic", "direct"] = "cnic"
     report: ReportChoice = ReportChoice()
 
     @property

@@ -1,0 +1,50 @@
+"""Expert-parallel AllToAll as traffic: how many bytes leave an engine, and for whom.
+
+A token's activation goes to every node that holds one of its chosen experts, once however
+many of them are there (they share it over the node's own links), and a result comes back
+from each. So an engine exchanges with the engine of the same rank in every other node of
+the group: dispatch before the experts, combine after them. Sizes come from the model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from nodes.engine_name import engine_name, hbm_end, node_of
+from nodes.world import World
+from plan.deployment import ModelSpec
+from plan.model import Plan
+
+
+def exchange_bytes(model: ModelSpec, nodes: int, tokens: float, layers: float) -> float:
+    """Bytes from one engine to one other node: dispatch, or combine, of some layers.
+
+    Args:
+        nodes: nodes of the group; experts are spread evenly and chosen uniformly.
+        tokens: the engine's tokens; layers: layers of any kind, MoE ones in proportion.
+    """
+    touched = 1 - (1 - 1 / nodes) ** model.active_experts
+    moe_layers = layers * model.moe_layers / model.layers
+    return tokens * touched * moe_layers * model.hidden * model.activation_bytes
+
+
+class Exchange:
+    """One engine's part in its group's AllToAlls."""
+
+    def __init__(self, world: World, plan: Plan, engine: str, group: tuple[str, ...]) -> None:
+        self._world = world
+        self._plan = plan
+        self._end = hbm_end(engine)
+        gpu = int(engine.partition(".")[2])
+        self._peers = [hbm_end(engine_name(node, gpu)) for node in group if node != node_of(engine)]
+        self._nodes = len(group)
+
+    async def run(self, tokens: float, layers: float) -> None:
+        """Send this engine's part and wait until it has arrived everywhere."""
+        if not self._peers or not tokens:
+            return
+        begun_s = self._world.clock.now()
+        size = exchange_bytes(self._plan.model, self._nodes, tokens, layers)
+        arrivals = [self._world.burst(size, self._end, peer, "collective") for peer in self._peers]
+        await asyncio.gather(*arrivals)
+        self._world.stats.collectives_s.append(self._world.clock.now() - begun_s)
