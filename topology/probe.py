@@ -26,7 +26,7 @@ from topology.namespace import entered
 from topology.network import Network
 
 WARM_UP_S = 0.25
-_CHUNK = bytes(65536)
+_CHUNK = bytes(2**18)
 _CLASS: dict[NicKind, TrafficClass] = {"cnic": "kv", "snic": "storage", "mgmt": "control"}
 _CONNECT_S = 10.0
 _DRAIN_S = 10.0

@@ -48,4 +48,5 @@ def make_plan(
         groups=(),
         constants=SchedulerConstants(alpha_tokens=1.0, beta_tokens=1.0),
         trajectories=(),
+        dram_buffer_bytes=1e12,
     )
