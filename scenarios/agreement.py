@@ -82,7 +82,12 @@ def _compare_system(emulated: SystemSummary, simulated: SystemSummary) -> Iterat
 
 def _times(summary: SystemSummary) -> dict[str, float | None]:
     ttft, tpot = summary.ttft_s, summary.tpot_s
-    values = (summary.jct_s, ttft and ttft.mean, ttft and ttft.p99, tpot and tpot.mean)
+    values = (
+        summary.jct_s,
+        ttft.mean if ttft else None,
+        ttft.p99 if ttft else None,
+        tpot.mean if tpot else None,
+    )
     return dict(zip(MARKS, values, strict=True))
 
 
