@@ -10,31 +10,21 @@ was there.
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import msgspec
-
 from nodes.virtual_time import Deadlock
-from plan.deployment import System
-from plan.model import Plan
-from scenarios import emulation, provenance, simulation
-from scenarios.display import Progress
 from scenarios.errors import MachineError, RunError, ScenarioError
-from scenarios.metrics import Summary, SystemResult
+from scenarios.execution import DONE, FAILED, LACKING, WRONG, enter_sandbox, run_scenario
 from scenarios.planning import make_plan
-from scenarios.report import write_records, write_report
-from scenarios.schema import Scenario, load_scenario, resolved_yaml
-from topology import machine, sandbox
+from scenarios.schema import Scenario, load_scenario
+from topology import machine
 from topology.errors import TopologyError
 
 QUICKSTART = Path(__file__).parent / "quickstart.yaml"
-
-DONE, FAILED, WRONG, LACKING, DOUBTED, BROKEN_OFF = 0, 1, 2, 3, 4, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -92,23 +82,6 @@ def _check() -> int:
     return DONE
 
 
-def enter_sandbox() -> None:
-    """Go on inside a sandbox: there this does nothing, outside it ends the process with the
-    status of the same command inside.
-
-    Raises:
-        MachineError: this machine cannot emulate.
-    """
-    if sandbox.inside():
-        return
-    if problems := machine.check():
-        raise MachineError(
-            "; ".join(problem.what for problem in problems),
-            "; ".join(problem.remedy for problem in problems),
-        )
-    sandbox.enter()
-
-
 def _scenario(arguments: argparse.Namespace) -> Scenario:
     overrides = list(arguments.set)
     if arguments.systems:
@@ -121,132 +94,6 @@ def _scenario(arguments: argparse.Namespace) -> Scenario:
 def _out(scenario: Scenario, arguments: argparse.Namespace) -> Path:
     stamp = time.strftime("%Y%m%d-%H%M%S")
     return arguments.out or Path("runs") / f"{scenario.name}-{stamp}"
-
-
-def run_scenario(scenario: Scenario, out: Path, cli: bool = False) -> tuple[int, Summary | None]:
-    """Serve a scenario's agents by every system it names and write the report.
-
-    Args:
-        out: the run's directory, new or empty.
-        cli: Mininet's prompt on the fabric instead.
-
-    Returns:
-        Exit status, and the figures if anything was measured.
-
-    Raises:
-        ScenarioError: something in it cannot be honoured.
-        RunError, TopologyError, Deadlock: it could not be finished.
-    """
-    planned = make_plan(scenario)
-    claim(out)
-    (out / "scenario.yaml").write_text(resolved_yaml(scenario))
-    emulation.write_inputs(planned.plan, out)
-    results: list[SystemResult] = []
-    names = [system.name for system in scenario.compared]
-    trajectories = planned.plan.trajectories
-    turns = sum(len(trajectory.turns) for trajectory in trajectories)
-    with Progress() as progress:
-        for warning in planned.warnings:
-            progress.note(f"warning: {warning}")
-        progress.note(
-            f"{scenario.name}: {len(trajectories)} agents, {turns} requests, "
-            f"{len(names)} systems; results in {out}"
-        )
-        try:
-            if scenario.engine == "simulate":
-                datapath = None
-                _simulate(scenario, planned.plan, out, progress, results)
-            else:
-                datapath = _emulate(scenario, planned.plan, out, progress, results, cli)
-        except KeyboardInterrupt:
-            datapath = None
-            progress.note("broken off; writing the report of what is there")
-    if cli:
-        return DONE, None
-    if not results:
-        print("broken off before anything was measured", file=sys.stderr)
-        return BROKEN_OFF, None
-    command = ["python", *sys.orig_argv[1:]]
-    facts = provenance.collect(command, scenario.seed, datapath)
-    (out / "provenance.json").write_bytes(msgspec.json.format(msgspec.json.encode(facts)))
-    summary = write_report(out, scenario, planned.plan, results, facts, planned.warnings)
-    _announce(summary, out)
-    if len(results) < len(names) or not all(result.complete for result in results):
-        return BROKEN_OFF, summary
-    verdicts = [figures.fidelity.verdict for figures in summary.systems.values()]
-    return (DOUBTED if "not believable" in verdicts else DONE), summary
-
-
-def claim(out: Path) -> None:
-    """Make the run's directory; never mix two runs.
-
-    Raises:
-        ScenarioError: there is something there already, or it can't be made.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ScenarioError("--out", str(out), f"{error.strerror}: name another") from None
-    if any(out.iterdir()):
-        raise ScenarioError("--out", str(out), "name a new or empty directory", "is not empty")
-
-
-def _simulate(
-    scenario: Scenario, plan: Plan, out: Path, progress: Progress, results: list[SystemResult]
-) -> None:
-    for system in scenario.compared:
-        _begin(system, plan, out, progress)
-        result = simulation.serve(plan, system, float(scenario.report.sample), progress.update)
-        _keep(result, out, results)
-
-
-def _emulate(
-    scenario: Scenario,
-    plan: Plan,
-    out: Path,
-    progress: Progress,
-    results: list[SystemResult],
-    cli: bool,
-) -> str:
-    progress.note("building the fabric")
-    sample_s = plan.scale.wall_s(float(scenario.report.sample))
-    with emulation.fabric(plan, out, sample_s) as fabric:
-        if cli:
-            fabric.network.cli()
-            return fabric.network.daemons.datapath
-        for system in scenario.compared:
-            directory = _begin(system, plan, out, progress)
-            result = emulation.serve(plan, system, fabric, directory, progress.update)
-            _keep(result, out, results)
-            for blocks in directory.glob("*.blocks"):
-                shutil.rmtree(blocks)
-            if not result.complete:
-                break
-        return fabric.network.daemons.datapath
-
-
-def _begin(system: System, plan: Plan, out: Path, progress: Progress) -> Path:
-    directory = out / "systems" / system.name
-    directory.mkdir(parents=True)
-    progress.system(system.name, sum(len(t.turns) for t in plan.trajectories))
-    return directory
-
-
-def _keep(result: SystemResult, out: Path, results: list[SystemResult]) -> None:
-    """Results are on disk as soon as they are there."""
-    results.append(result)
-    write_records(out / "systems" / result.system.name / "requests.jsonl", result.records)
-
-
-def _announce(summary: Summary, out: Path) -> None:
-    for name, figures in summary.systems.items():
-        jct = "-" if figures.jct_s is None else f"{figures.jct_s:.1f} s"
-        speedup = summary.speedup_over_basic.get(name)
-        gain = f", {speedup:.2f}x over Basic" if speedup and name != "basic" else ""
-        print(f"{name}: JCT {jct}{gain}; {figures.fidelity.verdict}")
-        for reason in figures.fidelity.reasons:
-            print(f"    {reason}")
-    print(f"report: {out / 'report.html'}")
 
 
 def _fail(status: int, error: Exception) -> int:

@@ -30,10 +30,7 @@ from rich.table import Table
 from nodes.virtual_time import Deadlock
 from scenarios.agreement import JCT_MARK, TTFT_MARK, USE_MARK, Comparison, compare
 from scenarios.errors import MachineError, RunError, ScenarioError
-from scenarios.metrics import Summary
-from scenarios.planning import make_plan
-from scenarios.plots import INK, STYLE, colour
-from scenarios.run import (
+from scenarios.execution import (
     BROKEN_OFF,
     DONE,
     DOUBTED,
@@ -44,6 +41,9 @@ from scenarios.run import (
     enter_sandbox,
     run_scenario,
 )
+from scenarios.metrics import Summary
+from scenarios.planning import make_plan
+from scenarios.plots import INK, STYLE, colour
 from scenarios.schema import Scenario, load_scenario
 from topology.errors import TopologyError
 
