@@ -115,6 +115,8 @@ def _describe_one(kind: inspect.Type) -> str:
             return "null"
         case inspect.StructType():
             return "a mapping with " + ", ".join(field.encode_name for field in kind.fields)
+        case inspect.DictType():
+            return "a mapping"
         case inspect.ListType() | inspect.VarTupleType():
             least = f" of at least {kind.min_length}" if kind.min_length else ""
             return f"a list{least}: {_describe(kind.item_type)}"

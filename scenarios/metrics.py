@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 
+from controller.telemetry import at
 from plan.deployment import System
 from plan.fabric import Nic
 from plan.model import Plan
@@ -70,6 +71,21 @@ class CnicUse(msgspec.Struct, frozen=True, kw_only=True):
     write_utilisation: float
 
 
+class SteadyUse(msgspec.Struct, frozen=True, kw_only=True):
+    """NICs in the part of a run that is a steady state: every agent has had its first
+    request done, and none its last.
+
+    Attributes:
+        start_s, end_s: that part, model seconds since the run's start.
+        snic: by node. cnic: by node, then GPU.
+    """
+
+    start_s: float
+    end_s: float
+    snic: dict[str, SnicUse]
+    cnic: dict[str, dict[str, CnicUse]]
+
+
 class LaneUse(msgspec.Struct, frozen=True, kw_only=True):
     """A lane over the whole run; bytes count at every egress they pass."""
 
@@ -88,6 +104,7 @@ class SystemSummary(msgspec.Struct, frozen=True, kw_only=True):
         snic: by node. cnic: by node, then GPU. lanes: by lane.
         snic_max_over_avg: the SNICs' largest over average read rate in a window, mean over
             the windows in which they are busy (paper section 7, Fig 13).
+        steady: None where the run is incomplete or agents were never all at work.
     """
 
     requests: int
@@ -111,6 +128,7 @@ class SystemSummary(msgspec.Struct, frozen=True, kw_only=True):
     blocks_corrupt: int
     wall_s: float
     fidelity: Fidelity
+    steady: SteadyUse | None = None
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,15 +176,16 @@ def summarise_system(plan: Plan, result: SystemResult) -> SystemSummary:
         prompt_tokens=sum(record.prompt_tokens for record in done),
         generated_tokens=sum(record.gen_tokens for record in done),
         hit_tokens=sum(record.hit_tokens for record in done),
-        snic={nic.node: use.snic(nic) for nic in snics} if use.known else {},
+        snic=use.snics(nics) if use.known else {},
         snic_max_over_avg=_mean_balance(cut, snics),
-        cnic=_cnics(use, nics) if use.known else {},
+        cnic=use.cnics(nics) if use.known else {},
         lanes=_lanes(result),
         retransmits=sum(stats.retransmits for stats in result.node_stats),
         blocks_verified=sum(stats.blocks_verified for stats in result.node_stats),
         blocks_corrupt=sum(stats.blocks_corrupt for stats in result.node_stats),
         wall_s=result.wall_s,
         fidelity=fidelity.judge(_signs(plan, result, cut)),
+        steady=_steady(result, done, nics),
     )
 
 
@@ -263,23 +282,52 @@ def _agent_jcts(done: Sequence[RequestRecord]) -> list[float]:
     return [span for turns in agents.values() if (span := _span_s(turns)) is not None]
 
 
+def _steady(
+    result: SystemResult, done: Sequence[RequestRecord], nics: Sequence[Nic]
+) -> SteadyUse | None:
+    ends: dict[int, list[float]] = {}
+    for record in done:
+        if record.done_s is not None:
+            ends.setdefault(record.agent, []).append(record.done_s)
+    if not result.complete or not ends or not result.samples:
+        return None
+    start_s = max(min(moments) for moments in ends.values())
+    end_s = min(min(max(moments) for moments in ends.values()), result.samples[-1].t_s)
+    if not result.samples[0].t_s <= start_s < end_s:
+        return None
+    use = _Use([at(result.samples, moment) for moment in (start_s, end_s)], end_s - start_s)
+    return SteadyUse(start_s=start_s, end_s=end_s, snic=use.snics(nics), cnic=use.cnics(nics))
+
+
 @dataclass(frozen=True)
 class _Use:
+    """NICs from the first of the samples to the last, as shares of so many seconds."""
+
     samples: Sequence[CounterSample]
-    jct_s: float | None
+    span_s: float | None
 
     @property
     def known(self) -> bool:
-        return len(self.samples) >= 2 and bool(self.jct_s)
+        return len(self.samples) >= 2 and bool(self.span_s)
+
+    def snics(self, nics: Sequence[Nic]) -> dict[str, SnicUse]:
+        return {nic.node: self._snic(nic) for nic in nics if nic.kind == "snic"}
+
+    def cnics(self, nics: Sequence[Nic]) -> dict[str, dict[str, CnicUse]]:
+        by_node: dict[str, dict[str, CnicUse]] = {}
+        for nic in nics:
+            if nic.kind == "cnic":
+                by_node.setdefault(nic.node, {})[nic.name.partition(".cnic")[2]] = self._cnic(nic)
+        return by_node
 
     def _bytes(self, nic: Nic) -> tuple[float, float]:
         (out0, in0), (out1, in1) = (self.samples[i].nics[nic.name] for i in (0, -1))
         return out1 - out0, in1 - in0
 
     def _share(self, nic: Nic, size_bytes: float) -> float:
-        return size_bytes * 8 / (nic.rate_bps * (self.jct_s or float("inf")))
+        return size_bytes * 8 / (nic.rate_bps * (self.span_s or float("inf")))
 
-    def snic(self, nic: Nic) -> SnicUse:
+    def _snic(self, nic: Nic) -> SnicUse:
         out, into = self._bytes(nic)
         return SnicUse(
             rate_bps=nic.rate_bps,
@@ -289,7 +337,7 @@ class _Use:
             write_utilisation=self._share(nic, out),
         )
 
-    def cnic(self, nic: Nic) -> CnicUse:
+    def _cnic(self, nic: Nic) -> CnicUse:
         out, into = self._bytes(nic)
         return CnicUse(
             rate_bps=nic.rate_bps,
@@ -298,14 +346,6 @@ class _Use:
             read_utilisation=self._share(nic, out),
             write_utilisation=self._share(nic, into),
         )
-
-
-def _cnics(use: _Use, nics: Sequence[Nic]) -> dict[str, dict[str, CnicUse]]:
-    by_node: dict[str, dict[str, CnicUse]] = {}
-    for nic in nics:
-        if nic.kind == "cnic":
-            by_node.setdefault(nic.node, {})[nic.name.partition(".cnic")[2]] = use.cnic(nic)
-    return by_node
 
 
 def _lanes(result: SystemResult) -> dict[str, LaneUse]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -250,6 +251,9 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
         collectives: send expert-parallel AllToAlls as traffic on the high lane.
         copies: `cnic` puts H2D and D2H copies in the lane of the KV-Cache (paper section 1);
             `direct` leaves them outside the CNIC's control, beside the collectives.
+        sweep: dotted keys with lists of values, all combinations of which are run, or a list
+            of points with a value for each key; `pd` stands for `cluster.prefill` and
+            `cluster.decode`, as 2:1.
     """
 
     name: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
@@ -268,6 +272,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     collectives: bool = False
     copies: Literal["cnic", "direct"] = "cnic"
     report: ReportChoice = ReportChoice()
+    sweep: dict[str, tuple[Any, ...]] | tuple[dict[str, Any], ...] | None = None
 
     @property
     def model_spec(self) -> ModelSpec:
@@ -301,12 +306,16 @@ def resolved_yaml(scenario: Scenario) -> str:
     return yaml_dialect.write(plain(scenario))
 
 
-def load_scenario(path: Path, overrides: Sequence[str] = ()) -> Scenario:
+def load_scenario(
+    path: Path, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None
+) -> Scenario:
     """Read, override and check a scenario file.
 
     Args:
         overrides: "key.path=value", the value in YAML; later ones win. Setting one of
             `workload.source.generator` and `.trace` takes the other away.
+        values: of dotted keys, set after the overrides: a point of the scenario's sweep,
+            which goes.
 
     Raises:
         ScenarioError: it cannot be read, or something in it cannot be honoured.
@@ -317,6 +326,11 @@ def load_scenario(path: Path, overrides: Sequence[str] = ()) -> Scenario:
     for override in overrides:
         _override(data, override)
     _anchor_trace(data, Path.cwd())
+    if values:
+        data.pop("sweep", None)
+        for key, value in values.items():
+            _assign(data, key, deepcopy(value))
+        _anchor_trace(data, path.parent)
     scenario = convert(data, Scenario)
     check(scenario)
     return scenario
@@ -351,17 +365,21 @@ def _read_mapping(path: Path) -> dict[str, Any]:
 
 def _override(data: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
-    steps = key.strip().split(".")
-    if not equals or not all(steps):
+    if not equals or not all(key.strip().split(".")):
         raise ScenarioError("--set", override, "write e.g. --set workload.agents=20")
     try:
         value = yaml_dialect.read(text)
     except ValueError as error:
         raise ScenarioError(key, text, str(error), "is not YAML") from None
+    _assign(data, key.strip(), value)
+
+
+def _assign(data: dict[str, Any], key: str, value: Any) -> None:
+    steps = key.split(".")
     for step in steps[:-1]:
         child = data.setdefault(step, {})
         if not isinstance(child, dict):
-            raise ScenarioError(key, text, f"{step} is {child!r}: override {step} as a whole")
+            raise ScenarioError(key, value, f"{step} is {child!r}: override {step} as a whole")
         data = child
     data[steps[-1]] = value
     alternatives = {"generator", "trace"}

@@ -113,9 +113,24 @@ def predict(p_nodes: float, d_nodes: float, g: int, s: float, b: float, m: float
         ValueError: an argument is not positive.
     """
     _check(p_nodes=p_nodes, d_nodes=d_nodes, g=g, s=s, b=b, m=m)
-    x, y = p_nodes * s * b, d_nodes * s * b
+    return loads(p_nodes * s * b, d_nodes * s * b, p_nodes, d_nodes, g, b, m)
+
+
+def loads(
+    pe_path: float, de_path: float, p_nodes: float, d_nodes: float, g: int, b: float, m: float
+) -> list[Load]:
+    """Loads of every CNIC direction and DRAM at given reads from storage.
+
+    Args:
+        pe_path, de_path: read on each path, bytes/s over the cluster.
+        others: as `predict`.
+
+    Raises:
+        ValueError: an argument other than the paths is not positive.
+    """
+    _check(p_nodes=p_nodes, d_nodes=d_nodes, g=g, b=b, m=m)
     return [
-        Load(resource=name, load=per_x * x + per_y * y, capacity=capacity)
+        Load(resource=name, load=per_x * pe_path + per_y * de_path, capacity=capacity)
         for name, per_x, per_y, capacity in _resources(p_nodes, d_nodes, g, b, m)
     ]
 
@@ -272,19 +287,19 @@ def plot(path: Path, g: int, s: float, b: float, m: float) -> None:
     free = band(g, s, b, m)
     ratios = [float(ratio) for ratio in np.geomspace(1 / 16, 16, 129)]
     figure = Figure(figsize=(7, 7), layout="constrained")
-    loads, usable = figure.subplots(2, 1, sharex=True)
+    upper, usable = figure.subplots(2, 1, sharex=True)
     predicted = [predict(ratio, 1, g, s, b, m) for ratio in ratios]
     for i, one in enumerate(predicted[0]):
-        loads.plot(ratios, [at[i].utilisation for at in predicted], label=one.resource)
-    loads.axhline(1, color="black", linewidth=0.8, linestyle="--")
-    loads.set(ylabel="load / capacity, all SNICs full", ylim=(0, 2))
+        upper.plot(ratios, [at[i].utilisation for at in predicted], label=one.resource)
+    upper.axhline(1, color="black", linewidth=0.8, linestyle="--")
+    upper.set(ylabel="load / capacity, all SNICs full", ylim=(0, 2))
     for name, most in (("Basic", basic), ("DualPath", dual_path)):
         shares = [most(ratio, 1, g, s, b, m).snic_fraction for ratio in ratios]
         usable.plot(ratios, shares, label=name)
     usable.set(
         xscale="log", xlabel="P / D", ylabel="usable share of SNIC bandwidth", ylim=(0, 1.05)
     )
-    for axes in (loads, usable):
+    for axes in (upper, usable):
         if free.lo <= free.hi:
             axes.axvspan(free.lo, free.hi, alpha=0.15, label="bottleneck-free")
         axes.legend(fontsize="small")
