@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from nodes.arrivals import Arrivals
 from nodes.blocks import pieces
 from nodes.budget import Budget
 from nodes.collectives import Exchange
@@ -32,6 +33,7 @@ from nodes.messages import (
     HitsReady,
     Join,
     Message,
+    NeedBuffer,
     PrefillDone,
     Remote,
     Report,
@@ -188,7 +190,8 @@ class DecodeNode:
         }
         self._buffers = Budget(f"the DE buffer of {node.name} (bytes)", plan.dram_buffer_bytes)
         self._block_bytes = plan.model.token_bytes * plan.layout.tokens
-        self._prefilled: dict[int, asyncio.Future[PrefillDone]] = {}
+        self._needed: Arrivals[None] = Arrivals()
+        self._prefilled: Arrivals[PrefillDone] = Arrivals()
 
     def start(self) -> None:
         for engine in self._engines.values():
@@ -198,12 +201,12 @@ class DecodeNode:
     def handle(self, message: Message) -> None:
         match message:
             case Assign():
-                prefilled = asyncio.get_running_loop().create_future()
-                self._prefilled[message.request.number] = prefilled
                 self._leader.changed()
-                self._world.spawn(self._serve(message, prefilled))
+                self._world.spawn(self._serve(message))
+            case NeedBuffer():
+                self._needed.bring(message.number, None)
             case PrefillDone():
-                self._prefilled.pop(message.number).set_result(message)
+                self._prefilled.bring(message.number, message)
             case BlocksRead() | BlocksStored():
                 self._storage.handle(message)
             case Join():
@@ -218,12 +221,12 @@ class DecodeNode:
             case _:
                 raise TypeError(f"a decode node cannot handle {message!r}")
 
-    async def _serve(self, assign: Assign, prefilled: asyncio.Future[PrefillDone]) -> None:
+    async def _serve(self, assign: Assign) -> None:
         """A request's whole way through its decode engine."""
         request = assign.request
         engine = self._engines[assign.de]
         buffer = await self._receive(assign) if self._system.io else None
-        prefill = await prefilled
+        prefill = await self._prefilled.take(request.number)
         await engine.hbm.take(request.total)
         hbm = await self._to_hbm(assign, prefill, buffer) if buffer else None
         finished = asyncio.get_running_loop().create_future()
@@ -235,18 +238,26 @@ class DecodeNode:
         self._done(sequence, prefill)
 
     async def _receive(self, assign: Assign) -> Region:
-        """Register the DE buffer; on the DE read path bring the hits there from storage."""
+        """Register the DE buffer once it is needed, and bring this side's hits there."""
         request = assign.request
-        rows = self._plan.layout.blocks(request.prompt)
+        room = partial(self._make_room, assign)
+        lo, hi = assign.pe_blocks, self._storage.blocks_asked(request)
+        if lo < hi:
+            self._storage.expect(lo, hi)
+        if lo or not hi:
+            await self._needed.take(request.number)
+        if lo == hi:
+            return await room()
+        buffer, read = await self._storage.read(request, lo, hi, room)
+        self._world.send(node_of(assign.pe), HitsReady(request.number, *read))
+        return buffer
+
+    async def _make_room(self, assign: Assign) -> Region:
+        rows = self._plan.layout.blocks(assign.request.prompt)
         await self._buffers.take(rows * self._block_bytes)
         buffer = self._world.allocate(rows)
         remote = Remote(dram_end(assign.de), buffer.key)
-        prefill_node = node_of(assign.pe)
-        self._world.send(prefill_node, BufferReady(request.number, remote))
-        lo, hi = assign.pe_blocks, self._storage.blocks_asked(request)
-        if lo < hi:
-            read = await self._storage.read(request, lo, hi, buffer, lo)
-            self._world.send(prefill_node, HitsReady(request.number, *read))
+        self._world.send(node_of(assign.pe), BufferReady(assign.request.number, remote))
         return buffer
 
     async def _to_hbm(self, assign: Assign, prefill: PrefillDone, buffer: Region) -> Region:

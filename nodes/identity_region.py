@@ -7,72 +7,66 @@ from nodes.world import Span
 
 
 class IdentityRegion:
-    """Registered memory that remembers which blocks stand in which rows, per group."""
+    """Registered memory that remembers which blocks stand in which rows, group by group.
 
-    __slots__ = ("_columns", "_whole", "groups", "key", "rows")
+    What arrives in a row takes the place of what was there, as bytes would.
+    """
+
+    __slots__ = ("_columns", "groups", "key", "rows")
 
     def __init__(self, key: int, rows: int, groups: int) -> None:
         self.key = key
         self.rows = rows
         self.groups = groups
-        self._whole: list[Piece] = []
-        self._columns: dict[int, list[Piece]] = {}
+        self._columns: list[list[Piece]] = [[] for _ in range(groups)]  # each without overlaps
 
     def fill(self, pieces: list[Piece], group: int | None) -> None:
-        target = self._whole if group is None else self._columns.setdefault(group, [])
         for piece in pieces:
             if piece.row < 0 or piece.row + piece.size > self.rows:
                 raise ValueError(f"{piece} lies outside the region's {self.rows} rows")
-            if target and _follows(target[-1], piece):
-                last = target[-1]
-                target[-1] = last._replace(size=last.size + piece.size)
-            else:
-                target.append(piece)
+            for column in self._of(group):
+                _put(column, piece)
 
     def corrupt(self, pieces: list[Piece], group: int | None) -> int:
-        groups = range(self.groups) if group is None else (group,)
         return sum(
-            piece.size - sum(part.size for part in self._held(piece, one))
+            piece.size - sum(part.size for held in column for part in _common(piece, held))
+            for column in self._of(group)
             for piece in pieces
-            for one in groups
         )
 
     def content(self, span: Span) -> list[Piece]:
-        """What stands in the rows of a span of one group, or of all groups alike."""
-        if span.group is None and self._columns:
-            # Full Blocks assembled from Layer Blocks: there where every group is there.
-            first = [
-                part
-                for piece in self._columns.get(0, [])
-                for part in _clip(piece, span.lo, span.hi)
-            ]
-            return [
-                *self._clipped(self._whole, span),
-                *(p for p in first if self.corrupt([p], None) == 0),
-            ]
-        held = self._clipped(self._whole, span)
-        if span.group is not None:
-            held += self._clipped(self._columns.get(span.group, []), span)
-        return held
+        """What stands in the rows of a span: of one group, or the Full Blocks of which every
+        group is there."""
+        first, *others = self._of(span.group)
+        found = [part for held in first for part in _clip(held, span.lo, span.hi)]
+        for column in others:
+            found = [part for piece in found for held in column for part in _common(piece, held)]
+        return found
 
-    @staticmethod
-    def _clipped(pieces: list[Piece], span: Span) -> list[Piece]:
-        return [part for piece in pieces for part in _clip(piece, span.lo, span.hi)]
+    def _of(self, group: int | None) -> list[list[Piece]]:
+        return self._columns if group is None else [self._columns[group]]
 
-    def _held(self, wanted: Piece, group: int) -> list[Piece]:
-        shift = wanted.first_id - wanted.row
-        hi = wanted.row + wanted.size
-        spots: list[Piece] = []
-        covered = wanted.row
-        candidates = [*self._whole, *self._columns.get(group, [])]
-        candidates.sort()
-        for piece in candidates:
-            if piece.trajectory != wanted.trajectory or piece.first_id - piece.row != shift:
-                continue
-            for part in _clip(piece, covered, hi):
-                spots.append(part)
-                covered = part.row + part.size
-        return spots
+
+def _put(column: list[Piece], piece: Piece) -> None:
+    if column:
+        last = column[-1]
+        if _follows(last, piece):
+            column[-1] = last._replace(size=last.size + piece.size)
+            return
+        end = piece.row + piece.size
+        column[:] = [
+            part
+            for held in column
+            for part in (*_clip(held, 0, piece.row), *_clip(held, end, held.row + held.size))
+        ]
+    column.append(piece)
+
+
+def _common(one: Piece, other: Piece) -> list[Piece]:
+    """Rows in which both have the same block."""
+    if one.trajectory != other.trajectory or one.first_id - one.row != other.first_id - other.row:
+        return []
+    return _clip(one, other.row, other.row + other.size)
 
 
 def _follows(last: Piece, piece: Piece) -> bool:

@@ -104,6 +104,12 @@ class Go(msgspec.Struct, frozen=True, array_like=True, tag="go"):
     tokens: int
 
 
+class NeedBuffer(msgspec.Struct, frozen=True, array_like=True, tag="need"):
+    """PE node -> DE node: the request now needs its DE buffer."""
+
+    number: int
+
+
 class BufferReady(msgspec.Struct, frozen=True, array_like=True, tag="buffer"):
     """DE node -> PE node: the request's DE buffer is registered."""
 
@@ -184,6 +190,7 @@ Message = (
     | Join
     | Arrive
     | Go
+    | NeedBuffer
     | BufferReady
     | HitsReady
     | PrefillDone

@@ -12,9 +12,11 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
+from nodes.arrivals import Arrivals
 from nodes.blocks import pieces
 from nodes.budget import Budget
 from nodes.collectives import Exchange
@@ -39,6 +41,7 @@ from nodes.messages import (
     HitsReady,
     Join,
     Message,
+    NeedBuffer,
     PrefillDone,
     Remote,
     Report,
@@ -49,8 +52,6 @@ from nodes.world import Region, Span, World
 from plan.deployment import System
 from plan.fabric import Node
 from plan.model import Plan
-
-T = TypeVar("T")
 
 GROUPS_AHEAD = 2
 """Layer Block groups in HBM at once: the one that computes and the next one, loading."""
@@ -396,8 +397,8 @@ class PrefillNode:
         }
         self._pe_buffers = Budget(f"the PE buffer of {node.name} (bytes)", plan.dram_buffer_bytes)
         self._block_bytes = plan.model.token_bytes * plan.layout.tokens
-        self._buffers: dict[int, asyncio.Future[Remote]] = {}
-        self._hits: dict[int, asyncio.Future[HitsReady]] = {}
+        self._buffers: Arrivals[Remote] = Arrivals()
+        self._hits: Arrivals[HitsReady] = Arrivals()
 
     def start(self) -> None:
         for engine in self._engines.values():
@@ -410,9 +411,9 @@ class PrefillNode:
                 self._leader.changed()
                 self._world.spawn(self._admit(message))
             case BufferReady():
-                self._expected(self._buffers, message.number).set_result(message.buffer)
+                self._buffers.bring(message.number, message.buffer)
             case HitsReady():
-                self._expected(self._hits, message.number).set_result(message)
+                self._hits.bring(message.number, message)
             case BlocksRead() | BlocksStored():
                 self._storage.handle(message)
             case Join():
@@ -437,38 +438,41 @@ class PrefillNode:
         if not self._system.io:
             engine.enqueue(_Job(assign, rows, asked, 0, asked * tokens, None, None, None, None))
             return
-        # the DE buffer first: whoever holds a PE buffer can go on, so nobody waits in a ring
-        buffer = await self._arrival(self._buffers, request.number)
         here, pe_buffer = None, None
+        splits = 0 < assign.pe_blocks < asked
         if assign.pe_blocks:
-            await self._pe_buffers.take(assign.pe_blocks * self._block_bytes)
-            pe_buffer = self._world.allocate(assign.pe_blocks)
-            here = await self._storage.read(request, 0, assign.pe_blocks, pe_buffer, 0)
+            self._storage.expect(0, assign.pe_blocks)
+            room = partial(self._make_room, assign, splits)
+            pe_buffer, here = await self._storage.read(request, 0, assign.pe_blocks, room)
+        if assign.pe_blocks == asked:
+            self._need_buffer(assign)
+        buffer = await self._buffers.take(request.number)
         there = None
         if assign.pe_blocks < asked:
-            ready = await self._arrival(self._hits, request.number)
+            ready = await self._hits.take(request.number)
             there = ReadTicket(ready.upto, ready.read_start_s, ready.read_end_s)
         local, hits, read = _joined(here, there, assign.pe_blocks)
         hbm = self._world.allocate(rows)
         engine.enqueue(_Job(assign, rows, hits, local, hits * tokens, read, pe_buffer, buffer, hbm))
+
+    async def _make_room(self, assign: Assign, splits: bool) -> Region:
+        """A PE buffer for what is read on this side.
+
+        Whoever needs both buffers takes the PE buffer first, so nobody waits in a ring.
+        """
+        await self._pe_buffers.take(assign.pe_blocks * self._block_bytes)
+        if splits:
+            self._need_buffer(assign)
+        return self._world.allocate(assign.pe_blocks)
+
+    def _need_buffer(self, assign: Assign) -> None:
+        self._world.send(node_of(assign.de), NeedBuffer(assign.request.number))
 
     def _release(self, job: _Job) -> None:
         """The request's hits are no longer needed on this side."""
         if job.pe_buffer is not None:
             self._world.free(job.pe_buffer)
             self._pe_buffers.give_back(job.assign.pe_blocks * self._block_bytes)
-
-    @staticmethod
-    def _expected(waiting: dict[int, asyncio.Future[T]], number: int) -> asyncio.Future[T]:
-        """What one message brings and one task awaits, whichever comes first."""
-        if number not in waiting:
-            waiting[number] = asyncio.get_running_loop().create_future()
-        return waiting[number]
-
-    async def _arrival(self, waiting: dict[int, asyncio.Future[T]], number: int) -> T:
-        arrived = await self._expected(waiting, number)
-        del waiting[number]
-        return arrived
 
 
 def _joined(

@@ -12,6 +12,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from nodes.byte_region import ByteRegion
@@ -22,6 +23,9 @@ _WRITE, _ACK, _READ, _DATA, _BURST = range(1, 6)
 _ALL_GROUPS = -1
 _IOVECS = 512
 _LOW_WATER = 64 << 10
+
+
+PassDram = Callable[[int, Callable[[], None]], None]
 
 
 class Landing(NamedTuple):
@@ -38,6 +42,8 @@ class QueuePair:
         sock: connected, non-blocking.
         regions: this node's registered memory by key.
         failed: called with the exception that broke the connection.
+        pass_dram: where this end is in DRAM, what makes a number of wire bytes wait for the
+            node's DRAM bus before something is done.
     """
 
     def __init__(
@@ -46,11 +52,13 @@ class QueuePair:
         sock: socket.socket,
         regions: Mapping[int, ByteRegion],
         failed: Callable[[OSError], None],
+        pass_dram: PassDram | None,
     ) -> None:
         self._loop = loop
         self._sock = sock
         self._regions = regions
         self._failed = failed
+        self._pass_dram = pass_dram
         self._sequence = 0
         self._completions: dict[int, asyncio.Future[None]] = {}
         self._reads: dict[int, Landing] = {}
@@ -85,8 +93,18 @@ class QueuePair:
         completion: asyncio.Future[None] = self._loop.create_future()
         self._completions[self._sequence] = completion
         moved = Span(row, row + span.hi - span.lo, span.group)
-        self._send(op, self._sequence, key, moved, payload)
+        self._send_passed(op, self._sequence, key, moved, payload)
         return completion
+
+    def _send_passed(
+        self, op: int, sequence: int, key: int, span: Span, payload: list[memoryview]
+    ) -> None:
+        """Send, a payload out of DRAM when it has its turn there."""
+        size = sum(len(part) for part in payload)
+        if self._pass_dram is not None and size:
+            self._pass_dram(size, partial(self._send, op, sequence, key, span, payload))
+        else:
+            self._send(op, sequence, key, span, payload)
 
     def _send(
         self, op: int, sequence: int, key: int, span: Span, payload: list[memoryview]
@@ -153,7 +171,7 @@ class QueuePair:
             op, sequence, key, row, rows, group, size = self._frame
             span = Span(row, row + rows, None if group == _ALL_GROUPS else group)
             if op == _READ:
-                self._send(_DATA, sequence, 0, span, self._region(key).buffers(span))
+                self._send_passed(_DATA, sequence, 0, span, self._region(key).buffers(span))
             elif op == _BURST:
                 self._into, self._got = memoryview(bytearray(size)), 0
                 self._expect(size)
@@ -175,7 +193,11 @@ class QueuePair:
             if self._staged is not None:
                 self._staged.region.scatter(self._staged.span, self._into)
                 self._staged = None
-            self._finish(self._frame[0], self._frame[1])
+            finish = partial(self._finish, self._frame[0], self._frame[1])
+            if self._pass_dram is not None:
+                self._pass_dram(len(self._into), finish)
+            else:
+                finish()
         self._frame = None
         self._into, self._got = self._header, 0
         self._expect(_HEADER.size)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast, get_args
 import msgspec
 
 from nodes.byte_region import ByteRegion
+from nodes.dram_bus import DramBus, dram_ends
 from nodes.messages import Message, Remote
 from nodes.namespaces import network_namespace, tcp_socket
 from nodes.queue_pair import QueuePair
@@ -56,6 +57,8 @@ class SocketWorld:
         self._tasks = tasks
         self._ends = plan.fabric.ends()
         self._own = [end for nic in plan.fabric.nics if nic.node == node for end in nic.ends]
+        self._dram_ends = dram_ends(plan.fabric)
+        self._dram = DramBus(plan.dram_bytes_per_s)
         self._regions: dict[int, ByteRegion] = {}
         self._next_key = 0
         self._pairs: dict[_Pair, QueuePair] = {}
@@ -79,7 +82,7 @@ class SocketWorld:
                 sock = self._socket(end, traffic)
                 sock.bind((end.ip, DATA_PORT + index))
                 sock.listen(1024)
-                self._loop.add_reader(sock, self._accept, sock)
+                self._loop.add_reader(sock, self._accept, sock, end.name)
 
     def send(self, to: str, message: Message) -> None:
         body = self._encoder.encode(message)
@@ -179,14 +182,28 @@ class SocketWorld:
         sock.bind((local.ip, 0))
         address = (self._ends[pair.remote].ip, DATA_PORT + _CLASSES.index(pair.traffic))
         await self._loop.sock_connect(sock, address)
-        queue_pair = QueuePair(self._loop, sock, self._regions, self._broken)
+        queue_pair = self._queue_pair(sock, local.name)
         self._pairs[pair] = queue_pair
         return queue_pair
 
-    def _accept(self, listener: socket.socket) -> None:
+    def _accept(self, listener: socket.socket, end: str) -> None:
         sock, _ = listener.accept()
         sock.setblocking(False)
-        QueuePair(self._loop, sock, self._regions, self._broken)
+        self._queue_pair(sock, end)
+
+    def _queue_pair(self, sock: socket.socket, end: str) -> QueuePair:
+        in_dram = self._pass_dram if end in self._dram_ends else None
+        return QueuePair(self._loop, sock, self._regions, self._broken, in_dram)
+
+    def _pass_dram(self, wire_bytes: int, then: Callable[[], None]) -> None:
+        """Do something when so many bytes have their turn on the node's DRAM bus."""
+        now = self.clock.now()
+        turn_s = self._dram.reserve(self._plan.scale.model_bytes(wire_bytes), now)
+        self.stats.dram_bytes = self._dram.moved_bytes
+        if turn_s <= now:
+            then()
+        else:
+            self.clock.sleep_until(turn_s).add_done_callback(lambda _: then())
 
     def _socket(self, end: End, traffic: TrafficClass) -> socket.socket:
         with network_namespace(self._namespaces.get(end.host)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from nodes.blocks import prefix
@@ -45,14 +45,17 @@ class StorageClient:
         """Full Blocks of the prompt that may be in storage."""
         return request.cached // self._tokens
 
+    def expect(self, lo: int, hi: int) -> None:
+        """A read of rows `lo .. hi` will come: it counts as queued from now on."""
+        self.queued_tokens += (hi - lo) * self._tokens
+
     async def read(
-        self, request: Request, lo: int, hi: int, buffer: Region, buffer_row: int
-    ) -> ReadTicket:
-        """Bring rows `lo .. hi` of the context, as far as storage has them, to `buffer_row`
-        on of `buffer`."""
-        tokens = (hi - lo) * self._tokens
-        self.queued_tokens += tokens
+        self, request: Request, lo: int, hi: int, make_room: Callable[[], Awaitable[Region]]
+    ) -> tuple[Region, ReadTicket]:
+        """Bring an expected read's rows, as far as storage has them, to the same rows of the
+        buffer that `make_room` finds once it is the read's turn."""
         async with self._slots:
+            buffer = await make_room()
             start = self._world.clock.now()
             arrival = asyncio.get_running_loop().create_future()
             self._read[request.number] = arrival
@@ -65,13 +68,13 @@ class StorageClient:
                     prefix(request.runs, hi),
                     lo,
                     Remote(snic_end(self._world.node), buffer.key),
-                    buffer_row,
+                    lo,
                 ),
             )
             upto = await arrival
-        self.queued_tokens -= tokens
+        self.queued_tokens -= (hi - lo) * self._tokens
         self._changed()
-        return ReadTicket(min(upto, hi), start, self._world.clock.now())
+        return buffer, ReadTicket(min(upto, hi), start, self._world.clock.now())
 
     async def persist(
         self, request: Request, lo: int, hi: int, buffer: Region, buffer_row: int

@@ -90,4 +90,7 @@ async def _simulate(
             raise _Over
     except* _Over:
         pass
+    for world in worlds:
+        if bus := cluster.buses.get(world.node):
+            world.stats.dram_bytes = bus.moved_bytes
     return VirtualRun(records, samples, [world.stats for world in worlds])

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple, cast
 
+from nodes.dram_bus import DramBus, dram_ends
 from nodes.flow_network import FlowNetwork
 from nodes.identity_region import IdentityRegion
 from nodes.messages import Message, Remote
@@ -75,7 +76,7 @@ class _QueuePair:
         assert arrived is not None
         if arrived.content is not None:
             arrived.content.move()
-        self._cluster.after_latency(arrived.completion.set_result, None)
+        self._cluster.complete(self._from, self._to, arrived)
         self._active = None
         if self._waiting:
             self._begin(self._waiting.popleft())
@@ -98,11 +99,24 @@ class VirtualCluster:
         self.regions: dict[int, IdentityRegion] = {}
         self.handlers: dict[str, Callable[[Message], None]] = {}
         self.layer_block_bytes = plan.scale.model_bytes(plan.layout.wire_bytes)
+        self._dram_ends = dram_ends(plan.fabric)
+        self.buses = {
+            node: DramBus(plan.dram_bytes_per_s) for node in set(self._dram_ends.values())
+        }
         self._pairs: dict[tuple[str, str, TrafficClass], _QueuePair] = {}
         self._next_key = 0
 
     def after_latency(self, callback: Callable[..., object], *arguments: object) -> None:
         self.loop.call_later(self.plan.message_s, callback, *arguments)
+
+    def complete(self, source_end: str, target_end: str, arrived: _Transfer) -> None:
+        """Tell the initiator, once the bytes had their turn in the DRAM at both ends."""
+        now = self.loop.time()
+        passed = now
+        for end in (source_end, target_end):
+            if node := self._dram_ends.get(end):
+                passed = max(passed, self.buses[node].reserve(arrived.size_bytes, now))
+        self.loop.call_at(passed + self.plan.message_s, arrived.completion.set_result, None)
 
     def allocate(self, rows: int) -> IdentityRegion:
         self._next_key += 1

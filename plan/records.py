@@ -74,6 +74,7 @@ class NodeStats(msgspec.Struct, kw_only=True):
         lateness_s: wake-up lateness, model seconds: (p50, p99, max), None where virtual.
         cpu_s: CPU seconds used by the process, None where virtual.
         retransmits: TCP segments retransmitted by the node's namespaces.
+        dram_bytes: read from and written to the node's DRAM by transfers, model bytes.
         bubble_s: time that the node's engines waited at the expert-parallel barrier, summed.
         collectives_s: duration of every collective of the node's engines.
         forwards: of the groups that the node leads.
@@ -85,6 +86,7 @@ class NodeStats(msgspec.Struct, kw_only=True):
     lateness_s: tuple[float, float, float] | None = None
     cpu_s: float | None = None
     retransmits: int = 0
+    dram_bytes: float = 0.0
     bubble_s: float = 0.0
     collectives_s: list[float] = []
     forwards: list[ForwardRecord] = []
