@@ -43,7 +43,8 @@ def encode(pieces: list[Piece], groups: range, words: int) -> Words:
 def _checksum(blocks: Words) -> Words:
     weights = np.arange(1, 2 * (blocks.shape[-1] - 1), 2, dtype=np.uint32)
     total: Words = (blocks[..., :-1] * weights).sum(axis=-1, dtype=np.uint32)
-    return total
+    # never 0 for zeros: fresh memory must not pass for the first block of trajectory 0
+    return total + np.uint32(1)
 
 
 class ByteRegion:

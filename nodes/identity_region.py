@@ -18,7 +18,7 @@ class IdentityRegion:
         self.key = key
         self.rows = rows
         self.groups = groups
-        self._columns: list[list[Piece]] = [[] for _ in range(groups)]  # each without overlaps
+        self._columns: list[list[Piece]] = [[] for _ in range(groups)]
 
     def fill(self, pieces: list[Piece], group: int | None) -> None:
         for piece in pieces:
@@ -48,18 +48,22 @@ class IdentityRegion:
 
 
 def _put(column: list[Piece], piece: Piece) -> None:
-    if column:
-        last = column[-1]
-        if _follows(last, piece):
+    """Into a column, which is in row order and free of overlaps."""
+    last = column[-1] if column else None
+    if last is None or last.row + last.size <= piece.row:
+        if last is not None and _follows(last, piece):
             column[-1] = last._replace(size=last.size + piece.size)
-            return
-        end = piece.row + piece.size
-        column[:] = [
-            part
-            for held in column
-            for part in (*_clip(held, 0, piece.row), *_clip(held, end, held.row + held.size))
-        ]
+        else:
+            column.append(piece)
+        return
+    end = piece.row + piece.size
+    column[:] = [
+        part
+        for held in column
+        for part in (*_clip(held, 0, piece.row), *_clip(held, end, held.row + held.size))
+    ]
     column.append(piece)
+    column.sort()
 
 
 def _common(one: Piece, other: Piece) -> list[Piece]:
