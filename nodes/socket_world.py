@@ -227,6 +227,8 @@ class SocketWorld:
                 message = self._decoder.decode(await reader.readexactly(size))
                 assert self._handle is not None
                 self._handle(message)
+        except asyncio.CancelledError:
+            return  # the run is over; asyncio would log it as an error
         except asyncio.IncompleteReadError:
             self._broken(ConnectionResetError("a peer closed its control connection"))
         except Exception as error:

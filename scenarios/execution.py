@@ -152,7 +152,9 @@ def _begin(system: System, plan: Plan, out: Path, progress: Progress) -> Path:
 def _keep(result: SystemResult, out: Path, results: list[SystemResult]) -> None:
     """Results are on disk as soon as they are there."""
     results.append(result)
-    write_records(out / "systems" / result.system.name / "requests.jsonl", result.records)
+    directory = out / "systems" / result.system.name
+    write_records(directory / "requests.jsonl", result.records)
+    write_records(directory / "counters.jsonl", result.samples)
 
 
 def _announce(summary: Summary, out: Path) -> None:

@@ -11,7 +11,7 @@ import jinja2
 import msgspec
 
 from plan.model import Plan
-from plan.records import RequestRecord
+from plan.records import CounterSample, RequestRecord
 from scenarios import plots, theory
 from scenarios.headline import headline, title
 from scenarios.metrics import Distribution, Summary, SystemResult, SystemSummary, summarise
@@ -77,8 +77,8 @@ def write_report(
     return summary
 
 
-def write_records(path: Path, records: Iterable[RequestRecord]) -> None:
-    """Write request records as JSON lines, model seconds."""
+def write_records(path: Path, records: Iterable[RequestRecord | CounterSample]) -> None:
+    """Write request records or counter samples as JSON lines, in model units."""
     path.write_bytes(msgspec.json.Encoder().encode_lines(records))
 
 
