@@ -23,11 +23,13 @@ class VirtualRun:
     Attributes:
         records: in the order in which requests were done.
         samples: counters every `sample_s` and at the end.
+        complete: False if Ctrl-C ended it early.
     """
 
     records: list[RequestRecord]
     samples: list[CounterSample]
     stats: list[NodeStats]
+    complete: bool
 
 
 def simulate(
@@ -63,6 +65,7 @@ async def _simulate(
     records: list[RequestRecord] = []
     samples: list[CounterSample] = []
     worlds: list[VirtualWorld] = []
+    complete = False
     try:
         async with asyncio.TaskGroup() as tasks:
             cluster = VirtualCluster(plan, tasks, loop)
@@ -86,11 +89,13 @@ async def _simulate(
 
             sample()
             await agents.completed
-            samples.append(cluster.network.counters(loop.time()))
             raise _Over
     except* _Over:
-        pass
+        complete = True
+    except* asyncio.CancelledError:
+        pass  # asyncio's answer to Ctrl-C
+    samples.append(cluster.network.counters(loop.time()))
     for world in worlds:
         if bus := cluster.buses.get(world.node):
             world.stats.dram_bytes = bus.moved_bytes
-    return VirtualRun(records, samples, [world.stats for world in worlds])
+    return VirtualRun(records, samples, [world.stats for world in worlds], complete)

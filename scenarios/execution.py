@@ -115,6 +115,8 @@ def _simulate(
         _begin(system, plan, out, progress)
         result = simulation.serve(plan, system, float(scenario.report.sample), progress.update)
         _keep(result, out, results)
+        if not result.complete:
+            break
 
 
 def _emulate(

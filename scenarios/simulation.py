@@ -17,6 +17,9 @@ Progress = Callable[[int, Mapping[str, float]], None]
 def serve(plan: Plan, system: System, sample_s: float, progress: Progress) -> SystemResult:
     """Serve the plan's trajectories by one system in virtual time.
 
+    A keyboard interrupt ends it early; the result then holds what was done and is marked
+    incomplete.
+
     Args:
         sample_s: model seconds between two counter samples.
         progress: told requests done and each SNIC's use (0..1).
@@ -38,7 +41,7 @@ def serve(plan: Plan, system: System, sample_s: float, progress: Progress) -> Sy
         samples=run.samples,
         node_stats=run.stats,
         drops={},
-        complete=True,
+        complete=run.complete,
         wall_s=time.monotonic() - begun,
     )
 

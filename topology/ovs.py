@@ -184,7 +184,10 @@ def _start(*argv: str) -> subprocess.Popen[bytes]:
     """Start a daemon as our own child, so that it needs no pid file to be found by."""
     log = RUN_DIRECTORY / f"{argv[0]}.log"
     return subprocess.Popen(
-        [*argv, "--no-chdir", "-vconsole:off", f"--log-file={log}"], stdin=subprocess.DEVNULL
+        [*argv, "--no-chdir", "-vconsole:off", f"--log-file={log}"],
+        stdin=subprocess.DEVNULL,
+        # Ctrl-C is for the runner, which needs its switches to end in order
+        start_new_session=True,
     )
 
 

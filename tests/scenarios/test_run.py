@@ -1,0 +1,189 @@
+"""The command `python -m scenarios.run`: its statuses, its files and what a run has to show."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from scenarios.execution import BROKEN_OFF, DONE, DOUBTED, LACKING, WRONG
+from scenarios.run import main
+from tests.scenarios.commands import TINY, await_line, started
+
+LONG = ("--set", "workload.turns.count=20", "--set", "workload.agents=1000")
+
+
+class Finished(NamedTuple):
+    """A run that is over."""
+
+    status: int
+    out: Path
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.out / "summary.json").read_bytes())
+        return found
+
+
+def run(out: Path, *arguments: str) -> Finished:
+    """In this process, which for emulation has to be in a sandbox."""
+    return Finished(main([str(TINY), "--out", str(out), *arguments]), out)
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    return run(tmp_path_factory.mktemp("simulated") / "run", "--engine", "simulate")
+
+
+def test_an_unknown_key_is_named_with_its_value_and_a_remedy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, "--set", "cluster.decodes=3").status == WRONG
+    said = capsys.readouterr().err
+    assert said == "error: cluster.decodes: 3 is not a known key; did you mean decode?\n"
+
+
+def test_a_quantity_without_its_unit_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, "--set", "cluster.snic=400").status == WRONG
+    assert 'cluster.snic: 400 has no unit; write e.g. "400 Gbit/s"' in capsys.readouterr().err
+
+
+def test_a_scenario_that_is_not_there_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["no-such.yaml"]) == WRONG
+    assert "no-such.yaml" in capsys.readouterr().err
+
+
+def test_two_runs_are_never_mixed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "earlier").touch()
+    assert run(tmp_path, "--engine", "simulate").status == WRONG
+    assert "name a new or empty directory" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["earlier"]
+
+
+def test_an_unknown_option_is_refused() -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--fast"])
+    assert ended.value.code == WRONG
+
+
+def test_help_names_every_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == DONE
+    said = " ".join(capsys.readouterr().out.split())
+    for status in ("0 the run is done", "1 it failed", "2 the scenario", "3 this", "4 the", "130"):
+        assert status in said
+
+
+def test_check_says_what_is_missing_and_what_to_do(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert main(["--check"]) == LACKING
+    said = capsys.readouterr().out
+    assert "missing: program ovs-vswitchd is not there" in said
+    assert "remedy: apt-get install openvswitch-switch" in said
+
+
+def test_a_run_leaves_its_report_figures_and_inputs(simulated: Finished) -> None:
+    assert simulated.status == DONE
+    there = {str(p.relative_to(simulated.out)) for p in simulated.out.rglob("*") if p.is_file()}
+    systems = ("basic", "dualpath", "oracle")
+    assert there >= {
+        *("report.html", "summary.json", "provenance.json", "scenario.yaml", "plan.json"),
+        *(f"systems/{system}/requests.jsonl" for system in systems),
+    }
+    assert any(name.startswith("plots/") for name in there)
+    assert set(simulated.summary["systems"]) == set(systems)
+
+
+def test_the_resolved_scenario_gives_the_same_run_again(
+    simulated: Finished, tmp_path: Path
+) -> None:
+    assert main([str(simulated.out / "scenario.yaml"), "--out", str(tmp_path)]) == DONE
+    for path in simulated.out.rglob("requests.jsonl"):
+        again = tmp_path / path.relative_to(simulated.out)
+        assert again.read_bytes() == path.read_bytes()
+
+
+def test_another_seed_gives_another_run(simulated: Finished, tmp_path: Path) -> None:
+    run(tmp_path, "--engine", "simulate", "--set", "seed=2", "--systems", "basic")
+    written = "systems/basic/requests.jsonl"
+    assert (tmp_path / written).read_bytes() != (simulated.out / written).read_bytes()
+
+
+def test_storage_bound_dualpath_lies_between_basic_and_the_oracle(simulated: Finished) -> None:
+    assert_paper_claims(simulated.summary)
+
+
+def test_ctrl_c_ends_a_simulated_run_with_a_report_marked_incomplete(tmp_path: Path) -> None:
+    with started(TINY, tmp_path, "--engine", "simulate", *LONG) as process:
+        interrupt(process)
+        assert process.wait(60) == BROKEN_OFF
+    assert_incomplete(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def emulated(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    return run(tmp_path_factory.mktemp("emulated") / "run")
+
+
+@pytest.mark.network
+def test_an_emulated_run_is_done(emulated: Finished) -> None:
+    # how well a busy machine keeps time is for the run's own verdict to say
+    assert emulated.status in (DONE, DOUBTED)
+    for figures in emulated.summary["systems"].values():
+        assert figures["completed"] == figures["requests"] == 96
+
+
+@pytest.mark.network
+def test_an_emulated_run_loses_and_corrupts_nothing(emulated: Finished) -> None:
+    for name, figures in emulated.summary["systems"].items():
+        judged = figures["fidelity"]
+        losses = ("failed", "drops", "retransmits", "blocks_corrupt")
+        assert {key: judged[key] for key in losses} == dict.fromkeys(losses, 0)
+        assert (judged["blocks_verified"] > 0) == (name != "oracle")
+
+
+@pytest.mark.network
+def test_an_emulated_run_shows_what_the_paper_says(emulated: Finished) -> None:
+    assert_paper_claims(emulated.summary)
+
+
+@pytest.mark.network
+def test_ctrl_c_ends_an_emulated_run_with_a_report_marked_incomplete(tmp_path: Path) -> None:
+    with started(TINY, tmp_path, *LONG) as process:
+        interrupt(process)
+        assert process.wait(60) == BROKEN_OFF
+    assert_incomplete(tmp_path)
+
+
+def assert_paper_claims(summary: dict[str, Any]) -> None:
+    """Paper section 7: DualPath against Basic where storage is the bottleneck."""
+    basic, dualpath, oracle = (summary["systems"][s] for s in ("basic", "dualpath", "oracle"))
+    assert basic["snic"]["de0"]["utilisation"] < 0.05
+    assert basic["snic_max_over_avg"] > 1.8
+    assert dualpath["snic_max_over_avg"] < 1.3
+    assert oracle["jct_s"] <= dualpath["jct_s"]
+    assert dualpath["jct_s"] < basic["jct_s"] / 1.3
+
+
+def assert_incomplete(out: Path) -> None:
+    [(name, figures)] = json.loads((out / "summary.json").read_bytes())["systems"].items()
+    assert name == "basic"
+    assert not figures["fidelity"]["complete"]
+    assert figures["completed"] < 1000 * 20
+    assert "Incomplete." in (out / "report.html").read_text()
+
+
+def interrupt(process: subprocess.Popen[str]) -> None:
+    """Press Ctrl-C when Basic, after it was announced, has made some progress."""
+    await_line(process, "basic:", times=2)
+    os.killpg(process.pid, signal.SIGINT)
