@@ -3,6 +3,7 @@
 Two rounds. In the first every NIC sends to the next one of its kind and rate, all at once,
 so each is full in both directions; neighbours share an edge switch where they can, so a
 full fat-tree has room for all. In the second, storage hosts fill the SNICs of the nodes.
+All of it is bulk, so it rides the KV lane, which may take the whole link when idle.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from plan.fabric import End, Nic, NicKind
-from plan.lanes import TrafficClass
 from plan.model import Plan
 from topology.counters import egress_bytes, waiting_bytes
 from topology.errors import TopologyError
@@ -27,7 +27,7 @@ from topology.network import Network
 
 WARM_UP_S = 0.25
 _CHUNK = bytes(2**18)
-_CLASS: dict[NicKind, TrafficClass] = {"cnic": "kv", "snic": "storage", "mgmt": "control"}
+_TCPI_BYTES_RECEIVED = 128
 _CONNECT_S = 10.0
 _DRAIN_S = 10.0
 
@@ -106,76 +106,87 @@ def storage_fan(plan: Plan) -> list[Pair]:
 def measure(network: Network, plan: Plan, pairs: Sequence[Pair], seconds: float) -> Measured:
     """Run one bulk flow for each pair, all together.
 
-    It returns when all queues are empty again.
+    Counted in whole frames. It returns when all queues are empty again.
 
     Raises:
         TopologyError: nothing arrived on a pair during the time measured, or the queues did
             not drain within 10 s.
     """
     with ExitStack() as stack, selectors.DefaultSelector() as selector:
-        flows = []
+        receivers = []
         for pair in pairs:
             sender, receiver = _connect(network, plan, pair)
             stack.enter_context(sender)
             stack.enter_context(receiver)
-            flow = _Flow()
-            flows.append(flow)
-            selector.register(sender, selectors.EVENT_WRITE, None)
-            selector.register(receiver, selectors.EVENT_READ, flow)
-        _pump(selector, time.monotonic() + WARM_UP_S, count=False)
-        before, began_s = egress_bytes(network, plan), time.monotonic()
-        _pump(selector, began_s + seconds, count=True)
-        after, took_s = egress_bytes(network, plan), time.monotonic() - began_s
+            receivers.append(receiver)
+            selector.register(sender, selectors.EVENT_WRITE)
+            selector.register(receiver, selectors.EVENT_READ)
+        _pump(selector, WARM_UP_S)
+        before = _Sample.take(network, plan, receivers)
+        _pump(selector, seconds)
+        after = _Sample.take(network, plan, receivers)
     _drain(network, plan)
     return Measured(
         arrived_bps={
-            pair: plan.scale.model_bps(flow.rate_bps(pair))
-            for pair, flow in zip(pairs, flows, strict=True)
+            pair: plan.scale.model_bps(_arrival_bps(pair, first, last))
+            for pair, first, last in zip(pairs, before.arrived, after.arrived, strict=True)
         },
         left_bps={
-            name: 8 * (after[name][0] - out) / plan.scale.model_s(took_s)
-            for name, (out, _) in before.items()
+            name: 8 * (after.left[name] - left) / plan.scale.model_s(after.left_s - before.left_s)
+            for name, left in before.left.items()
         },
     )
 
 
-@dataclass
-class _Flow:
-    """Arrivals of one flow: of the first only the time counts, it ends an unknown wait."""
+@dataclass(frozen=True)
+class _Sample:
+    """Counters at one moment; times are wall seconds.
 
-    first_s: float | None = None
-    last_s: float = 0.0
-    received: int = 0
+    Attributes:
+        arrived: for each flow, when and how many emulated bytes its receiver's kernel had:
+            not what this process got around to reading.
+        left: model bytes of payload out of each NIC; left_s: when.
+    """
 
-    def arrived(self, size: int) -> None:
-        now = time.monotonic()
-        if self.first_s is None:
-            self.first_s = now
-        else:
-            self.received += size
-        self.last_s = now
+    arrived: list[tuple[float, int]]
+    left: dict[str, float]
+    left_s: float
 
-    def rate_bps(self, pair: Pair) -> float:
-        if self.first_s is None or self.last_s == self.first_s:
-            raise TopologyError(
-                f"nothing went from {pair.source.name} to {pair.target.name}: "
-                "look at the flows of the switches between them"
-            )
-        return self.received * 8 / (self.last_s - self.first_s)
+    @classmethod
+    def take(cls, network: Network, plan: Plan, receivers: Sequence[socket.socket]) -> _Sample:
+        arrived = [(time.monotonic(), _received_bytes(receiver)) for receiver in receivers]
+        left = {name: out for name, (out, _) in egress_bytes(network, plan).items()}
+        return cls(arrived, left, time.monotonic())
 
 
-def _pump(selector: selectors.BaseSelector, until_s: float, count: bool) -> None:
+def _arrival_bps(pair: Pair, first: tuple[float, int], last: tuple[float, int]) -> float:
+    if last[1] == first[1]:
+        raise TopologyError(
+            f"nothing went from {pair.source.name} to {pair.target.name}: "
+            "look at the flows of the switches between them"
+        )
+    return 8 * (last[1] - first[1]) / (last[0] - first[0])
+
+
+def _received_bytes(receiver: socket.socket) -> int:
+    info = receiver.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192)
+    received: int = struct.unpack_from("=Q", info, _TCPI_BYTES_RECEIVED)[0]
+    return received
+
+
+def _pump(selector: selectors.BaseSelector, seconds: float) -> None:
+    """Keep all senders' buffers full and all receivers' empty."""
+    until_s = time.monotonic() + seconds
     buffer = bytearray(len(_CHUNK))
     while (left_s := until_s - time.monotonic()) > 0:
         for key, _ in selector.select(left_s):
             end = key.fileobj
             assert isinstance(end, socket.socket)
-            if key.data is None:
+            if key.events & selectors.EVENT_WRITE:
                 end.send(_CHUNK)
             else:
-                size = end.recv_into(buffer)
-                if count:
-                    key.data.arrived(size)
+                # TCP throws away what is read so
+                end.recv_into(buffer, 0, socket.MSG_TRUNC)
 
 
 def _drain(network: Network, plan: Plan) -> None:
@@ -194,12 +205,11 @@ def _pair(plan: Plan, source: Nic, target: Nic, share: int = 1) -> Pair:
 
 def _connect(network: Network, plan: Plan, pair: Pair) -> tuple[socket.socket, socket.socket]:
     """A connection from the source's last end (a GPU's HBM) to the target's first (DRAM)."""
-    traffic = _CLASS[pair.source.kind]
     source, target = pair.source.ends[-1], pair.target.ends[0]
-    with _socket(network, plan, target, traffic) as listener:
+    with _socket(network, plan, target) as listener:
         listener.bind((target.ip, 0))
         listener.listen(1)
-        sender = _socket(network, plan, source, traffic)
+        sender = _socket(network, plan, source)
         sender.settimeout(_CONNECT_S)
         sender.bind((source.ip, 0))
         try:
@@ -214,8 +224,8 @@ def _connect(network: Network, plan: Plan, pair: Pair) -> tuple[socket.socket, s
     return sender, receiver
 
 
-def _socket(network: Network, plan: Plan, end: End, traffic: TrafficClass) -> socket.socket:
+def _socket(network: Network, plan: Plan, end: End) -> socket.socket:
     with entered(network.namespace_pid(end.host)):
         made = socket.socket()
-    made.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, plan.lanes.dscp[traffic] << 2)
+    made.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, plan.lanes.dscp["kv"] << 2)
     return made

@@ -28,6 +28,9 @@ LEAF_BYTES = 64 * 2**20
 BURST_S = 2e-3
 """Idle time an egress may make up for; covers late timers of a busy machine."""
 
+ACKNOWLEDGEMENT_BYTES = 64
+"""IP packets below this length (a power of two) hold headers and no payload."""
+
 RATE_TOLERANCE = 0.01
 _ROOT = 0xFFFE
 _CLASS = re.compile(
@@ -70,6 +73,44 @@ def queue_classes(lanes: LaneTable) -> tuple[QueueClass, ...]:
     """The classes of every egress; a single one when lanes are off."""
     return tuple(
         QueueClass(lane.vl + 1, lane.name, lane.min_share, lane.priority) for lane in lanes.lanes
+    )
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Frames whose first header word, masked, is `value` go to class `minor`.
+
+    Attributes:
+        order: filters are tried by this, ascending.
+        protocol: `ip`, or `all` frames.
+    """
+
+    order: int
+    protocol: str
+    value: int
+    mask: int
+    minor: int
+
+
+def filters(lanes: LaneTable) -> tuple[Filter, ...]:
+    """How every egress classifies frames.
+
+    Frames too short for payload are TCP's acknowledgements, the credits of this fabric:
+    they take the control lane, for behind the bulk of the opposite direction they would
+    throttle their flow, as no RDMA network does. Other frames go by their DSCP, and those
+    that have none of the plan's to the last lane, as on the switches.
+    """
+    if not lanes.enabled:
+        return (Filter(3, "all", 0, 0, 1),)
+    unmarked = max(lane.vl for lane in lanes.lanes) + 1
+    return (
+        # word 0 of the IP header: version, DSCP (6 bits from bit 18), total length (16 bits)
+        Filter(1, "ip", 0, 0xFFFF & -ACKNOWLEDGEMENT_BYTES, lanes.vl["control"] + 1),
+        *(
+            Filter(2, "ip", dscp << 18, 0x3F << 18, lanes.vl[traffic] + 1)
+            for traffic, dscp in lanes.dscp.items()
+        ),
+        Filter(3, "all", 0, 0, unmarked),
     )
 
 
@@ -222,14 +263,13 @@ def _filter_problems(egress: Egress, lanes: LaneTable, pid: int | None) -> Itera
         for item in json.loads(said)
         if "flowid" in (found := item.get("options", {}))
     }
-    # the DSCP sits in the second byte of the header, so of its first 32-bit word
-    marks, unmarked = _marks(lanes)
-    expected = {(f"{dscp << 18:x}", "fc0000", f"1:{minor:x}") for dscp, minor in marks.items()}
-    expected.add(("0", "0", f"1:{unmarked:x}"))
-    for value, _, flow in sorted(expected - reported):
-        yield f"filter 0x{value} to class {flow} is missing"
-    for value, _, flow in sorted(reported - expected):
-        yield f"filter 0x{value} to class {flow} is not in the plan"
+    expected = {
+        (f"{item.value:x}", f"{item.mask:x}", f"1:{item.minor:x}") for item in filters(lanes)
+    }
+    for value, mask, flow in sorted(expected - reported):
+        yield f"filter 0x{value}/0x{mask} to class {flow} is missing"
+    for value, mask, flow in sorted(reported - expected):
+        yield f"filter 0x{value}/0x{mask} to class {flow} is not in the plan"
 
 
 def _class_lines(egress: Egress, lanes: LaneTable, mtu: int) -> Iterator[str]:
@@ -256,21 +296,12 @@ def _leaf_lines(egress: Egress, lanes: LaneTable, leaf_bytes: int) -> Iterator[s
 
 
 def _filter_lines(egress: Egress, lanes: LaneTable) -> Iterator[str]:
-    marks, unmarked = _marks(lanes)
-    where = f"filter add dev {egress.device} parent 1:"
-    for dscp, minor in marks.items():
+    for item in filters(lanes):
         yield (
-            f"{where} protocol ip prio 1 u32 match ip tos 0x{dscp << 2:02x} 0xfc flowid 1:{minor:x}"
+            f"filter add dev {egress.device} parent 1: protocol {item.protocol} "
+            f"prio {item.order} u32 match u32 0x{item.value:08x} 0x{item.mask:08x} at 0 "
+            f"flowid 1:{item.minor:x}"
         )
-    yield f"{where} protocol all prio 2 u32 match u32 0 0 flowid 1:{unmarked:x}"
-
-
-def _marks(lanes: LaneTable) -> tuple[dict[int, int], int]:
-    """Class minor by DSCP, and that of unmarked frames: the last lane's, as on the switches."""
-    if not lanes.enabled:
-        return {}, 1
-    by_dscp = {dscp: lanes.vl[traffic] + 1 for traffic, dscp in lanes.dscp.items()}
-    return by_dscp, max(lane.vl for lane in lanes.lanes) + 1
 
 
 def _bits(said: str) -> float:
