@@ -5,9 +5,31 @@ When any of them is selected, the whole pytest command runs again inside.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from topology import machine, sandbox
+from topology.namespace import run
+
+CHECKOUT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def private_tmp() -> Iterator[None]:
+    """An empty /tmp, for others write to the machine's while we look. Inside a sandbox only."""
+    kept = Path("/run/checkout")
+    kept.mkdir()
+    run(["mount", "--bind", str(CHECKOUT), str(kept)])
+    run(["mount", "-t", "tmpfs", "private", "/tmp"])
+    if not CHECKOUT.exists():  # it was below /tmp, and what we start is in it
+        CHECKOUT.mkdir(parents=True)
+        run(["mount", "--bind", str(kept), str(CHECKOUT)])
+    yield
+    run(["umount", "--recursive", "/tmp"])
+    run(["umount", str(kept)])
+    kept.rmdir()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,16 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
+from tests.machine_state import eventually, look
 from topology import sandbox
 from topology.errors import SandboxError
-from topology.namespace import run
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(120)]
 
@@ -35,64 +31,6 @@ with ovs.daemons() as daemons, Network(plan.fabric, daemons, 6653) as network:
     print("up", flush=True)
     time.sleep(1000)
 """
-LEFT_DIRECTORIES = (
-    "/run",
-    "/tmp",
-    "/var/log/openvswitch",
-    "/etc/openvswitch",
-    "/var/lib/openvswitch",
-)
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What a run could leave behind, as seen from outside its sandbox."""
-
-    processes: frozenset[str]
-    namespaces: frozenset[str]
-    interfaces: str
-    mounts: str
-    files: frozenset[str]
-    sysctls: str
-
-
-def look() -> Machine:
-    pids = [entry for entry in os.listdir("/proc") if entry.isdigit()]
-    return Machine(
-        processes=frozenset(pids),
-        namespaces=frozenset(space for pid in pids for space in namespaces(pid)),
-        interfaces=run(["ip", "-br", "link"]),
-        mounts=Path("/proc/mounts").read_text(),
-        files=frozenset(
-            str(path) for directory in LEFT_DIRECTORIES for path in Path(directory).rglob("*")
-        ),
-        sysctls=run(["sysctl", "fs.file-max", "kernel.pty.max"]),
-    )
-
-
-def namespaces(pid: str) -> Iterator[str]:
-    for kind in ("net", "mnt", "pid"):
-        try:
-            yield os.readlink(f"/proc/{pid}/ns/{kind}")
-        except FileNotFoundError:  # the process ended while we looked
-            return
-
-
-def eventually(holds: Callable[[], bool], within_s: float) -> bool:
-    deadline = time.monotonic() + within_s
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
-
-
-@pytest.fixture
-def private_tmp() -> Iterator[None]:
-    """An empty /tmp, for others write to the machine's while we look."""
-    run(["mount", "-t", "tmpfs", "private", "/tmp"])
-    yield
-    run(["umount", "/tmp"])
 
 
 @pytest.mark.usefixtures("private_tmp")
