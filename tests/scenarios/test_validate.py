@@ -1,0 +1,190 @@
+"""Both engines are held to the same figures, and the validation scenarios are what they say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from nodes.compute import prefill_layer_s
+from plan.model import Plan
+from plan.records import CounterSample
+from scenarios import simulation, validate
+from scenarios.agreement import Comparison, compare
+from scenarios.execution import DONE, DOUBTED, WRONG
+from scenarios.metrics import Summary, SystemResult, summarise
+from scenarios.planning import make_plan
+from scenarios.schema import SYSTEMS, Scenario, load_scenario
+from tests.scenarios.synthetic import basic_and_dualpath
+
+SCENARIOS = sorted((Path(validate.__file__).parent / "validation").glob("*.yaml"))
+BUSY = 0.85
+
+
+def figures() -> Summary:
+    return summarise(*basic_and_dualpath())
+
+
+def with_basic(summary: Summary, **changes: object) -> Summary:
+    basic = msgspec.structs.replace(summary.systems["basic"], **changes)
+    return msgspec.structs.replace(summary, systems={**summary.systems, "basic": basic})
+
+
+def missed(emulated: Summary, simulated: Summary) -> list[tuple[str, str]]:
+    return [
+        (system, figure.figure)
+        for system, rows in compare(emulated, simulated).items()
+        for figure in rows
+        if not figure.holds
+    ]
+
+
+def test_equal_runs_agree_in_every_figure() -> None:
+    rows = compare(figures(), figures())
+    assert set(rows) == {"basic", "dualpath"}
+    assert {figure.error for figure in rows["basic"]} == {0.0}
+    assert missed(figures(), figures()) == []
+
+
+@pytest.mark.parametrize(("slower", "expected"), [(1.04, []), (1.06, [("basic", "JCT, s")])])
+def test_a_completion_time_may_be_five_per_cent_off(
+    slower: float, expected: list[tuple[str, str]]
+) -> None:
+    jct_s = figures().systems["basic"].jct_s
+    assert jct_s is not None
+    assert missed(figures(), with_basic(figures(), jct_s=slower * jct_s)) == expected
+
+
+def test_utilisations_are_compared_in_points_not_in_per_cent() -> None:
+    def shown(emulated: float, simulated: float) -> bool:
+        return Comparison(
+            figure="x", emulated=emulated, simulated=simulated, share=True, mark=0.03
+        ).holds
+
+    assert shown(0.01, 0.03)
+    assert not shown(0.90, 0.935)
+
+
+def test_what_one_engine_did_not_measure_does_not_agree() -> None:
+    assert ("basic", "JCT, s") in missed(figures(), with_basic(figures(), jct_s=None))
+
+
+def test_every_nic_of_every_node_is_compared() -> None:
+    names = [figure.figure for figure in compare(figures(), figures())["basic"] if figure.share]
+    assert names == [
+        *("pe0.snic read", "de0.snic read"),
+        *("pe0.cnic0 read", "pe0.cnic0 write", "de0.cnic0 read", "de0.cnic0 write"),
+    ]
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    path = tmp_path / "small.yaml"
+    path.write_text(
+        "cluster: {slice: 1/8}\n"
+        "workload: {source: {generator: 32K}, agents: 4, turns: {count: 2}, min_turns: 2}\n"
+        "systems: [basic]\n"
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("slower", "verdict", "status"),
+    [
+        (1.0, "believable", DONE),
+        (1.2, "believable", validate.MISSED),
+        (1.2, "not believable", DOUBTED),
+    ],
+)
+def test_the_exit_status_says_whether_the_marks_hold(
+    small: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    slower: float,
+    verdict: str,
+    status: int,
+) -> None:
+    """The "emulated" run is a simulated one here, slowed down by hand."""
+
+    def run(scenario: Scenario, out: Path) -> tuple[int, Summary]:
+        plan = make_plan(scenario).plan
+        summary = summarise(plan, [simulated(plan, "basic")])
+        if scenario.engine == "simulate":
+            return DONE, summary
+        basic = summary.systems["basic"]
+        assert basic.jct_s is not None
+        judged = msgspec.structs.replace(basic.fidelity, verdict=verdict)
+        return DONE, with_basic(summary, jct_s=slower * basic.jct_s, fidelity=judged)
+
+    monkeypatch.setattr(validate, "enter_sandbox", lambda: None)
+    monkeypatch.setattr(validate, "run_scenario", run)
+    out = tmp_path / "out"
+    assert validate.main([str(small), "--out", str(out)]) == status
+    (written,) = json.loads((out / "validation.json").read_bytes())
+    assert written["holds"] == (slower == 1.0)
+    assert written["systems"]["basic"][0]["error"] == pytest.approx(1 / slower - 1)
+    page = (out / "validation.html").read_text()
+    assert "data:image/png;base64," in page
+    assert "small" in page
+
+
+def test_a_scenario_given_twice_is_refused(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert validate.main([str(small), str(small)]) == WRONG
+    assert 'name: "small"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_a_validation_scenario_is_bound_by_what_its_name_says(path: Path) -> None:
+    plan = make_plan(load_scenario(path)).plan
+    result = simulated(plan, "dualpath")
+    shape, _, bound = path.stem.partition("-")
+    nodes = {kind: len(plan.fabric.nodes_of(kind)) for kind in ("prefill", "decode")}
+    assert shape == f"{nodes['prefill']}p{nodes['decode']}d"
+    first, last = middle(result)
+    busy = snic_use(plan, first, last) if bound == "storage" else [compute_use(plan, result)]
+    assert min(busy) > BUSY
+
+
+def test_validation_covers_both_bounds_of_every_shape() -> None:
+    assert [path.stem for path in SCENARIOS] == [
+        f"{shape}-{bound}"
+        for shape in ("1p1d", "1p2d", "2p1d", "2p4d")
+        for bound in ("compute", "storage")
+    ]
+
+
+def simulated(plan: Plan, system: str) -> SystemResult:
+    return simulation.serve(plan, SYSTEMS[system], 0.5, lambda done, use: None)
+
+
+def middle(result: SystemResult) -> tuple[CounterSample, CounterSample]:
+    """From a fifth to three fifths of the run: before agents run out of turns."""
+    samples = result.samples
+    return samples[len(samples) // 5], samples[3 * len(samples) // 5]
+
+
+def snic_use(plan: Plan, first: CounterSample, last: CounterSample) -> list[float]:
+    """Read use of every prefill and decode SNIC between two samples."""
+    nodes = {node.name for node in plan.fabric.nodes if node.gpus}
+    return [
+        (last.nics[nic.name][1] - first.nics[nic.name][1])
+        * 8
+        / (nic.rate_bps * (last.t_s - first.t_s))
+        for nic in plan.fabric.nics
+        if nic.kind == "snic" and nic.node in nodes
+    ]
+
+
+def compute_use(plan: Plan, result: SystemResult) -> float:
+    """Share of its time that a prefill engine computed in the middle of the run."""
+    first, last = middle(result)
+    engines = sum(node.gpus for node in plan.fabric.nodes_of("prefill"))
+    busy_s = sum(
+        plan.model.layers
+        * prefill_layer_s(plan.model, plan.gpu, [(r.hit_tokens, r.prompt_tokens - r.hit_tokens)])
+        for r in result.records
+        if r.first_s is not None and first.t_s <= r.first_s < last.t_s
+    )
+    return busy_s / (engines * (last.t_s - first.t_s))
