@@ -52,6 +52,7 @@ class ByteRegion:
 
     def __init__(self, key: int, rows: int, layout: BlockLayout) -> None:
         self.key = key
+        self.rows = rows
         self._words = np.zeros((rows, layout.groups, layout.wire_bytes // WORD), np.uint32)
 
     def fill(self, pieces: list[Piece], group: int | None) -> None:

@@ -171,14 +171,16 @@ class QueuePair:
             op, sequence, key, row, rows, group, size = self._frame
             span = Span(row, row + rows, None if group == _ALL_GROUPS else group)
             if op == _READ:
-                self._send_passed(_DATA, sequence, 0, span, self._region(key).buffers(span))
+                self._send_passed(_DATA, sequence, 0, span, self._region(key, span).buffers(span))
             elif op == _BURST:
                 self._into, self._got = memoryview(bytearray(size)), 0
                 self._expect(size)
                 return
             elif op in (_WRITE, _DATA) and size:
                 landing = (
-                    Landing(self._region(key), span) if op == _WRITE else self._reads[sequence]
+                    Landing(self._region(key, span), span)
+                    if op == _WRITE
+                    else self._reads[sequence]
                 )
                 in_place = landing.region.landing(landing.span)
                 self._staged = None if in_place is not None else landing
@@ -211,13 +213,17 @@ class QueuePair:
             if not completion.done():
                 completion.set_result(None)
 
-    def _region(self, key: int) -> ByteRegion:
+    def _region(self, key: int, span: Span) -> ByteRegion:
         region = self._regions.get(key)
         if region is None:
             raise ConnectionError(f"the peer named region {key}, which is not registered here")
+        if span.hi > region.rows:
+            raise ConnectionError(f"the peer named {span} of region {key}: {region.rows} rows")
         return region
 
     def _break(self, error: OSError) -> None:
+        if self._sock.fileno() < 0:  # an answer could not be sent, then nothing be received
+            return
         self._loop.remove_reader(self._sock)
         if self._writing:
             self._loop.remove_writer(self._sock)

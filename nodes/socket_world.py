@@ -68,6 +68,7 @@ class SocketWorld:
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
         self._handle: Callable[[Message], None] | None = None
+        self._loop.set_exception_handler(self._callback_failed)
 
     async def open(self, handle: Callable[[Message], None]) -> None:
         """Listen on all of the node's ends; `handle` gets every control message."""
@@ -233,6 +234,13 @@ class SocketWorld:
             self._broken(ConnectionResetError("a peer closed its control connection"))
         except Exception as error:
             self._fail(error)
+
+    def _callback_failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """The loop's exception handler: an error in a callback ends the run as well."""
+        if "exception" in context:
+            self._fail(context["exception"])
+        else:
+            loop.default_exception_handler(context)
 
     def _broken(self, error: OSError) -> None:
         self._fail(error)

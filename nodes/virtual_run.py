@@ -69,6 +69,7 @@ async def _simulate(
     try:
         async with asyncio.TaskGroup() as tasks:
             cluster = VirtualCluster(plan, tasks, loop)
+            loop.set_exception_handler(cluster.failed)
             for node in plan.fabric.nodes:
                 world = VirtualWorld(cluster, node.name)
                 worlds.append(world)
@@ -94,6 +95,8 @@ async def _simulate(
         complete = True
     except* asyncio.CancelledError:
         pass  # asyncio's answer to Ctrl-C
+    finally:
+        loop.set_exception_handler(None)
     samples.append(cluster.network.counters(loop.time()))
     for world in worlds:
         if bus := cluster.buses.get(world.node):

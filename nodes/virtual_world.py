@@ -106,6 +106,13 @@ class VirtualCluster:
         self._pairs: dict[tuple[str, str, TrafficClass], _QueuePair] = {}
         self._next_key = 0
 
+    def failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """The loop's exception handler: an error in a callback ends the run as well."""
+        if "exception" in context:
+            self.tasks.create_task(_raise(context["exception"]))
+        else:
+            loop.default_exception_handler(context)
+
     def after_latency(self, callback: Callable[..., object], *arguments: object) -> None:
         self.loop.call_later(self.plan.message_s, callback, *arguments)
 
@@ -158,6 +165,10 @@ class VirtualCluster:
         return completion
 
 
+async def _raise(error: BaseException) -> None:
+    raise error
+
+
 class VirtualWorld:
     """See `nodes.world.World`: one node's view of a `VirtualCluster`."""
 
@@ -171,7 +182,9 @@ class VirtualWorld:
         self._cluster.after_latency(self._cluster.handlers[to], message)
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        return self._cluster.tasks.create_task(coroutine)
+        # a deadlock is told by the names of the tasks that wait
+        name = f"{self.node} {getattr(coroutine, '__qualname__', 'task')}"
+        return self._cluster.tasks.create_task(coroutine, name=name)
 
     def allocate(self, rows: int) -> Region:
         return self._cluster.allocate(rows)
