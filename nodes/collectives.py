@@ -38,6 +38,7 @@ class Exchange:
         gpu = int(engine.partition(".")[2])
         self._peers = [hbm_end(engine_name(node, gpu)) for node in group if node != node_of(engine)]
         self._nodes = len(group)
+        self._bytes_per_s = plan.fabric.nic_of_end()[self._end].rate_bps / 8
 
     async def run(self, tokens: float, layers: float) -> None:
         """Send this engine's part and wait until it has arrived everywhere."""
@@ -47,4 +48,6 @@ class Exchange:
         size = exchange_bytes(self._plan.model, self._nodes, tokens, layers)
         arrivals = [self._world.burst(size, self._end, peer, "collective") for peer in self._peers]
         await asyncio.gather(*arrivals)
-        self._world.stats.collectives_s.append(self._world.clock.now() - begun_s)
+        stats = self._world.stats
+        stats.collectives_s.add(self._world.clock.now() - begun_s)
+        stats.collectives_wire_s += len(self._peers) * size / self._bytes_per_s

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from plan.durations import Durations
+
 
 class RequestRecord(msgspec.Struct, kw_only=True):
     """One request (one turn of one agent). Times: model seconds since the run's start.
@@ -50,6 +52,19 @@ class CounterSample(msgspec.Struct, kw_only=True):
     lanes: dict[str, tuple[float, int]]
 
 
+class BacklogSample(msgspec.Struct, kw_only=True):
+    """What waits in the queues of the fabric at one moment.
+
+    Attributes:
+        t_s: model seconds since the run's start.
+        queues: egress -> lane -> model bytes of payload; empty queues are left out. An
+            egress is `<nic> out` (at the node), `<nic> in` (at its leaf switch) or `a→b`.
+    """
+
+    t_s: float
+    queues: dict[str, dict[str, float]]
+
+
 class ForwardRecord(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """One forward pass of an expert-parallel prefill group (paper section 7, Fig 14).
 
@@ -76,7 +91,8 @@ class NodeStats(msgspec.Struct, kw_only=True):
         retransmits: TCP segments retransmitted by the node's namespaces.
         dram_bytes: read from and written to the node's DRAM by transfers, model bytes.
         bubble_s: time that the node's engines waited at the expert-parallel barrier, summed.
-        collectives_s: duration of every collective of the node's engines.
+        collectives_s: durations of the collectives of the node's engines.
+        collectives_wire_s: what the same bytes take at the rate of an idle CNIC, summed.
         forwards: of the groups that the node leads.
     """
 
@@ -88,5 +104,6 @@ class NodeStats(msgspec.Struct, kw_only=True):
     retransmits: int = 0
     dram_bytes: float = 0.0
     bubble_s: float = 0.0
-    collectives_s: list[float] = []
+    collectives_s: Durations = msgspec.field(default_factory=Durations)
+    collectives_wire_s: float = 0.0
     forwards: list[ForwardRecord] = []

@@ -19,7 +19,7 @@ from controller import qos
 from controller.telemetry import at, read_samples
 from plan.deployment import System
 from plan.model import Plan, write_plan
-from plan.records import CounterSample, NodeStats, RequestRecord
+from plan.records import BacklogSample, CounterSample, NodeStats, RequestRecord
 from scenarios.errors import RunError
 from scenarios.metrics import SystemResult
 from topology import counters, ovs, shaping
@@ -134,7 +134,8 @@ def serve(
         nodes.await_ready()
         start = time.monotonic() + LEAD_S
         nodes.tell(f"start {start!r}")
-        complete = _follow(plan, nodes, fabric.network, progress)
+        backlog: list[BacklogSample] = []
+        complete = _follow(plan, nodes, fabric.network, start, backlog, progress)
         ended = time.monotonic()
         _await_sample(fabric.telemetry, ended)
         nodes.tell("stop")
@@ -158,6 +159,7 @@ def serve(
         complete=complete,
         wall_s=time.monotonic() - begun,
         probes=fabric.probes,
+        backlog=[sample for sample in backlog if sample.t_s >= 0],
     )
 
 
@@ -256,8 +258,16 @@ class _NodeProcesses:
             log.close()
 
 
-def _follow(plan: Plan, nodes: _NodeProcesses, network: Network, progress: Progress) -> bool:
-    """Report progress until all requests are done; False if the user broke it off."""
+def _follow(
+    plan: Plan,
+    nodes: _NodeProcesses,
+    network: Network,
+    start: float,
+    backlog: list[BacklogSample],
+    progress: Progress,
+) -> bool:
+    """Look at the queues and report progress once a wall second until all requests are done;
+    False if the user broke it off."""
     use = _SnicUse(plan, network)
     done: object = 0
     shown = 0.0
@@ -270,6 +280,8 @@ def _follow(plan: Plan, nodes: _NodeProcesses, network: Network, progress: Progr
             if time.monotonic() - shown >= 1.0:
                 shown = time.monotonic()
                 assert isinstance(done, int)
+                t_s = plan.scale.model_s(shown - start)
+                backlog.append(BacklogSample(t_s=t_s, queues=counters.backlog(network, plan)))
                 progress(done, use.since_last())
     except KeyboardInterrupt:
         return False

@@ -157,6 +157,8 @@ def _keep(result: SystemResult, out: Path, results: list[SystemResult]) -> None:
     directory = out / "systems" / result.system.name
     write_records(directory / "requests.jsonl", result.records)
     write_records(directory / "counters.jsonl", result.samples)
+    write_records(directory / "backlog.jsonl", result.backlog)
+    write_records(directory / "nodes.jsonl", result.node_stats)
 
 
 def _announce(summary: Summary, out: Path) -> None:

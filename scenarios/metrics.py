@@ -12,8 +12,9 @@ from controller.telemetry import at
 from plan.deployment import System
 from plan.fabric import Nic
 from plan.model import Plan
-from plan.records import CounterSample, NodeStats, RequestRecord
-from scenarios import fidelity, windows
+from plan.records import BacklogSample, CounterSample, NodeStats, RequestRecord
+from scenarios import congestion, fidelity, windows
+from scenarios.congestion import Backlog, Collectives
 from scenarios.fidelity import Fidelity, Signs
 from scenarios.windows import Series, Windows
 
@@ -29,6 +30,7 @@ class SystemResult:
         drops: packets dropped, by lane.
         complete: False if the run was cut short.
         probes: achieved over nominal rate by NIC, measured before the workload.
+        backlog: what waited in the fabric's queues; empty where virtual.
     """
 
     system: System
@@ -39,6 +41,7 @@ class SystemResult:
     complete: bool
     wall_s: float
     probes: Mapping[str, float] = field(default_factory=dict)
+    backlog: Sequence[BacklogSample] = ()
 
 
 class Distribution(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,10 +90,15 @@ class SteadyUse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LaneUse(msgspec.Struct, frozen=True, kw_only=True):
-    """A lane over the whole run; bytes count at every egress they pass."""
+    """A lane over the whole run; bytes count at every egress they pass.
+
+    Attributes:
+        backlog: None where virtual: there senders wait, not packets.
+    """
 
     bytes: float
     drops: int
+    backlog: Backlog | None = None
 
 
 class SystemSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +112,10 @@ class SystemSummary(msgspec.Struct, frozen=True, kw_only=True):
         snic: by node. cnic: by node, then GPU. lanes: by lane.
         snic_max_over_avg: the SNICs' largest over average read rate in a window, mean over
             the windows in which they are busy (paper section 7, Fig 13).
+        attention_max_over_avg: longest over average attention time in a forward of an
+            expert-parallel prefill group; `_first` over the run's first 5 % (paper section
+            7, Fig 14); forward_engines: mean number of engines that had work in one.
+        bubble_share: by side, share of its engines' time spent waiting at the barrier.
         steady: None where the run is incomplete or agents were never all at work.
     """
 
@@ -123,6 +135,11 @@ class SystemSummary(msgspec.Struct, frozen=True, kw_only=True):
     snic_max_over_avg: float | None
     cnic: dict[str, dict[str, CnicUse]]
     lanes: dict[str, LaneUse]
+    attention_max_over_avg: float | None
+    attention_max_over_avg_first: float | None
+    forward_engines: float | None
+    bubble_share: dict[str, float]
+    collectives: Collectives | None
     retransmits: int
     blocks_verified: int
     blocks_corrupt: int
@@ -163,6 +180,8 @@ def summarise_system(plan: Plan, result: SystemResult) -> SystemSummary:
     nics = [nic for nic in plan.fabric.nics if nic.node in _engine_nodes(plan)]
     snics = [nic for nic in nics if nic.kind == "snic"]
     use = _Use(result.samples, jct_s)
+    forwards = congestion.forwards(result.node_stats)
+    first_s = congestion.FIRST * (jct_s or 0.0)
     return SystemSummary(
         requests=len(result.records),
         completed=len(done),
@@ -180,6 +199,13 @@ def summarise_system(plan: Plan, result: SystemResult) -> SystemSummary:
         snic_max_over_avg=_mean_balance(cut, snics),
         cnic=use.cnics(nics) if use.known else {},
         lanes=_lanes(result),
+        attention_max_over_avg=congestion.attention_max_over_avg(forwards),
+        attention_max_over_avg_first=congestion.attention_max_over_avg(
+            forward for forward in forwards if forward.t_s <= first_s
+        ),
+        forward_engines=float(np.mean([f.engines for f in forwards])) if forwards else None,
+        bubble_share=congestion.bubble_share(plan, result.node_stats, jct_s),
+        collectives=congestion.collectives(result.node_stats),
         retransmits=sum(stats.retransmits for stats in result.node_stats),
         blocks_verified=sum(stats.blocks_verified for stats in result.node_stats),
         blocks_corrupt=sum(stats.blocks_corrupt for stats in result.node_stats),
@@ -352,8 +378,13 @@ def _lanes(result: SystemResult) -> dict[str, LaneUse]:
     if not result.samples:
         return {}
     first, last = result.samples[0].lanes, result.samples[-1].lanes
+    backlog = congestion.backlog(result.backlog, last)
     return {
-        name: LaneUse(bytes=last[name][0] - first[name][0], drops=result.drops.get(name, 0))
+        name: LaneUse(
+            bytes=last[name][0] - first[name][0],
+            drops=result.drops.get(name, 0),
+            backlog=backlog.get(name),
+        )
         for name in last
     }
 

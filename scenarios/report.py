@@ -11,7 +11,6 @@ import jinja2
 import msgspec
 
 from plan.model import Plan
-from plan.records import CounterSample, RequestRecord
 from scenarios import plots, theory
 from scenarios.headline import headline, title
 from scenarios.metrics import Distribution, Summary, SystemResult, SystemSummary, summarise
@@ -77,8 +76,8 @@ def write_report(
     return summary
 
 
-def write_records(path: Path, records: Iterable[RequestRecord | CounterSample]) -> None:
-    """Write request records or counter samples as JSON lines, in model units."""
+def write_records(path: Path, records: Iterable[msgspec.Struct]) -> None:
+    """Write records as JSON lines, model units."""
     path.write_bytes(msgspec.json.Encoder().encode_lines(records))
 
 

@@ -61,6 +61,33 @@ def waiting_bytes(network: Network, plan: Plan) -> int:
     return sum(leaf.waiting_bytes for found in leaves for leaf in found.values())
 
 
+def backlog(network: Network, plan: Plan) -> dict[str, dict[str, float]]:
+    """What waits now, by egress (`<nic> out`, `<nic> in`, `a→b`) and lane, model bytes.
+
+    Payload, as in `egress_bytes`; empty queues are left out.
+    """
+    leaves = _leaves(network, plan)
+    lane_of = {item.minor: item.lane for item in queue_classes(plan.lanes)}
+    found: dict[str, dict[str, float]] = {}
+    for (host, device), name in _egress_names(plan).items():
+        for minor, lane in lane_of.items():
+            if waiting := leaves[host][device, minor].waiting_bytes:
+                size = plan.scale.model_bytes(waiting / plan.fabric.framing)
+                found.setdefault(name, {})[lane] = size
+    return found
+
+
+def _egress_names(plan: Plan) -> dict[tuple[str | None, str], str]:
+    names: dict[tuple[str | None, str], str] = {}
+    for nic in plan.fabric.nics:
+        names[nic.node, nic.host_device] = f"{nic.name} out"
+        names[None, nic.switch_device] = f"{nic.name} in"
+    for link in plan.fabric.links:
+        names[None, link.a_device] = f"{link.a}→{link.b}"
+        names[None, link.b_device] = f"{link.b}→{link.a}"
+    return names
+
+
 def egress_bytes(network: Network, plan: Plan) -> dict[str, tuple[float, float]]:
     """Payload out of and into the node of every NIC so far, model bytes, by the NIC's name.
 
