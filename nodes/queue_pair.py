@@ -221,11 +221,17 @@ class QueuePair:
             raise ConnectionError(f"the peer named {span} of region {key}: {region.rows} rows")
         return region
 
-    def _break(self, error: OSError) -> None:
-        if self._sock.fileno() < 0:  # an answer could not be sent, then nothing be received
+    def close(self) -> None:
+        """Drop the connection; what is under way stays without completion. Idempotent."""
+        if self._sock.fileno() < 0:
             return
         self._loop.remove_reader(self._sock)
         if self._writing:
             self._loop.remove_writer(self._sock)
         self._sock.close()
+
+    def _break(self, error: OSError) -> None:
+        if self._sock.fileno() < 0:  # an answer could not be sent, then nothing be received
+            return
+        self.close()
         self._failed(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import ExitStack
 from typing import Any, NamedTuple, cast, get_args
 
 import msgspec
@@ -51,7 +52,9 @@ class SocketWorld:
         self.node = node
         self._plan = plan
         self._loop = asyncio.get_running_loop()
+        self._opened = ExitStack()
         self.clock = WallClock(plan.scale, self._loop)
+        self._opened.callback(self.clock.close)
         self.stats = NodeStats(node=node)
         self._namespaces = namespaces
         self._tasks = tasks
@@ -77,13 +80,20 @@ class SocketWorld:
             if end.name.endswith(".mgmt"):
                 sock = self._socket(end, "control")
                 sock.bind((end.ip, MESSAGE_PORT))
-                await asyncio.start_server(self._read_messages, sock=sock)
+                server = await asyncio.start_server(self._read_messages, sock=sock)
+                self._opened.callback(server.close)
                 continue
             for index, traffic in enumerate(_CLASSES):
                 sock = self._socket(end, traffic)
                 sock.bind((end.ip, DATA_PORT + index))
                 sock.listen(1024)
                 self._loop.add_reader(sock, self._accept, sock, end.name)
+                self._opened.callback(sock.close)
+                self._opened.callback(self._loop.remove_reader, sock)
+
+    def close(self) -> None:
+        """Stop listening and drop all connections; the peers see them break."""
+        self._opened.close()
 
     def send(self, to: str, message: Message) -> None:
         body = self._encoder.encode(message)
@@ -194,7 +204,9 @@ class SocketWorld:
 
     def _queue_pair(self, sock: socket.socket, end: str) -> QueuePair:
         in_dram = self._pass_dram if end in self._dram_ends else None
-        return QueuePair(self._loop, sock, self._regions, self._broken, in_dram)
+        queue_pair = QueuePair(self._loop, sock, self._regions, self._broken, in_dram)
+        self._opened.callback(queue_pair.close)
+        return queue_pair
 
     def _pass_dram(self, wire_bytes: int, then: Callable[[], None]) -> None:
         """Do something when so many bytes have their turn on the node's DRAM bus."""
@@ -217,11 +229,13 @@ class SocketWorld:
         _, writer = await asyncio.open_connection(sock=sock)
         for frame in self._unsent.pop(to):
             writer.write(frame)
+        self._opened.callback(writer.close)
         self._peers[to] = writer
 
     async def _read_messages(
-        self, reader: asyncio.StreamReader, _writer: asyncio.StreamWriter
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
+        self._opened.callback(writer.close)
         try:
             while True:
                 size = int.from_bytes(await reader.readexactly(4), "little")

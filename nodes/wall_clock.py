@@ -83,6 +83,11 @@ class WallClock:
             self._scale.model_s(ordered[last]),
         )
 
+    def close(self) -> None:
+        """Wake nobody any more."""
+        self._loop.remove_reader(self._fd)
+        os.close(self._fd)
+
     def _arm(self, wall: float) -> None:
         self._armed = wall
         # a deadline in the past must still fire: an all-zero value would disarm the timer

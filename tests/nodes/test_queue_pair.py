@@ -64,11 +64,8 @@ def connected(test: Callable[[Peer, Peer], Awaitable[None]]) -> None:
             async with asyncio.timeout(TIMEOUT_S):
                 await test(one, two)
         finally:
-            for sock in (here, there):
-                if sock.fileno() >= 0:
-                    loop.remove_reader(sock)
-                    loop.remove_writer(sock)
-                    sock.close()
+            one.pair.close()
+            two.pair.close()
 
     asyncio.run(main())
 
@@ -199,8 +196,7 @@ def test_a_read_sees_what_was_written_before_it() -> None:
 
 def test_a_dead_peer_is_an_error() -> None:
     async def test(one: Peer, two: Peer) -> None:
-        asyncio.get_running_loop().remove_reader(two.sock)
-        two.sock.close()
+        two.pair.close()
         assert isinstance(await one.broken, ConnectionResetError)
 
     connected(test)
