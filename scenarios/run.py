@@ -4,12 +4,14 @@ Builds what the scenario describes, serves its agents by every system it names, 
 report. Exit status: 0 the run is done and to be believed; 1 it failed; 2 the scenario or
 the command line is wrong; 3 this machine lacks something; 4 the run is done but its figures
 are not to be believed (the report says why); 130 it was broken off, the report holds what
-was there.
+was there. A scenario with a sweep runs all of its points; what was broken off goes on where
+it stopped with the same command and --out.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -21,6 +23,8 @@ from scenarios.errors import MachineError, RunError, ScenarioError
 from scenarios.execution import DONE, FAILED, LACKING, WRONG, enter_sandbox, run_scenario
 from scenarios.planning import make_plan
 from scenarios.schema import Scenario, load_scenario
+from scenarios.sweep import run_sweep
+from scenarios.sweep_points import load_points
 from topology import machine
 from topology.errors import TopologyError
 
@@ -34,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _check()
     try:
         scenario = _scenario(arguments)
+        if scenario.sweep is not None:
+            return _sweep(scenario, arguments)
+        _refuse(arguments.jobs, "--jobs", "leave it out: the scenario has no sweep")
         make_plan(scenario)
         if scenario.engine == "emulate":
             enter_sandbox()
@@ -65,11 +72,21 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="KEY.PATH=VALUE",
         help="override a key of the scenario; may be given again",
     )
+    parser.add_argument(
+        "--jobs", type=_count, help="points of a simulated sweep at once (default: all cores)"
+    )
     parser.add_argument("--check", action="store_true", help="say what this machine lacks")
     parser.add_argument(
         "--cli", action="store_true", help="Mininet's prompt on the fabric instead of a run"
     )
     return parser.parse_args(argv)
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise ValueError
+    return count
 
 
 def _check() -> int:
@@ -83,12 +100,33 @@ def _check() -> int:
 
 
 def _scenario(arguments: argparse.Namespace) -> Scenario:
+    return load_scenario(arguments.scenario, _overrides(arguments))
+
+
+def _overrides(arguments: argparse.Namespace) -> list[str]:
     overrides = list(arguments.set)
     if arguments.systems:
         overrides.append(f"systems=[{arguments.systems}]")
     if arguments.engine:
         overrides.append(f"engine={arguments.engine}")
-    return load_scenario(arguments.scenario, overrides)
+    return overrides
+
+
+def _sweep(scenario: Scenario, arguments: argparse.Namespace) -> int:
+    _refuse(arguments.cli, "--cli", "a sweep has many fabrics: add --set sweep=null")
+    points = load_points(arguments.scenario, _overrides(arguments))
+    jobs = 1
+    if all(point.scenario.engine == "simulate" for point in points):
+        jobs = arguments.jobs or len(os.sched_getaffinity(0))
+    else:
+        _refuse(arguments.jobs, "--jobs", "leave it out: emulated points need the whole machine")
+        enter_sandbox()
+    return run_sweep(scenario, points, _out(scenario, arguments), jobs)
+
+
+def _refuse(value: object, option: str, remedy: str) -> None:
+    if value:
+        raise ScenarioError(option, value, remedy)
 
 
 def _out(scenario: Scenario, arguments: argparse.Namespace) -> Path:
