@@ -147,7 +147,7 @@ def _high_shares(part: float, weights: dict[int, int]) -> dict[int, float]:
     bulk = SL_TO_VL["collective"]
     if bulk not in weights:
         return _divided(part, weights)
-    shares = {vl: LIGHT_SHARE * part for vl in weights}
+    shares = dict.fromkeys(weights, LIGHT_SHARE * part)
     shares[bulk] = part - LIGHT_SHARE * part * (len(weights) - 1)
     return shares
 
