@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from plan.durations import together
+from plan.durations import Durations, together
 from plan.model import Plan
 from plan.records import BacklogSample, ForwardRecord, NodeStats, RequestRecord
 from scenarios.windows import Series
@@ -45,17 +45,22 @@ class Backlog(msgspec.Struct, frozen=True, kw_only=True):
 
 def collectives(stats: Sequence[NodeStats]) -> Collectives | None:
     """The collectives of all nodes; None if there were none."""
-    durations = together(node.collectives_s for node in stats)
-    if not durations.count:
+    taken = durations(stats)
+    if not taken.count:
         return None
     return Collectives(
-        count=durations.count,
-        mean_s=durations.total_s / durations.count,
-        p50_s=durations.quantile_s(0.5),
-        p99_s=durations.quantile_s(0.99),
-        total_s=durations.total_s,
+        count=taken.count,
+        mean_s=taken.total_s / taken.count,
+        p50_s=taken.quantile_s(0.5),
+        p99_s=taken.quantile_s(0.99),
+        total_s=taken.total_s,
         wire_s=sum(node.collectives_wire_s for node in stats),
     )
+
+
+def durations(stats: Sequence[NodeStats]) -> Durations:
+    """How long each collective of any engine took."""
+    return together(node.collectives_s for node in stats)
 
 
 def forwards(stats: Sequence[NodeStats]) -> list[ForwardRecord]:

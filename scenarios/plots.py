@@ -1,7 +1,7 @@
 """The pictures of a report: one function each, from measured data to a matplotlib Figure.
 
 Colours are Okabe and Ito's, which stay apart for all kinds of colour vision. Everything is
-in model units. `draw` makes all that the data allow and writes them as PNG.
+in model units. A function returns None where there is no data for its picture.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from matplotlib import style
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,7 +18,7 @@ from matplotlib.figure import Figure
 from plan.fabric import Nic, NodeKind
 from plan.model import Plan
 from plan.records import RequestRecord
-from scenarios import metrics, windows
+from scenarios import metrics
 from scenarios.metrics import Summary, SystemResult
 from scenarios.windows import Series, Windows
 
@@ -41,8 +40,6 @@ LANE_COLOURS = {
 }
 MANY_NODES = 8
 """With more nodes than this, nodes of a kind share one panel."""
-MANY_LINKS = 24
-"""A heat map has at most that many rows; the least used links are left out."""
 
 STYLE = {
     "font.size": 10,
@@ -105,33 +102,6 @@ class Run:
     def kind(self, node: str) -> NodeKind:
         """What a node is."""
         return next(n.kind for n in self.plan.fabric.nodes if n.name == node)
-
-
-def draw(
-    out_dir: Path,
-    plan: Plan,
-    results: Sequence[SystemResult],
-    summary: Summary,
-    theory: CnicTheory | None = None,
-) -> list[Picture]:
-    """Write every picture that the results have data for into `out_dir`."""
-    cuts = {}
-    for result in results:
-        ends = [record.done_s for record in result.records if record.done_s is not None]
-        cut = windows.cut(result.samples, plan.fabric, max(ends, default=float("inf")))
-        if cut is not None:
-            cuts[result.system.name] = cut
-    run = Run(plan, results, summary, cuts, theory)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    pictures = []
-    for name, (function, title, caption) in PICTURES.items():
-        with style.context(STYLE):
-            figure = function(run)
-            if figure is not None:
-                path = out_dir / f"{name}.png"
-                figure.savefig(path)
-                pictures.append(Picture(path, title, caption))
-    return pictures
 
 
 def colour(system: str, among: Sequence[str]) -> str:
@@ -229,7 +199,7 @@ def snic_balance(run: Run) -> Figure | None:
     """Largest over average SNIC read rate over time, per system."""
     if not run.cuts:
         return None
-    figure, axes = _single(run, height=2.9)
+    figure, axes = single(run, height=2.9)
     for system, cut in run.cuts.items():
         ratio = metrics.balance(cut, run.snics)
         if np.isfinite(ratio).any():
@@ -240,7 +210,7 @@ def snic_balance(run: Run) -> Figure | None:
     axes.axhline(1, color=INK, lw=0.7, ls=(0, (4, 3)))
     axes.set_ylim(0.95, max(1.25, axes.get_ylim()[1] * 1.05))
     axes.set_ylabel("fullest SNIC / average SNIC")
-    _legend(axes)
+    legend(axes)
     return figure
 
 
@@ -264,7 +234,7 @@ def lane_traffic(run: Run) -> Figure | None:
         axes.set_ylabel("Gbit/s")
     rows[0].set_xlim(0, run.end_s)
     rows[-1].set_xlabel("model seconds")
-    _legend(rows[0])
+    legend(rows[0])
     return figure
 
 
@@ -340,59 +310,13 @@ def cnic_use(run: Run) -> Figure | None:
         axes.tick_params(axis="x", rotation=90 if len(uses) > 12 else 0)
         axes.grid(visible=False, axis="x")
         axes.set_xlim(-0.6, len(uses) - 0.4)
-    _legend(*rows)
+    legend(*rows)
     return figure
-
-
-def link_use(run: Run) -> Figure | None:
-    """Use of every fabric link and direction over time: a heat map per system."""
-    rates = {
-        direction: link.rate_bps
-        for link in run.plan.fabric.links
-        for direction in windows.directions(link)
-    }
-    uses = {
-        system: {name: 100 * series / rates[name] for name, series in cut.links.items()}
-        for system, cut in run.cuts.items()
-        if cut.links
-    }
-    if not uses:
-        return None
-    names = _busiest(uses)
-    height = max(1.2, 0.17 * len(names) + 0.4)
-    figure = Figure(figsize=(9, 0.5 + height * len(uses)), layout="constrained")
-    rows = figure.subplots(len(uses), 1, sharex=True, squeeze=False)[:, 0]
-    for axes, (system, by_link) in zip(rows, uses.items(), strict=True):
-        edges = run.cuts[system].edges_s
-        image = axes.pcolormesh(
-            edges,
-            np.arange(len(names) + 1),
-            np.stack([by_link[name] for name in names]),
-            cmap="Blues",
-            vmin=0,
-            vmax=100,
-        )
-        axes.set_title(system)
-        axes.set_yticks(np.arange(len(names)) + 0.5, names, fontsize=7)
-        axes.invert_yaxis()
-        axes.grid(visible=False)
-        axes.set_facecolor("#eef0f3")
-        axes.set_xlim(0, run.end_s)
-    rows[-1].set_xlabel("model seconds")
-    figure.colorbar(image, ax=list(rows), label="% of link rate", pad=0.01, aspect=30)
-    return figure
-
-
-def _busiest(uses: Mapping[str, Mapping[str, Series]]) -> list[str]:
-    names = list(next(iter(uses.values())))
-    level = {name: max(float(by[name].mean()) for by in uses.values()) for name in names}
-    kept = set(sorted(names, key=lambda name: -level[name])[:MANY_LINKS])
-    return [name for name in names if name in kept]
 
 
 def tokens_in_progress(run: Run) -> Figure | None:
     """Tokens (prompt and generation) of the requests in flight, over time."""
-    figure, axes = _single(run, height=2.9)
+    figure, axes = single(run, height=2.9)
     names = [result.system.name for result in run.results]
     for result in run.results:
         done = [record for record in result.records if record.done_s is not None]
@@ -409,11 +333,12 @@ def tokens_in_progress(run: Run) -> Figure | None:
     axes.set_xlim(0, None)
     axes.set_ylim(0, None)
     axes.set_ylabel("thousand tokens in progress")
-    _legend(axes)
+    legend(axes)
     return figure
 
 
-def _single(run: Run, height: float) -> tuple[Figure, Axes]:
+def single(run: Run, height: float) -> tuple[Figure, Axes]:
+    """One diagram over the run's time; height in inches."""
     figure = Figure(figsize=(9, height), layout="constrained")
     axes = figure.subplots()
     axes.set_xlim(0, run.end_s)
@@ -421,7 +346,8 @@ def _single(run: Run, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _legend(axes: Axes, *others: Axes) -> None:
+def legend(axes: Axes, *others: Axes) -> None:
+    """One legend above the first diagram for all of them."""
     unique: dict[str, Artist] = {}
     for shown in (axes, *others):
         handles, labels = shown.get_legend_handles_labels()
@@ -435,59 +361,3 @@ def _legend(axes: Axes, *others: Axes) -> None:
         borderaxespad=0,
         fontsize=9,
     )
-
-
-PICTURES: dict[str, tuple[Callable[[Run], Figure | None], str, str]] = {
-    "jct": (
-        jct,
-        "Who finished first",
-        "Time until the last request of the job was done; shorter is better. "
-        "The factor is Basic's time over the system's.",
-    ),
-    "snic_use": (
-        snic_use,
-        "Storage NICs over time",
-        "How much of each node's storage NIC was used for reading KV-Cache. The dashed line is "
-        "the NIC's rate. A full NIC beside an idle one is bandwidth that nobody could use.",
-    ),
-    "ttft_parts": (
-        ttft_parts,
-        "Where the time to the first token goes",
-        "Mean over requests: waiting for a PE and a DE, waiting for the disk, reading the "
-        "KV-Cache, waiting for a forward batch, computing.",
-    ),
-    "token_times": (
-        token_times,
-        "Token times",
-        "Share of requests at or below a time to first token (TTFT), from first to second "
-        "(TTST), and per token after that (TPOT). Further left is better.",
-    ),
-    "snic_balance": (
-        snic_balance,
-        "Balance of the storage NICs",
-        "The fullest storage NIC over the average, while they are busy. 1 is perfect balance.",
-    ),
-    "cnic_use": (
-        cnic_use,
-        "Compute NICs",
-        "Reads and writes of memory through each GPU's compute NIC, local copies included, over "
-        "the whole run. Black marks are a prediction: the load at which both paths together would "
-        "keep every storage NIC full.",
-    ),
-    "lane_traffic": (
-        lane_traffic,
-        "Virtual lanes",
-        "Traffic of each lane over time, summed over every port of the fabric that it leaves by.",
-    ),
-    "link_use": (
-        link_use,
-        "Inside the fabric",
-        "Use of each switch-to-switch link, one row for each direction.",
-    ),
-    "tokens_in_progress": (
-        tokens_in_progress,
-        "Work in progress",
-        "Context and generation tokens of all requests that have been submitted and are not done.",
-    ),
-}
-"""Function, title and caption of each picture, in the report's order."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import jinja2
 import msgspec
 
 from plan.model import Plan
-from scenarios import plots, theory
+from scenarios import gallery, theory
+from scenarios.congestion import SIDES
 from scenarios.headline import headline, title
 from scenarios.metrics import Distribution, Summary, SystemResult, SystemSummary, summarise
 from scenarios.plots import CnicTheory, Picture
@@ -20,6 +22,8 @@ from scenarios.schema import Cluster, Scenario, resolved_yaml
 
 TEMPLATE = "report.html.j2"
 ABSENT = "-"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,9 @@ def write_report(
     summary = summarise(plan, results)
     text = msgspec.json.format(msgspec.json.encode(summary))
     (out_dir / "summary.json").write_bytes(text + b"\n")
-    pictures = plots.draw(out_dir / "plots", plan, results, summary, cnic_theory(scenario.cluster))
+    pictures = gallery.draw(
+        out_dir / "plots", plan, results, summary, cnic_theory(scenario.cluster)
+    )
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -102,7 +108,10 @@ def cnic_theory(cluster: Cluster) -> CnicTheory:
 
 
 def table(summary: Summary) -> list[Row]:
-    """All figures side by side, one column per system in the summary's order."""
+    """All figures side by side, one column per system in the summary's order.
+
+    Of lanes and expert parallelism, rows without a figure are left out.
+    """
     systems = summary.systems
     speedups = [summary.speedup_over_basic.get(name) for name in systems]
     every = list(systems.values())
@@ -123,9 +132,17 @@ def table(summary: Summary) -> list[Row]:
         Row("Storage NICs", ["" for _ in every], heading=True),
         *_snic_rows(every),
         Row("fullest over average", [_number(s.snic_max_over_avg) for s in every]),
+        *_headed("Lanes", _lane_rows(every)),
+        *_headed("Expert parallelism", _expert_rows(every)),
         Row("Fidelity", ["" for _ in every], heading=True),
         *_fidelity_rows(every),
     ]
+
+
+def _headed(heading: str, rows: list[Row]) -> list[Row]:
+    """The rows that hold a figure under their heading; nothing if there are none."""
+    told = [row for row in rows if any(cell != ABSENT for cell in row.cells)]
+    return [Row(heading, [""] * len(told[0].cells), heading=True), *told] if told else []
 
 
 def _spread(label: str, values: Sequence[Distribution | None], unit: float) -> list[Row]:
@@ -147,6 +164,44 @@ def _snic_rows(systems: Sequence[SystemSummary]) -> list[Row]:
         )
         for node in nodes
     ]
+
+
+def _lane_rows(systems: Sequence[SystemSummary]) -> list[Row]:
+    names = dict.fromkeys(name for figures in systems for name in figures.lanes)
+    rows = []
+    for name in names:
+        uses = [figures.lanes.get(name) for figures in systems]
+        waiting = [use.backlog if use else None for use in uses]
+        rows += [
+            Row(f"{name} · GB over all egresses", _each(uses, lambda use: use.bytes / 1e9)),
+            Row(f"{name} · packets dropped", _each(uses, lambda use: use.drops)),
+            Row(f"{name} · MB waiting, mean", _each(waiting, lambda b: b.mean_bytes / 1e6)),
+            Row(f"{name} · MB waiting, most", _each(waiting, lambda b: b.largest_bytes / 1e6)),
+        ]
+    return rows
+
+
+def _expert_rows(systems: Sequence[SystemSummary]) -> list[Row]:
+    ratios = [s.attention_max_over_avg for s in systems]
+    first = [s.attention_max_over_avg_first for s in systems]
+    bubbles = {side: [_percent(s.bubble_share.get(side)) for s in systems] for side in SIDES}
+    taken = [figures.collectives for figures in systems]
+    return [
+        Row("attention, longest over average", [_number(ratio) for ratio in ratios]),
+        Row("the same, first 5 % of the run", [_number(ratio) for ratio in first]),
+        Row("engines in a forward, mean", [_number(s.forward_engines) for s in systems]),
+        *(Row(f"waiting at the barrier, {side}", cells) for side, cells in bubbles.items()),
+        Row("collectives", _each(taken, lambda c: c.count)),
+        Row("in collectives, engine-s", _each(taken, lambda c: c.total_s)),
+        Row("over their bytes at CNIC rate", _each(taken, lambda c: c.total_s / c.wire_s)),
+        Row("a collective, ms · mean", _each(taken, lambda c: 1e3 * c.mean_s)),
+        Row("a collective, ms · p50", _each(taken, lambda c: 1e3 * c.p50_s)),
+        Row("a collective, ms · p99", _each(taken, lambda c: 1e3 * c.p99_s)),
+    ]
+
+
+def _each(values: Sequence[T | None], figure: Callable[[T], float]) -> list[str]:
+    return [ABSENT if value is None else _number(figure(value)) for value in values]
 
 
 def _fidelity_rows(systems: Sequence[SystemSummary]) -> list[Row]:

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from controller.lanes import lane_table
 from nodes.models import GPUS, MODELS
 from plan.deployment import BlockLayout, SchedulerConstants
+from plan.durations import Durations
 from plan.model import Plan
-from plan.records import CounterSample, NodeStats, RequestRecord
+from plan.records import BacklogSample, CounterSample, ForwardRecord, NodeStats, RequestRecord
 from plan.scale import Scale
 from scenarios.metrics import SystemResult
 from scenarios.schema import SYSTEMS
@@ -121,6 +122,39 @@ def make_samples(
     return samples
 
 
+def make_stats(jct_s: float) -> NodeStats:
+    """Of the prefill node: forwards whose longest attention is 1.25 times the average, a tenth
+    of the time at the barrier, collectives of 1 and 3 ms that could have taken 1 ms."""
+    taken = Durations()
+    for duration_s in (1e-3, 3e-3):
+        taken.add(duration_s)
+    return NodeStats(
+        node="pe0",
+        blocks_verified=500,
+        lateness_s=(1e-4, 8e-4, 3e-3),
+        cpu_s=jct_s / 2,
+        bubble_s=jct_s / 10,
+        collectives_s=taken,
+        collectives_wire_s=2e-3,
+        forwards=[
+            ForwardRecord(
+                t_s=float(second),
+                engines=2,
+                tokens=500,
+                attention_max_s=0.25,
+                attention_mean_s=0.2,
+            )
+            for second in range(int(jct_s))
+        ],
+    )
+
+
+def make_backlog(jct_s: float) -> list[BacklogSample]:
+    """20 MB of KV-Cache before the PE's SNIC and 5 MB of it at storage, once a second."""
+    queues = {"pe0.snic in": {"kv": 20e6}, "st0.snic out": {"kv": 5e6}}
+    return [BacklogSample(t_s=float(second), queues=queues) for second in range(int(jct_s))]
+
+
 def make_result(
     plan: Plan,
     name: str,
@@ -134,17 +168,15 @@ def make_result(
 ) -> SystemResult:
     """A whole result of a built-in system."""
     system = SYSTEMS[name]
-    healthy = NodeStats(
-        node="pe0", blocks_verified=500, lateness_s=(1e-4, 8e-4, 3e-3), cpu_s=jct_s / 2
-    )
     return SystemResult(
         system=system,
         records=make_records(plan, jct_s, system.paths == "dual", noise=noise),
         samples=make_samples(plan, jct_s, snic_use, noise),
-        node_stats=[stats or healthy],
+        node_stats=[stats or make_stats(jct_s)],
         drops=drops or {},
         complete=complete,
         wall_s=jct_s,
+        backlog=make_backlog(jct_s),
     )
 
 

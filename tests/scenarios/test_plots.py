@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scenarios import plots
+from scenarios import gallery, plots
 from scenarios.metrics import summarise
-from scenarios.plots import Run, draw
+from scenarios.plots import Run
 from scenarios.windows import cut
 from tests.scenarios.synthetic import basic_and_dualpath, make_plan, make_result
 
@@ -23,15 +23,17 @@ def make_run() -> Run:
 
 def test_every_picture_is_drawn_from_a_whole_run(tmp_path: Path) -> None:
     plan, results = basic_and_dualpath()
-    pictures = draw(tmp_path, plan, results, summarise(plan, results))
-    assert [picture.path.stem for picture in pictures] == list(plots.PICTURES)
+    pictures = gallery.draw(tmp_path, plan, results, summarise(plan, results))
+    assert [picture.path.stem for picture in pictures] == list(gallery.PICTURES)
     assert all(picture.path.read_bytes().startswith(b"\x89PNG") for picture in pictures)
 
 
 def test_a_run_that_measured_nothing_has_no_pictures(tmp_path: Path) -> None:
     plan = make_plan()
-    nothing = replace(make_result(plan, "basic", 9.0, {}), records=[], samples=[])
-    assert draw(tmp_path, plan, [nothing], summarise(plan, [nothing])) == []
+    nothing = replace(
+        make_result(plan, "basic", 9.0, {}), records=[], samples=[], node_stats=[], backlog=[]
+    )
+    assert gallery.draw(tmp_path, plan, [nothing], summarise(plan, [nothing])) == []
 
 
 def test_the_bars_are_as_long_as_the_jobs_took() -> None:
