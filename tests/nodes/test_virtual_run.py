@@ -116,7 +116,7 @@ def first_moved(run: VirtualRun, nic: str, way: int) -> float:
 
 def test_the_labels_of_the_pe_path_come_in_their_order() -> None:
     """Storage read, then H2D, then the transfer to the DE, then its H2D and persisting."""
-    run = simulate(make_plan([TURN]), LAYERWISE, 1e-5)
+    run = simulate(make_plan([TURN]), LAYERWISE, 1e-4)
     read_s = first_moved(run, "pe0.snic", 1)
     h2d_s = first_moved(run, "pe0.cnic0", 1)
     transfer_s = first_moved(run, "de0.cnic0", 1)
