@@ -57,3 +57,15 @@ def extend(runs: Runs, first_id: int, count: int) -> Runs:
         last_first, last_count = runs[-1]
         return (*runs[:-1], (last_first, last_count + count))
     return (*runs, (first_id, count))
+
+
+def common(one: Runs, other: Runs) -> int:
+    """How many leading rows of two contexts are the same blocks."""
+    count = 0
+    for (first, held), (other_first, other_held) in zip(one, other, strict=False):
+        if first != other_first:
+            return count
+        count += min(held, other_held)
+        if held != other_held:
+            return count
+    return count

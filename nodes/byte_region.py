@@ -55,6 +55,13 @@ class ByteRegion:
         self.rows = rows
         self._words = np.zeros((rows, layout.groups, layout.wire_bytes // WORD), np.uint32)
 
+    def grow(self, rows: int) -> None:
+        if rows > len(self._words):
+            held = self._words
+            self._words = np.zeros((rows, *held.shape[1:]), np.uint32)
+            self._words[: len(held)] = held
+            self.rows = rows
+
     def fill(self, pieces: list[Piece], group: int | None) -> None:
         for piece in pieces:
             rows = slice(piece.row, piece.row + piece.size)

@@ -3,7 +3,8 @@
 A request's DE buffer is registered as soon as it is assigned: on the DE read path its hits
 come there from storage, and in either case the prefill engine completes it. Decode starts
 by copying the whole prompt's KV to HBM through the engine's CNIC; new Full Blocks go to
-storage at once. A decode engine batches everything it has.
+storage at once. A decode engine batches everything it has. What becomes of the DE buffer
+where the system has a DRAM pool, `dram_pool` tells.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from nodes.arrivals import Arrivals
 from nodes.blocks import pieces
 from nodes.budget import Budget
 from nodes.collectives import Exchange
 from nodes.compute import attended, decode_step_s, free_hbm_bytes
+from nodes.dram_pool import DramPool, Entry
 from nodes.engine_name import dram_end, engine_name, hbm_end, node_of
 from nodes.leader import Leader
 from nodes.lockstep import Beat, Lockstep
@@ -37,8 +40,9 @@ from nodes.messages import (
     PrefillDone,
     Remote,
     Report,
+    Request,
 )
-from nodes.storage_client import StorageClient
+from nodes.storage_client import ReadTicket, StorageClient
 from nodes.world import Region, Span, World
 from plan.deployment import System
 from plan.fabric import Node
@@ -54,6 +58,21 @@ class Sequence:
     hbm: Region | None
     finished: asyncio.Future[None]
     second_s: float | None = None
+
+
+class _Buffer(NamedTuple):
+    """A request's DE buffer.
+
+    Attributes:
+        charge: bytes of the node's DE buffer that it takes.
+        leased: the pool entry that it was before; its rows are charged to the pool.
+        pooled: hit rows that came from there.
+    """
+
+    region: Region
+    charge: float
+    leased: Entry | None
+    pooled: int
 
 
 class DecodeEngine:
@@ -190,6 +209,8 @@ class DecodeNode:
         }
         self._buffers = Budget(f"the DE buffer of {node.name} (bytes)", plan.dram_buffer_bytes)
         self._block_bytes = plan.model.token_bytes * plan.layout.tokens
+        pool_bytes = plan.dram_pool_bytes if system.dram_pool else 0.0
+        self._pool = DramPool(world, pool_bytes / self._block_bytes, self._leader.pooled)
         self._needed: Arrivals[None] = Arrivals()
         self._prefilled: Arrivals[PrefillDone] = Arrivals()
 
@@ -235,49 +256,72 @@ class DecodeNode:
             engine.join(sequence)
             await finished
         engine.hbm.give_back(request.total)
-        self._done(sequence, prefill)
+        self._done(sequence, prefill, buffer.pooled if buffer else 0)
 
-    async def _receive(self, assign: Assign) -> Region:
-        """Register the DE buffer once it is needed, and bring this side's hits there."""
+    async def _receive(self, assign: Assign) -> _Buffer:
+        """Register the DE buffer once it is needed, and bring this side's hits there; those
+        that the pool has are there already."""
         request = assign.request
-        room = partial(self._make_room, assign)
-        lo, hi = assign.pe_blocks, self._storage.blocks_asked(request)
-        if lo < hi:
-            self._storage.expect(lo, hi)
-        if lo or not hi:
+        asked = self._storage.blocks_asked(request)
+        leased = await self._pool.lease(request)
+        lo = assign.pe_blocks
+        if leased is not None:
+            lo = max(lo, min(leased.ready, asked))
+        rows = self._plan.layout.blocks(request.prompt) - (leased.rows if leased else 0)
+        charge = max(0, rows) * self._block_bytes
+        room = partial(self._make_room, assign, charge, leased)
+        if lo < asked:
+            self._storage.expect(lo, asked)
+        if assign.pe_blocks or not asked:
             await self._needed.take(request.number)
-        if lo == hi:
-            return await room()
-        buffer, read = await self._storage.read(request, lo, hi, room)
-        self._world.send(node_of(assign.pe), HitsReady(request.number, *read))
-        return buffer
+        if lo < asked:
+            region, read = await self._storage.read(request, lo, asked, room)
+        else:
+            region, now_s = await room(), self._world.clock.now()
+            read = ReadTicket(lo, now_s, now_s)
+        if assign.pe_blocks < asked:
+            read = read._replace(upto=max(lo, read.upto))
+            self._world.send(node_of(assign.pe), HitsReady(request.number, *read))
+        return _Buffer(region, charge, leased, lo - assign.pe_blocks)
 
-    async def _make_room(self, assign: Assign) -> Region:
-        rows = self._plan.layout.blocks(assign.request.prompt)
-        await self._buffers.take(rows * self._block_bytes)
-        buffer = self._world.allocate(rows)
-        remote = Remote(dram_end(assign.de), buffer.key)
+    async def _make_room(self, assign: Assign, charge: float, leased: Entry | None) -> Region:
+        await self._buffers.take(charge)
+        rows = self._plan.layout.blocks(assign.request.total)
+        region = leased.region if leased else self._world.allocate(rows)
+        region.grow(rows)
+        remote = Remote(dram_end(assign.de), region.key)
         self._world.send(node_of(assign.pe), BufferReady(assign.request.number, remote))
-        return buffer
+        return region
 
-    async def _to_hbm(self, assign: Assign, prefill: PrefillDone, buffer: Region) -> Region:
+    async def _to_hbm(self, assign: Assign, prefill: PrefillDone, buffer: _Buffer) -> Region:
         """H2D of the prompt's KV, one Layer Block group after another, checked as it will
         be used; meanwhile the prompt's new Full Blocks go to storage."""
         request = assign.request
         rows = self._plan.layout.blocks(request.prompt)
         hbm = self._world.allocate(self._plan.layout.blocks(request.total))
-        source = Remote(dram_end(assign.de), buffer.key)
+        source = Remote(dram_end(assign.de), buffer.region.key)
         copies = [
             self._world.read(hbm, Span(0, rows, group), hbm_end(assign.de), source, "copy")
             for group in range(self._plan.layout.groups)
         ]
-        persisted = self._world.spawn(self._persist_prompt(assign, prefill, buffer))
+        persisted = self._world.spawn(self._persist_prompt(assign, prefill, buffer.region))
         for copy in copies:
             await copy
         expected = pieces(request.agent, request.runs, 0, rows)
         self._world.verified(rows * self._plan.layout.groups, hbm.corrupt(expected, None))
-        self._world.spawn(self._free_after(persisted, buffer, rows))
+        self._put_away(request, buffer, persisted)
         return hbm
+
+    def _put_away(self, request: Request, buffer: _Buffer, persisted: asyncio.Task[None]) -> None:
+        """The DE buffer has served: into the pool, or free as soon as all is persisted."""
+        layout = self._plan.layout
+        rows, ready = layout.blocks(request.total), request.prompt // layout.tokens
+        entry = self._pool.keep(request, buffer.region, rows, ready, buffer.leased)
+        if entry is None:
+            self._world.spawn(self._free_after(persisted, request, buffer))
+        else:
+            entry.use(persisted)
+            self._buffers.give_back(buffer.charge)
 
     async def _persist_prompt(self, assign: Assign, prefill: PrefillDone, buffer: Region) -> None:
         request = assign.request
@@ -286,36 +330,54 @@ class DecodeNode:
             lo = prefill.hit_blocks
             await self._storage.persist(request, lo, full, buffer, lo)
 
-    async def _free_after(self, task: asyncio.Task[None], buffer: Region, rows: int) -> None:
-        await task
-        self._world.free(buffer)
-        self._buffers.give_back(rows * self._block_bytes)
+    async def _free_after(
+        self, persisted: asyncio.Task[None], request: Request, buffer: _Buffer
+    ) -> None:
+        await persisted
+        if buffer.leased is not None:
+            self._pool.forget(request.agent, buffer.leased)
+        else:
+            self._world.free(buffer.region)
+        self._buffers.give_back(buffer.charge)
 
     def _completed_row(self, sequence: Sequence, row: int) -> None:
         """64 more tokens have their KV: persist the Full Block."""
         assert sequence.hbm is not None
         request = sequence.assign.request
         sequence.hbm.fill(pieces(request.agent, request.runs, row, row + 1), None)
-        self._world.spawn(self._persist_row(sequence.assign, sequence.hbm, row))
+        entry = self._pool.entry(request.agent)
+        task = self._world.spawn(self._persist_row(sequence.assign, sequence.hbm, row, entry))
+        if entry is not None:
+            entry.use(task)
 
-    async def _persist_row(self, assign: Assign, hbm: Region, row: int) -> None:
-        """D2H through the CNIC, then out through the SNIC."""
-        staged = self._world.allocate(1)
+    async def _persist_row(
+        self, assign: Assign, hbm: Region, row: int, entry: Entry | None
+    ) -> None:
+        """D2H through the CNIC, to its place in the pool if there is one; then out through
+        the SNIC."""
+        staged, at = (entry.region, row) if entry else (self._world.allocate(1), 0)
         target = Remote(dram_end(assign.de), staged.key)
         span = Span(row, row + 1)
-        await self._world.write(hbm, span, hbm_end(assign.de), target, "copy", target_row=0)
-        await self._storage.persist(assign.request, row, row + 1, staged, 0)
-        self._world.free(staged)
+        await self._world.write(hbm, span, hbm_end(assign.de), target, "copy", target_row=at)
+        if entry is not None:
+            entry.ready = row + 1
+        await self._storage.persist(assign.request, row, row + 1, staged, at)
+        if entry is None:
+            self._world.free(staged)
 
-    def _path(self, assign: Assign) -> str:
+    def _path(self, assign: Assign, pooled: int) -> str:
         asked = self._storage.blocks_asked(assign.request)
         if assign.pe_blocks == asked:
             return "pe"
+        if pooled == asked:
+            return "pool"
         return "split" if assign.pe_blocks else "de"
 
-    def _done(self, sequence: Sequence, prefill: PrefillDone) -> None:
+    def _done(self, sequence: Sequence, prefill: PrefillDone, pooled: int) -> None:
         assign = sequence.assign
         request = assign.request
+        # none is of use if the PE found less of its share than it was to read
+        used = max(0, min(pooled, prefill.hit_blocks - assign.pe_blocks))
         if sequence.hbm is not None:
             self._world.free(sequence.hbm)
         self._leader.finished(request.number)
@@ -328,10 +390,11 @@ class DecodeNode:
                     turn=request.turn,
                     prompt_tokens=request.prompt,
                     hit_tokens=prefill.hit_blocks * self._plan.layout.tokens,
+                    pool_tokens=used * self._plan.layout.tokens,
                     gen_tokens=request.gen,
                     pe=assign.pe,
                     de=assign.de,
-                    path=self._path(assign) if self._system.io else None,
+                    path=self._path(assign, pooled) if self._system.io else None,
                     submit_s=request.submit_s,
                     assigned_s=assign.assigned_s,
                     read_start_s=prefill.read_start_s,

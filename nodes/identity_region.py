@@ -20,6 +20,9 @@ class IdentityRegion:
         self.groups = groups
         self._columns: list[list[Piece]] = [[] for _ in range(groups)]
 
+    def grow(self, rows: int) -> None:
+        self.rows = max(self.rows, rows)
+
     def fill(self, pieces: list[Piece], group: int | None) -> None:
         for piece in pieces:
             if piece.row < 0 or piece.row + piece.size > self.rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 Z_FACTOR = 1.05
 
@@ -73,7 +74,15 @@ def choose_group(group_tokens: Mapping[int, int]) -> int:
     return min(group_tokens, key=lambda group: group_tokens[group])
 
 
-def choose_des(lengths: Sequence[int], engines: Sequence[EngineLoad]) -> list[EngineLoad]:
+def roomy_engines(engines: Iterable[EngineLoad], length: int, home: str | None) -> list[EngineLoad]:
+    """Engines with the HBM for a request: those of its home if there are any, else all."""
+    roomy = [engine for engine in engines if engine.free >= length]
+    return [engine for engine in roomy if engine.node == home] or roomy
+
+
+def choose_des(
+    lengths: Sequence[int], engines: Sequence[EngineLoad], homes: Sequence[str | None] = ()
+) -> list[EngineLoad]:
     """DE choice, phase 2: engines for the first requests of a group's private queue.
 
     The chosen engines' loads are updated. The result is shorter than `lengths` when the
@@ -82,13 +91,15 @@ def choose_des(lengths: Sequence[int], engines: Sequence[EngineLoad]) -> list[En
     Args:
         lengths: tokens of the queued requests, in queue order.
         engines: the group.
+        homes: for each request the node whose DRAM pool holds its trajectory; empty where
+            there is no pool.
     """
     fitting = _feasible_prefix(lengths, sum(engine.free for engine in engines))
     load = sum(lengths[:fitting]) + sum(engine.tok for engine in engines)
     threshold = Z_FACTOR * load / len(engines)
     chosen = []
-    for length in lengths[:fitting]:
-        roomy = [engine for engine in engines if engine.free >= length]
+    for length, home in zip_longest(lengths[:fitting], homes[:fitting]):
+        roomy = roomy_engines(engines, length, home)
         if not roomy:
             break
         calm = [engine for engine in roomy if engine.tok + length <= threshold]

@@ -30,6 +30,7 @@ class Leader:
         self._read_queue = read_queue
         self._reports: list[Report] = []
         self._finished: list[int] = []
+        self._pool: dict[int, bool] = {}
         self._changed = asyncio.Event()
         self._changed.set()
 
@@ -40,6 +41,11 @@ class Leader:
     def finished(self, number: int) -> None:
         """A request has left the node's engines."""
         self._finished.append(number)
+        self._changed.set()
+
+    def pooled(self, trajectory: int, held: bool) -> None:
+        """The node's DRAM pool holds an entry of the trajectory, or no longer does."""
+        self._pool[trajectory] = held
         self._changed.set()
 
     def heard(self, report: Report) -> None:
@@ -53,8 +59,14 @@ class Leader:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            own = Report(self._world.node, tuple(self._finished), self._read_queue())
+            own = Report(
+                self._world.node,
+                tuple(self._finished),
+                self._read_queue(),
+                tuple(self._pool.items()),
+            )
             self._finished = []
+            self._pool = {}
             if self._leads:
                 reports, self._reports = self._reports, []
                 self._world.send(self._to, Fetch(self._group, (*reports, own)))

@@ -67,11 +67,14 @@ class Report(msgspec.Struct, frozen=True, array_like=True, tag="report"):
     Attributes:
         finished: requests (number) that ended on the node's engines since the last report.
         read_queue: the node's disk read queue, tokens.
+        pool: trajectories of which the node's DRAM pool holds an entry (True), or no longer
+            does, since the last report.
     """
 
     node: str
     finished: tuple[int, ...]
     read_queue: int
+    pool: tuple[tuple[int, bool], ...] = ()
 
 
 class Fetch(msgspec.Struct, frozen=True, array_like=True, tag="fetch"):

@@ -57,6 +57,7 @@ class SchedulerNode:
         self._de_group_of = {
             engine.node: group for group in self._de_groups.values() for engine in group.engines
         }
+        self._home: dict[int, str] = {}  # trajectory -> node whose DRAM pool holds it
         self._next_pe = cycle([e for g in self._pe_groups.values() for e in g.engines])
         self._next_de = cycle([e for g in self._de_groups.values() for e in g.engines])
         self._next_share = cycle((1.0, 0.0))
@@ -86,6 +87,8 @@ class SchedulerNode:
             self._read_queues[report.node] = report.read_queue
             for number in report.finished:
                 self._finished(number, report.node)
+            for trajectory, held in report.pool:
+                self._pooled(trajectory, report.node, held)
         if self._system.scheduler == "dualpath":
             self._fetching[fetch.group] = None
             self._answer_fetches()
@@ -97,6 +100,12 @@ class SchedulerNode:
         else:
             engine, tokens = self._on_pe.pop(number)
         engine.remove(tokens)
+
+    def _pooled(self, trajectory: int, node: str, held: bool) -> None:
+        if held:
+            self._home[trajectory] = node
+        elif self._home.get(trajectory) == node:
+            del self._home[trajectory]
 
     def _answer_fetches(self) -> None:
         """Give every fetching group what it can take; a fetch stays open if that is nothing."""
@@ -125,17 +134,29 @@ class SchedulerNode:
     def _fill_des(self, group: _Group) -> bool:
         while self._de_queue:
             request = self._de_queue.popleft()
-            chosen = choose_group({n: g.tokens for n, g in self._de_groups.items()})
-            self._de_groups[chosen].private.append(request)
-            self._de_groups[chosen].tokens += request.total
+            chosen = self._choose_group(request)
+            chosen.private.append(request)
+            chosen.tokens += request.total
         if not group.private:
             return False
-        engines = choose_des([request.total for request in group.private], group.engines)
+        engines = choose_des(
+            [request.total for request in group.private],
+            group.engines,
+            [self._home.get(request.agent) for request in group.private],
+        )
         for engine in engines:
             request = group.private.popleft()
             self._chosen_de[request.number] = engine
             self._dispatch_if_chosen(request)
         return bool(engines)
+
+    def _choose_group(self, request: Request) -> _Group:
+        """The group of the trajectory's home if that has the HBM, else the least loaded."""
+        home = self._home.get(request.agent)
+        for engine in self._de_group_of[home].engines if home else ():
+            if engine.node == home and engine.free >= request.total:
+                return self._de_group_of[home]
+        return self._de_groups[choose_group({n: g.tokens for n, g in self._de_groups.items()})]
 
     def _dispatch_if_chosen(self, request: Request) -> None:
         if request.number in self._chosen_pe and request.number in self._chosen_de:
@@ -157,10 +178,13 @@ class SchedulerNode:
 
     def _send(self, request: Request, pe: EngineLoad, de: EngineLoad) -> None:
         blocks = request.cached // self._tokens
-        pe_blocks = round(blocks * self._pe_share(pe.node, de.node, blocks * self._tokens))
-        # until the nodes' next reports, what was just sent there counts as queued
-        self._read_queues[pe.node] += pe_blocks * self._tokens
-        self._read_queues[de.node] += (blocks - pe_blocks) * self._tokens
+        if self._home.get(request.agent) == de.node:
+            pe_blocks = 0  # the hits are in the decode node's DRAM
+        else:
+            pe_blocks = round(blocks * self._pe_share(pe.node, de.node, blocks * self._tokens))
+            # until the nodes' next reports, what was just sent there counts as queued
+            self._read_queues[pe.node] += pe_blocks * self._tokens
+            self._read_queues[de.node] += (blocks - pe_blocks) * self._tokens
         assign = Assign(request, pe.name, de.name, pe_blocks, self._world.clock.now())
         self._world.send(node_of(pe.name), assign)
         self._world.send(node_of(de.name), assign)

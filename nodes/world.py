@@ -31,6 +31,9 @@ class Region(Protocol):
 
     key: int
 
+    def grow(self, rows: int) -> None:
+        """Have at least so many rows; what is there stays. No transfer may be under way."""
+
     def fill(self, pieces: list[Piece], group: int | None) -> None:
         """KV-Cache was computed: the named blocks now stand in their rows."""
 

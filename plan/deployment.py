@@ -93,6 +93,7 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
             `split` divides one request's read so that both sides finish together.
         scheduler: `dualpath` (paper section 4) or `round_robin`.
         quota: whether forward batches are cut to the compute quota.
+        dram_pool: decode nodes keep KV-Cache in DRAM after its use, for later turns.
     """
 
     name: str
@@ -101,6 +102,7 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     paths: Literal["pe", "dual", "split"] = "dual"
     scheduler: Literal["dualpath", "round_robin"] = "dualpath"
     quota: bool = True
+    dram_pool: bool = False
 
 
 class SchedulerConstants(msgspec.Struct, frozen=True, kw_only=True):

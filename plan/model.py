@@ -27,6 +27,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             parallelism).
         collectives: whether expert-parallel AllToAlls are sent as traffic.
         dram_buffer_bytes: DRAM of a node for its PE or DE buffer.
+        dram_pool_bytes: DRAM of a decode node for its pool, where the system has one.
         dram_bytes_per_s: DRAM bandwidth of a node, reads and writes together.
         message_s: one-way latency of a control message (virtual time only), seconds.
         submit_s: cost of submitting one transfer, seconds (paper section 3).
@@ -45,6 +46,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     trajectories: tuple[Trajectory, ...]
     collectives: bool = False
     dram_buffer_bytes: float = 80e9
+    dram_pool_bytes: float = 400e9
     dram_bytes_per_s: float = 500e9
     message_s: float = 50e-6
     submit_s: float = 1e-6

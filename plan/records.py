@@ -10,6 +10,9 @@ from plan.durations import Durations
 class RequestRecord(msgspec.Struct, kw_only=True):
     """One request (one turn of one agent). Times: model seconds since the run's start.
 
+    `pool_tokens` of the `hit_tokens` came from the decode node's DRAM pool, the others from
+    storage; `path` is `pool` where nothing had to be read from there.
+
     NaN-free: a time that was never reached is None. TTFT = first - submit; TTST =
     second - first; TPOT = (done - second) / (gen_tokens - 2), None below 3 tokens.
     """
@@ -19,6 +22,7 @@ class RequestRecord(msgspec.Struct, kw_only=True):
     turn: int
     prompt_tokens: int
     hit_tokens: int = 0
+    pool_tokens: int = 0
     gen_tokens: int
     pe: str | None = None
     de: str | None = None

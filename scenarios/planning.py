@@ -64,6 +64,7 @@ def make_plan(scenario: Scenario) -> Planned:
         groups=_groups(fabric, scenario.cluster),
         collectives=scenario.collectives,
         dram_buffer_bytes=scenario.cluster.dram_buffer * float(scenario.cluster.slice),
+        dram_pool_bytes=scenario.cluster.dram_pool * float(scenario.cluster.slice),
         dram_bytes_per_s=scenario.cluster.node_dram_bytes_per_s,
         constants=_constants(scenario, model, gpu, trajectories),
         trajectories=tuple(trajectories),

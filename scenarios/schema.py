@@ -43,12 +43,14 @@ SYSTEMS: dict[str, System] = {
     for system in (
         System(name="basic", layerwise=False, paths="pe", scheduler="round_robin"),
         System(name="layerwise", paths="pe", scheduler="round_robin"),
+        System(name="dram-pool", paths="pe", dram_pool=True),
         System(name="dualpath-rr", scheduler="round_robin"),
         System(name="dualpath"),
         System(name="oracle", io=False),
     )
 }
-"""The compared systems, each adding one feature to the one before (paper section 4)."""
+"""The compared systems (paper section 4): each adds one feature to the one before, but for
+`dram-pool`, which puts memory in front of storage instead of a second path, and `oracle`."""
 
 
 class Storage(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +89,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
         merge: so many GPUs of a node are one engine, with all their CNIC, FLOP/s and HBM.
         converged: one fabric for both planes.
         dram_buffer: DRAM of a whole node that is PE or DE buffer.
+        dram_pool: DRAM of a whole decode node that `dram-pool` keeps KV-Cache in.
         management: rate of each node's management NIC.
     """
 
@@ -98,6 +101,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     snic: Bandwidth = Bandwidth(400e9)
     dram: ByteRate = ByteRate(500e9)
     dram_buffer: Size = Size(80e9)
+    dram_pool: Size = Size(400e9)
     slice: Ratio = Ratio(1)
     merge: Count = 1
     storage: Storage = Storage()
