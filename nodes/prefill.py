@@ -300,15 +300,20 @@ class PrefillEngine:
             tokens,
             attention_s(model, gpu, pairs) if stage.group == 0 else 0.0,
             boundary=last and not self._plan.collectives,
-            stays=self._formed > 0,
+            stays=self._has_more,
         )
         share = total / self._group_engines
         self._free_s = self._world.clock.now() + layers * expert_layer_s(model, gpu, share)
         await self._world.clock.sleep_until(self._free_s)
         if self._plan.collectives:
             await self._exchange.run(share, layers)
-            await lockstep.arrive(tokens, boundary=last, stays=self._formed > 0)
+            await lockstep.arrive(tokens, boundary=last, stays=self._has_more)
             self._free_s = self._world.clock.now()
+
+    @property
+    def _has_more(self) -> bool:
+        """Whether a batch follows the one that ends: formed, or to be formed at once."""
+        return self._formed > 0 or bool(self._ready)
 
     def _verify(self, stage: _Stage) -> None:
         """The hits of the group are what this request's prefix must be."""
