@@ -109,6 +109,7 @@ class SystemSummary(msgspec.Struct, frozen=True, kw_only=True):
         agent_jct_s: the same agent by agent.
         ttft_parts_s: means of what makes up TTFT, in order (paper section 7, Fig 12).
         prompt_tokens, generated_tokens, hit_tokens: sums over completed requests.
+        pool_tokens: hits that came from a DRAM pool, the others are from storage.
         snic: by node. cnic: by node, then GPU. lanes: by lane.
         snic_max_over_avg: the SNICs' largest over average read rate in a window, mean over
             the windows in which they are busy (paper section 7, Fig 13).
@@ -131,6 +132,7 @@ class SystemSummary(msgspec.Struct, frozen=True, kw_only=True):
     prompt_tokens: int
     generated_tokens: int
     hit_tokens: int
+    pool_tokens: int = 0
     snic: dict[str, SnicUse]
     snic_max_over_avg: float | None
     cnic: dict[str, dict[str, CnicUse]]
@@ -195,6 +197,7 @@ def summarise_system(plan: Plan, result: SystemResult) -> SystemSummary:
         prompt_tokens=sum(record.prompt_tokens for record in done),
         generated_tokens=sum(record.gen_tokens for record in done),
         hit_tokens=sum(record.hit_tokens for record in done),
+        pool_tokens=sum(record.pool_tokens for record in done),
         snic=use.snics(nics) if use.known else {},
         snic_max_over_avg=_mean_balance(cut, snics),
         cnic=use.cnics(nics) if use.known else {},

@@ -128,6 +128,7 @@ def table(summary: Summary) -> list[Row]:
         Row("requests done", [f"{s.completed} of {s.requests}" for s in every]),
         Row("prompt tokens", [f"{s.prompt_tokens:,}" for s in every]),
         Row("of them hits", [_share(s.hit_tokens, s.prompt_tokens) for s in every]),
+        *_pool_rows(every),
         Row("generated tokens", [f"{s.generated_tokens:,}" for s in every]),
         Row("Storage NICs", ["" for _ in every], heading=True),
         *_snic_rows(every),
@@ -164,6 +165,12 @@ def _snic_rows(systems: Sequence[SystemSummary]) -> list[Row]:
         )
         for node in nodes
     ]
+
+
+def _pool_rows(systems: Sequence[SystemSummary]) -> list[Row]:
+    if not any(figures.pool_tokens for figures in systems):
+        return []
+    return [Row("hits from DRAM pools", [_share(s.pool_tokens, s.hit_tokens) for s in systems])]
 
 
 def _lane_rows(systems: Sequence[SystemSummary]) -> list[Row]:
