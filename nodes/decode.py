@@ -102,7 +102,8 @@ class DecodeEngine:
         group = next(group for group in plan.groups if world.node in group)
         self._exchange = Exchange(world, plan, name, group)
         self._lockstep: Lockstep | None = None
-        if plan.collectives and plan.ep_group["decode"] > 1 and len(group) > 1:
+        together = plan.ep_group["decode"] > 1 or plan.collectives == "tensor"
+        if plan.collectives and together and len(group) > 1:
             self._lockstep = Lockstep(world, name, group[0])
 
     def go(self, tokens: int) -> None:
@@ -144,8 +145,8 @@ class DecodeEngine:
             )
             await clock.sleep_until(deadline)
             if self._lockstep is not None:
-                # dispatch and combine of all layers: at this size a layer's own is lost in
-                # the step's other costs
+                # both collectives of all layers: at this size a layer's own are lost in the
+                # step's other costs
                 await self._exchange.run(self._batch, 2 * self._plan.model.layers)
                 await self._lockstep.arrive(self._batch, boundary=True)
                 deadline = clock.now()

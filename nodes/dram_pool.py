@@ -56,11 +56,14 @@ class DramPool:
         rows: capacity, Full Blocks.
         told: called with a trajectory and whether the node holds an entry of it, at every
             change.
+
+    Attributes:
+        free: Full Blocks that no entry, leased ones included, has been given.
     """
 
     def __init__(self, world: World, rows: float, told: Callable[[int, bool], None]) -> None:
         self._world = world
-        self._free = rows
+        self.free = rows
         self._told = told
         self._entries: dict[int, Entry] = {}  # least recently used first
 
@@ -94,7 +97,7 @@ class DramPool:
         """
         if not self._make_room(rows - (leased.rows if leased else 0)):
             return None
-        self._free -= rows - (leased.rows if leased else 0)
+        self.free -= rows - (leased.rows if leased else 0)
         entry = self._entries[request.agent] = Entry(region, request.runs, rows, ready)
         self._told(request.agent, True)
         return entry
@@ -102,15 +105,15 @@ class DramPool:
     def forget(self, trajectory: int, leased: Entry) -> None:
         """A leased entry is no more; its region is freed."""
         self._world.free(leased.region)
-        self._free += leased.rows
+        self.free += leased.rows
         self._told(trajectory, False)
 
     def _make_room(self, rows: int) -> bool:
         unused = {t: entry for t, entry in self._entries.items() if not entry.uses}
-        if self._free + sum(entry.rows for entry in unused.values()) < rows:
+        if self.free + sum(entry.rows for entry in unused.values()) < rows:
             return False
         for trajectory, entry in unused.items():
-            if self._free >= rows:
+            if self.free >= rows:
                 break
             del self._entries[trajectory]
             self.forget(trajectory, entry)

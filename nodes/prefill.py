@@ -143,7 +143,8 @@ class PrefillEngine:
         self._group_engines = sum(gpus[node] for node in group)
         self._exchange = Exchange(world, plan, name, group)
         self._lockstep = None
-        if plan.ep_group["prefill"] > 1 and self._group_engines > 1:
+        together = plan.ep_group["prefill"] > 1 or plan.collectives == "tensor"
+        if together and self._group_engines > 1:
             self._lockstep = Lockstep(world, name, group[0])
         hbm = free_hbm_bytes(plan.model, plan.gpu, plan.ep_group["prefill"])
         self._hbm = Budget(f"HBM of {name} (tokens)", hbm / plan.model.token_bytes)
@@ -306,7 +307,8 @@ class PrefillEngine:
         self._free_s = self._world.clock.now() + layers * expert_layer_s(model, gpu, share)
         await self._world.clock.sleep_until(self._free_s)
         if self._plan.collectives:
-            await self._exchange.run(share, layers)
+            sharded = self._plan.collectives == "tensor"
+            await self._exchange.run(tokens if sharded else share, layers)
             await lockstep.arrive(tokens, boundary=last, stays=self._has_more)
             self._free_s = self._world.clock.now()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -25,7 +26,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         groups: node names per engine group, all PE or all DE; the first node leads.
         ep_group: GPUs that share the experts, for `prefill` and `decode` (1: no expert
             parallelism).
-        collectives: whether expert-parallel AllToAlls are sent as traffic.
+        collectives: what the engines of a group exchange in every layer as traffic: AllToAlls
+            (expert parallelism), or ReduceScatters and AllGathers (tensor and context
+            parallelism); None: nothing.
         dram_buffer_bytes: DRAM of a node for its PE or DE buffer.
         dram_pool_bytes: DRAM of a decode node for its pool, where the system has one.
         dram_bytes_per_s: DRAM bandwidth of a node, reads and writes together.
@@ -44,7 +47,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     groups: tuple[tuple[str, ...], ...]
     constants: SchedulerConstants
     trajectories: tuple[Trajectory, ...]
-    collectives: bool = False
+    collectives: Literal["alltoall", "tensor"] | None = None
     dram_buffer_bytes: float = 80e9
     dram_pool_bytes: float = 400e9
     dram_bytes_per_s: float = 500e9

@@ -62,7 +62,7 @@ def make_plan(scenario: Scenario) -> Planned:
         gpu=gpu,
         ep_group=ep_group,
         groups=_groups(fabric, scenario.cluster),
-        collectives=scenario.collectives,
+        collectives=scenario.exchanged,
         dram_buffer_bytes=scenario.cluster.dram_buffer * float(scenario.cluster.slice),
         dram_pool_bytes=scenario.cluster.dram_pool * float(scenario.cluster.slice),
         dram_bytes_per_s=scenario.cluster.node_dram_bytes_per_s,

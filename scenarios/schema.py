@@ -252,7 +252,9 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
         ep: expert parallelism over all GPUs of a side; None: if the model has experts.
         systems: names of `SYSTEMS`, or the fields of `System`.
         lanes: virtual lanes on; off sends every traffic class through one queue.
-        collectives: send expert-parallel AllToAlls as traffic on the high lane.
+        collectives: what the engines of a group exchange in every layer, as traffic on the
+            high lane: `alltoall` for expert parallelism (true means this), `tensor` for the
+            ReduceScatters and AllGathers of tensor and context parallelism, `off` (false).
         copies: `cnic` puts H2D and D2H copies in the lane of the KV-Cache (paper section 1);
             `direct` leaves them outside the CNIC's control, beside the collectives.
         sweep: dotted keys with lists of values, all combinations of which are run, or a list
@@ -273,7 +275,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     systems: Annotated[tuple[str | System, ...], Meta(min_length=1)] = ("basic", "dualpath")
     scheduler: SchedulerChoice = SchedulerChoice()
     lanes: bool = True
-    collectives: bool = False
+    collectives: bool | Literal["off", "alltoall", "tensor"] = False
     copies: Literal["cnic", "direct"] = "cnic"
     report: ReportChoice = ReportChoice()
     sweep: dict[str, tuple[Any, ...]] | tuple[dict[str, Any], ...] | None = None
@@ -292,6 +294,13 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     def expert_parallel(self) -> bool:
         """Whether experts are spread over all GPUs of a side."""
         return self.model_spec.expert_bytes > 0 if self.ep is None else self.ep
+
+    @property
+    def exchanged(self) -> Literal["alltoall", "tensor"] | None:
+        """The collectives that are sent."""
+        if isinstance(self.collectives, bool):
+            return "alltoall" if self.collectives else None
+        return None if self.collectives == "off" else self.collectives
 
     @property
     def compared(self) -> tuple[System, ...]:
@@ -434,6 +443,9 @@ def _check_model(scenario: Scenario) -> None:
     model = scenario.model_spec
     if scenario.ep and not model.expert_bytes:
         raise ScenarioError("ep", True, f"write false or null: {model.name} has no experts")
+    if scenario.exchanged == "alltoall" and not scenario.expert_parallel:
+        remedy = "write tensor or off: without expert parallelism there is no AllToAll"
+        raise ScenarioError("collectives", scenario.collectives, remedy)
     if scenario.scale.layer_groups > model.layers:
         remedy = f"{model.name} has {model.layers} layers: write at most {model.layers}"
         raise ScenarioError("scale.layer_groups", scenario.scale.layer_groups, remedy)
