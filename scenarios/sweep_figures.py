@@ -25,6 +25,8 @@ from scenarios.sweep_points import PD, Point
 CNIC_DIRECTIONS = ("PE CNIC read", "PE CNIC write", "DE CNIC read", "DE CNIC write")
 Place = Literal["inside", "edge", "outside"]
 PE_SNIC, DE_SNIC, ALL_SNICS = "PE SNIC", "DE SNIC", "all SNICs"
+FULL = 0.95
+"""Read use of all SNICs from which on they are called full: the formulas' condition."""
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,7 +113,7 @@ class Sweep(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         keys: what was swept. mean_speedup: over Basic, by system, over complete points.
         worst_load_error: largest |measured / theory - 1| of a CNIC load of DualPath inside
-            the bottleneck-free band; None if there is none.
+            the bottleneck-free band, over points whose SNICs were full; None without any.
     """
 
     name: str
@@ -312,8 +314,9 @@ def _worst_load_error(found: Sequence[PointFigures]) -> float | None:
     errors = [
         abs(load.ratio - 1)
         for point in found
-        if point.place == "inside" and "dualpath" in point.systems
-        for load in point.systems["dualpath"].loads.values()
+        if point.place == "inside" and (figures := point.systems.get("dualpath"))
+        if figures.snics[ALL_SNICS].measured >= FULL
+        for load in figures.loads.values()
         if load.ratio is not None
     ]
     return max(errors, default=None)

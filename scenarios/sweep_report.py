@@ -82,8 +82,8 @@ def headline(sweep: Sweep) -> str:
             said.append(f"{title(name)} was {gained:.2f}x faster than Basic (mean of {count})")
     if sweep.worst_load_error is not None:
         said.append(
-            "inside the bottleneck-free band, every CNIC load of DualPath was within "
-            f"{100 * sweep.worst_load_error:.1f} % of theory"
+            "with all storage NICs full inside the bottleneck-free band, every CNIC load of "
+            f"DualPath was within {100 * sweep.worst_load_error:.1f} % of theory"
         )
     if sweep.pairs:
         worst = max(abs(pair.difference) for pair in sweep.pairs)
