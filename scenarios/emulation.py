@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import selectors
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -20,14 +19,15 @@ from controller.telemetry import at, read_samples
 from plan.deployment import System
 from plan.model import Plan, write_plan
 from plan.records import BacklogSample, CounterSample, NodeStats, RequestRecord
+from scenarios.controller_process import CONTROLLER_PORT, Controller, controller
+from scenarios.cpu import CpuTimes
 from scenarios.errors import RunError
+from scenarios.events import Event, EventStream
 from scenarios.metrics import SystemResult
 from topology import counters, ovs, shaping
 from topology.network import Network
 from topology.probe import probe_rates
 
-CONTROLLER_PORT = 6653
-"""On the loopback of the sandbox, so runs side by side do not meet."""
 LEAD_S = 0.3
 """Wall seconds between telling the nodes to start and the common start."""
 READY_TIMEOUT_S = 60
@@ -41,6 +41,7 @@ class Fabric(NamedTuple):
     """A fabric that is up, checked and probed."""
 
     network: Network
+    controller: Controller
     telemetry: Path
     probes: Mapping[str, float]
 
@@ -60,56 +61,15 @@ def fabric(plan: Plan, directory: Path, sample_s: float) -> Iterator[Fabric]:
     with (
         ovs.daemons() as daemons,
         Network(plan.fabric, daemons, CONTROLLER_PORT) as network,
-        ExitStack() as stack,
     ):
         qos.install(plan)
         shaping.finish_switch_ports(network, plan)
         shaping.shape_hosts(network, plan)
         telemetry = directory / "telemetry.jsonl"
-        stack.enter_context(_controller(directory, telemetry, sample_s))
-        if disagreements := shaping.read_back(network, plan):
-            raise RunError(f"the kernel did not apply the plan: {'; '.join(disagreements[:3])}")
-        yield Fabric(network, telemetry, probe_rates(network, plan))
-
-
-@contextmanager
-def _controller(directory: Path, telemetry: Path, sample_s: float) -> Iterator[None]:
-    with (directory / "controller.log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "controller.launcher"),
-                *("--plan", str(directory / "plan.json")),
-                *("--listen", f"127.0.0.1:{CONTROLLER_PORT}"),
-                *("--telemetry", str(telemetry)),
-                *("--interval", str(sample_s)),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            start_new_session=True,
-        )
-        try:
-            _await_event(process, "controller", "ready")
-            yield
-        finally:
-            process.kill()
-            process.wait()
-
-
-def _await_event(process: subprocess.Popen[bytes], name: str, wanted: str) -> None:
-    """Read JSON lines of a starting process until the wanted event.
-
-    Raises:
-        RunError: it reported an error, or ended.
-    """
-    assert process.stdout is not None
-    for line in process.stdout:
-        event = json.loads(line)
-        if event["event"] == wanted:
-            return
-        if event["event"] == "error":
-            raise RunError(f"{name}: {event['message']}")
-    raise RunError(f"{name} ended before it was {wanted}, with status {process.wait()}")
+        with controller(directory, telemetry, sample_s) as running:
+            if disagreements := shaping.read_back(network, plan):
+                raise RunError(f"the kernel did not apply the plan: {'; '.join(disagreements[:3])}")
+            yield Fabric(network, running, telemetry, probe_rates(network, plan))
 
 
 def serve(
@@ -124,20 +84,24 @@ def serve(
         directory: the system's own, for logs and raw results.
 
     Raises:
-        RunError: a node process failed.
+        RunError: a node process or the controller failed.
     """
     (directory / "system.json").write_bytes(msgspec.json.encode(system))
     before = _Kernel.read(fabric.network, plan)
-    nodes = _NodeProcesses(plan, fabric.network, directory)
+    fabric.controller.check()
+    earlier = len(fabric.controller.incidents)
+    nodes = _NodeProcesses(plan, fabric, directory)
     begun = time.monotonic()
     try:
         nodes.await_ready()
         start = time.monotonic() + LEAD_S
         nodes.tell(f"start {start!r}")
         backlog: list[BacklogSample] = []
+        cpu_before = nodes.cpu_times()
         complete = _follow(plan, nodes, fabric.network, start, backlog, progress)
+        cpu = nodes.cpu_times().since(cpu_before)
         ended = time.monotonic()
-        _await_sample(fabric.telemetry, ended)
+        _await_sample(fabric, ended)
         nodes.tell("stop")
         nodes.await_end()
     finally:
@@ -160,6 +124,8 @@ def serve(
         wall_s=time.monotonic() - begun,
         probes=fabric.probes,
         backlog=[sample for sample in backlog if sample.t_s >= 0],
+        cpu=cpu,
+        incidents=fabric.controller.incidents[earlier:],
     )
 
 
@@ -183,10 +149,13 @@ class _Kernel(NamedTuple):
 class _NodeProcesses:
     """The processes of all nodes, one each, in their namespaces."""
 
-    def __init__(self, plan: Plan, network: Network, directory: Path) -> None:
+    def __init__(self, plan: Plan, fabric: Fabric, directory: Path) -> None:
+        self._fabric = fabric
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._streams: list[EventStream] = []
         self._logs: list[IO[bytes]] = []
-        self.selector = selectors.DefaultSelector()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(fabric.controller.events, selectors.EVENT_READ)
         for node in plan.fabric.nodes:
             argv = [
                 *(sys.executable, "-m", "nodes.main"),
@@ -198,10 +167,10 @@ class _NodeProcesses:
                 argv += ["--store", str(directory / f"{node.name}.blocks")]
             for gpu in range(node.gpus):
                 host = f"{node.name}g{gpu}"
-                argv += ["--namespace", f"{host}={network.namespace_pid(host)}"]
+                argv += ["--namespace", f"{host}={fabric.network.namespace_pid(host)}"]
             log = (directory / f"{node.name}.log").open("wb")
             self._logs.append(log)
-            process = network.popen(
+            process = fabric.network.popen(
                 node.name,
                 argv,
                 stdin=subprocess.PIPE,
@@ -211,12 +180,12 @@ class _NodeProcesses:
                 start_new_session=True,
             )
             self._processes[node.name] = process
-            assert process.stdout is not None
-            self.selector.register(process.stdout, selectors.EVENT_READ, node.name)
+            self._streams.append(EventStream(process, node.name))
+            self._selector.register(self._streams[-1], selectors.EVENT_READ)
 
     def await_ready(self) -> None:
-        for name, process in self._processes.items():
-            _await_event(process, name, "ready")
+        for stream in self._streams:
+            stream.await_event("ready")
 
     def tell(self, command: str) -> None:
         for process in self._processes.values():
@@ -224,22 +193,27 @@ class _NodeProcesses:
             process.stdin.write(command.encode() + b"\n")
             process.stdin.flush()
 
-    def events(self, timeout_s: float) -> Iterator[tuple[str, dict[str, object]]]:
-        """What nodes have said within a time.
+    def cpu_times(self) -> CpuTimes:
+        return CpuTimes.read(
+            self._fabric.network.daemons.vswitchd_pid,
+            self._fabric.controller.pid,
+            [process.pid for process in self._processes.values()],
+        )
+
+    def events(self, timeout_s: float) -> Iterator[Event]:
+        """What nodes have said within a time; the controller is heeded too.
 
         Raises:
-            RunError: a node reported an error or ended.
+            RunError: one of them reported an error or ended.
         """
-        for key, _ in self.selector.select(timeout_s):
-            text = os.read(key.fd, 65536)
-            if not text:
-                status = self._processes[key.data].wait()
-                raise RunError(f"{key.data} ended early, with status {status}; see its log")
-            for line in text.splitlines():
-                event = json.loads(line)
-                if event["event"] == "error":
-                    raise RunError(str(event["message"]))
-                yield key.data, event
+        for key, _ in self._selector.select(timeout_s):
+            stream = key.fileobj
+            assert isinstance(stream, EventStream)
+            events = stream.take()
+            if stream is self._fabric.controller.events:
+                self._fabric.controller.heed(events)
+            else:
+                yield from events
 
     def await_end(self) -> None:
         for name, process in self._processes.items():
@@ -247,7 +221,7 @@ class _NodeProcesses:
                 raise RunError(f"{name} ended with status {status}; see its log")
 
     def kill(self) -> None:
-        self.selector.close()
+        self._selector.close()
         for process in self._processes.values():
             process.kill()
             process.wait()
@@ -269,17 +243,16 @@ def _follow(
     """Look at the queues and report progress once a wall second until all requests are done;
     False if the user broke it off."""
     use = _SnicUse(plan, network)
-    done: object = 0
+    done = 0
     shown = 0.0
     try:
         while True:
-            for _, event in nodes.events(POLL_S):
+            for event in nodes.events(POLL_S):
                 if event["event"] == "completed":
                     return True
                 done = event.get("done", done)
             if time.monotonic() - shown >= 1.0:
                 shown = time.monotonic()
-                assert isinstance(done, int)
                 t_s = plan.scale.model_s(shown - start)
                 backlog.append(BacklogSample(t_s=t_s, queues=counters.backlog(network, plan)))
                 progress(done, use.since_last())
@@ -309,11 +282,12 @@ class _SnicUse:
         return use
 
 
-def _await_sample(telemetry: Path, moment: float) -> None:
+def _await_sample(fabric: Fabric, moment: float) -> None:
     """Wait for a counter sample taken after `moment` (CLOCK_MONOTONIC)."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
-        complete, _, _ = telemetry.read_bytes().rpartition(b"\n")
+        fabric.controller.check()
+        complete, _, _ = fabric.telemetry.read_bytes().rpartition(b"\n")
         last = complete.rpartition(b"\n")[2]
         if last and json.loads(last)["t"] > moment:
             return

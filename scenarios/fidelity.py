@@ -10,6 +10,7 @@ import numpy as np
 
 from plan.fabric import Fabric, Nic
 from plan.records import RequestRecord
+from scenarios.cpu import CpuShares
 from scenarios.windows import Series, Windows, directions
 
 Verdict = Literal["believable", "doubtful", "not believable"]
@@ -20,6 +21,10 @@ LATENESS_S = 0.005
 LATENESS_SHARE = 0.25
 """Wake-ups may be late by 5 ms or a quarter of a layer group's compute time, the larger of
 the two, model seconds at the 99th percentile; by four times that, the run is not believed."""
+SWITCH_FULL = 0.9
+"""The switch daemon forwards in one thread, which should not be busy for a larger share."""
+OTHERS_CORES = 0.5
+"""What other programs use beyond this is worth telling where rates or timers are off."""
 BUSY_SHARE = 0.95
 """A window counts as backlogged if the node's read slots are taken for that share of it."""
 
@@ -34,7 +39,8 @@ class Fidelity(msgspec.Struct, frozen=True, kw_only=True):
         rate_error: how far saturated NICs were off their rate, as a fraction; None if no
             NIC was ever seen saturated.
         probe_error: the same for the probes before the workload; None if not probed.
-        cpu_share: CPU seconds of all node processes per wall second; None if virtual.
+        cpu: processors used while requests were served; None if virtual.
+        incidents: what befell the fabric meanwhile, a clause each.
     """
 
     verdict: Verdict
@@ -49,7 +55,8 @@ class Fidelity(msgspec.Struct, frozen=True, kw_only=True):
     timer_lateness_limit_s: float
     rate_error: float | None
     probe_error: float | None
-    cpu_share: float | None
+    cpu: CpuShares | None = None
+    incidents: tuple[str, ...] = ()
 
 
 class Signs(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,12 +80,13 @@ class Signs(msgspec.Struct, frozen=True, kw_only=True):
     timer_lateness_limit_s: float
     rate_error: float | None
     probe_error: float | None
-    cpu_share: float | None
+    cpu: CpuShares | None = None
+    incidents: tuple[str, ...] = ()
 
 
 def judge(signs: Signs) -> Fidelity:
     """Weigh the signs: one fatal sign makes a run not believable, a milder one doubtful."""
-    found = [*_work(signs), *_losses(signs), *_rates(signs), *_timing(signs)]
+    found = [*_work(signs), *_losses(signs), *_speed(signs), *_fabric(signs)]
     fatal = any(is_fatal for is_fatal, _ in found)
     verdict: Verdict = "not believable" if fatal else "doubtful" if found else "believable"
     own = {field.name for field in msgspec.structs.fields(Fidelity)}
@@ -112,6 +120,13 @@ def _losses(signs: Signs) -> list[Sign]:
     ]
 
 
+def _speed(signs: Signs) -> list[Sign]:
+    found = [*_rates(signs), *_timing(signs)]
+    if found and signs.cpu is not None and signs.cpu.others > OTHERS_CORES:
+        found.append((False, f"meanwhile other programs used {signs.cpu.others:.1f} cores"))
+    return found
+
+
 def _rates(signs: Signs) -> list[Sign]:
     errors = {
         "saturated NICs were off their rate by": signs.rate_error,
@@ -130,6 +145,14 @@ def _timing(signs: Signs) -> list[Sign]:
         return []
     text = f"timers fired {late * 1e3:.1f} ms late at the 99th percentile"
     return [(late > 4 * limit, f"{text} (tolerated: {limit * 1e3:.1f} ms of model time)")]
+
+
+def _fabric(signs: Signs) -> list[Sign]:
+    found = [(False, f"{incident} while requests were served") for incident in signs.incidents]
+    if signs.cpu is not None and signs.cpu.switch > SWITCH_FULL:
+        share = f"{signs.cpu.switch:.0%} of the one core it can use"
+        found.append((False, f"the switch was busy for {share}: more dilation would relieve it"))
+    return found
 
 
 def rate_error(

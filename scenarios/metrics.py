@@ -15,6 +15,7 @@ from plan.model import Plan
 from plan.records import BacklogSample, CounterSample, NodeStats, RequestRecord
 from scenarios import congestion, fidelity, windows
 from scenarios.congestion import Backlog, Collectives
+from scenarios.cpu import CpuShares
 from scenarios.fidelity import Fidelity, Signs
 from scenarios.windows import Series, Windows
 
@@ -31,6 +32,8 @@ class SystemResult:
         complete: False if the run was cut short.
         probes: achieved over nominal rate by NIC, measured before the workload.
         backlog: what waited in the fabric's queues; empty where virtual.
+        cpu: processors used while requests were served; None where virtual.
+        incidents: what befell the fabric meanwhile, a clause each.
     """
 
     system: System
@@ -42,6 +45,8 @@ class SystemResult:
     wall_s: float
     probes: Mapping[str, float] = field(default_factory=dict)
     backlog: Sequence[BacklogSample] = ()
+    cpu: CpuShares | None = None
+    incidents: Sequence[str] = ()
 
 
 class Distribution(msgspec.Struct, frozen=True, kw_only=True):
@@ -395,7 +400,6 @@ def _lanes(result: SystemResult) -> dict[str, LaneUse]:
 def _signs(plan: Plan, result: SystemResult, cut: Windows | None) -> Signs:
     stats = result.node_stats
     lateness = [node.lateness_s[1] for node in stats if node.lateness_s is not None]
-    cpu = [node.cpu_s for node in stats if node.cpu_s is not None]
     slots = plan.constants.reads_in_flight
     lane_bytes = sum(lane.bytes for lane in _lanes(result).values())
     return Signs(
@@ -414,7 +418,8 @@ def _signs(plan: Plan, result: SystemResult, cut: Windows | None) -> Signs:
             None if cut is None else fidelity.rate_error(plan.fabric, cut, result.records, slots)
         ),
         probe_error=max((abs(1 - ratio) for ratio in result.probes.values()), default=None),
-        cpu_share=sum(cpu) / result.wall_s if cpu and result.wall_s else None,
+        cpu=result.cpu,
+        incidents=tuple(result.incidents),
     )
 
 

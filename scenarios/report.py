@@ -14,6 +14,7 @@ import msgspec
 from plan.model import Plan
 from scenarios import gallery, theory
 from scenarios.congestion import SIDES
+from scenarios.cpu import CpuShares
 from scenarios.headline import headline, title
 from scenarios.metrics import Distribution, Summary, SystemResult, SystemSummary, summarise
 from scenarios.plots import CnicTheory, Picture
@@ -22,6 +23,12 @@ from scenarios.schema import Cluster, Scenario, resolved_yaml
 
 TEMPLATE = "report.html.j2"
 ABSENT = "-"
+CPU_USERS: dict[str, Callable[[CpuShares], float]] = {
+    "the switch": lambda cpu: cpu.switch,
+    "the controller": lambda cpu: cpu.controller,
+    "nodes": lambda cpu: cpu.nodes,
+    "others": lambda cpu: cpu.others,
+}
 
 T = TypeVar("T")
 
@@ -214,6 +221,7 @@ def _each(values: Sequence[T | None], figure: Callable[[T], float]) -> list[str]
 def _fidelity_rows(systems: Sequence[SystemSummary]) -> list[Row]:
     judged = [figures.fidelity for figures in systems]
     late = [f.timer_lateness_p99_s for f in judged]
+    cpus = [f.cpu for f in judged]
     return [
         Row("blocks verified", [f"{f.blocks_verified:,}" for f in judged]),
         Row("blocks corrupt", [f"{f.blocks_corrupt:,}" for f in judged]),
@@ -222,7 +230,7 @@ def _fidelity_rows(systems: Sequence[SystemSummary]) -> list[Row]:
         Row("rate error", [_percent(f.rate_error) for f in judged]),
         Row("probe error", [_percent(f.probe_error) for f in judged]),
         Row("timers late, p99, ms", [_number(None if x is None else 1e3 * x) for x in late]),
-        Row("cores used by nodes", [_number(f.cpu_share) for f in judged]),
+        *(Row(f"cores used by {who}", _each(cpus, of)) for who, of in CPU_USERS.items()),
         Row("wall time, s", [_number(figures.wall_s) for figures in systems]),
     ]
 

@@ -10,6 +10,7 @@ import pytest
 
 from plan.records import NodeStats, RequestRecord
 from scenarios import metrics
+from scenarios.cpu import CpuShares
 from scenarios.metrics import SystemSummary, summarise, summarise_system
 from tests.scenarios.synthetic import basic_and_dualpath, make_plan, make_result
 
@@ -125,12 +126,26 @@ def test_a_clean_run_is_believable() -> None:
             "600.0 ms late",
         ),
         ({"probes": {"pe0.snic": 0.95}}, "doubtful", "probed before the workload"),
+        ({"incidents": ["switch ce0 lost its controller"]}, "doubtful", "ce0 lost its controller"),
+        (
+            {"cpu": CpuShares(switch=0.97, controller=0, nodes=0.5, others=0)},
+            "doubtful",
+            "busy for 97% of the one core",
+        ),
     ],
 )
 def test_each_sign_of_trouble_shows(changes: dict[str, Any], verdict: str, reason: str) -> None:
     fidelity = full(**changes).fidelity
     assert fidelity.verdict == verdict
     assert any(reason in text for text in fidelity.reasons)
+
+
+def test_a_busy_machine_is_named_where_it_may_have_done_harm_and_only_there() -> None:
+    busy = CpuShares(switch=0.3, controller=0, nodes=0.5, others=1.2)
+    assert full(cpu=busy).fidelity.verdict == "believable"
+    assert full(cpu=busy, probes={"pe0.snic": 0.95}).fidelity.reasons[1:] == (
+        "meanwhile other programs used 1.2 cores",
+    )
 
 
 def test_a_failed_request_makes_a_run_not_believable() -> None:
