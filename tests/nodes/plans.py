@@ -28,7 +28,8 @@ DUAL = System(name="dual", scheduler="round_robin")
 DUALPATH = System(name="dualpath")
 SPLIT = System(name="split", paths="split")
 ORACLE = System(name="oracle", io=False)
-SYSTEMS = (BASIC, LAYERWISE, DUAL, DUALPATH, SPLIT, ORACLE)
+DRAM_POOL = System(name="dram-pool", paths="pe", dram_pool=True)
+SYSTEMS = (BASIC, LAYERWISE, DUAL, DUALPATH, SPLIT, ORACLE, DRAM_POOL)
 
 
 def agent(*turns: tuple[int, int] | tuple[int, int, int], preloaded: int = 0) -> Trajectory:
