@@ -71,6 +71,8 @@ def test_merged_engines_keep_the_node_s_total_cnic_rate() -> None:
         ("systems=[basic, basic]", 'systems[0]: "basic" is there twice'),
         ("model=gpt", 'model: "gpt" is not a preset; write one of ds-660b'),
         ("ep=true", "ep: True cannot be used; write false or null: qwen-32b has no experts"),
+        ("collectives=true", "collectives: True cannot be used; write tensor or off"),
+        ("collectives=ring", "write true or false or one of alltoall, off, tensor"),
         ("workload.turns.skip=5", "workload.min_turns: 1 is too small"),
         ("workload.source.trace=gone.json", "does not exist; correct the path, or write fallback"),
         ("workload.source.fallback=32K", "workload.source.fallback: "),
@@ -80,6 +82,21 @@ def test_merged_engines_keep_the_node_s_total_cnic_rate() -> None:
 )
 def test_a_refusal_names_the_key_the_value_and_the_remedy(override: str, expected: str) -> None:
     assert expected in refusal("model=qwen-32b", override)
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("true", "alltoall"),
+        ("alltoall", "alltoall"),
+        ("tensor", "tensor"),
+        ("false", None),
+        ("off", None),
+        ('"off"', None),
+    ],
+)
+def test_collectives_are_named_or_on_or_off(written: str, sent: str | None) -> None:
+    assert load(yaml.safe_dump(MINIMAL), [f"collectives={written}"]).exchanged == sent
 
 
 def test_a_missing_workload_is_missed() -> None:
