@@ -61,6 +61,7 @@ class SchedulerNode:
         self._next_pe = cycle([e for g in self._pe_groups.values() for e in g.engines])
         self._next_de = cycle([e for g in self._de_groups.values() for e in g.engines])
         self._next_share = cycle((1.0, 0.0))
+        self._last_share: dict[tuple[str, str], float] = {}
 
     def start(self) -> None:
         """The scheduler acts on messages only."""
@@ -181,7 +182,7 @@ class SchedulerNode:
         if self._home.get(request.agent) == de.node:
             pe_blocks = 0  # the hits are in the decode node's DRAM
         else:
-            pe_blocks = round(blocks * self._pe_share(pe.node, de.node, blocks * self._tokens))
+            pe_blocks = round(blocks * self._pe_share(pe, de, blocks * self._tokens))
             # until the nodes' next reports, what was just sent there counts as queued
             self._read_queues[pe.node] += pe_blocks * self._tokens
             self._read_queues[de.node] += (blocks - pe_blocks) * self._tokens
@@ -189,15 +190,23 @@ class SchedulerNode:
         self._world.send(node_of(pe.name), assign)
         self._world.send(node_of(de.name), assign)
 
-    def _pe_share(self, pe_node: str, de_node: str, tokens: int) -> float:
-        queues = self._read_queues[pe_node], self._read_queues[de_node]
+    def _pe_share(self, pe: EngineLoad, de: EngineLoad, tokens: int) -> float:
+        queues = self._read_queues[pe.node], self._read_queues[de.node]
         if self._system.paths == "pe" or not tokens:
             return 1.0
         if self._system.paths == "split":
             return split_share(*queues, tokens)
         if self._system.scheduler == "round_robin":
-            return next(self._next_share)
+            return self._share_in_turn(pe.name, de.name)
         return pe_share(*queues)
+
+    def _share_in_turn(self, pe: str, de: str) -> float:
+        """Sides in turn, for every pair of engines: in turn over all requests alone, half of
+        the engines would always read on one side where their number is even."""
+        last = self._last_share.get((pe, de))
+        share = next(self._next_share) if last is None else 1.0 - last
+        self._last_share[pe, de] = share
+        return share
 
 
 def _groups(plan: Plan, kind: NodeKind) -> dict[int, _Group]:

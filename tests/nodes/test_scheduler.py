@@ -189,6 +189,14 @@ def test_round_robin_takes_engines_and_sides_in_turn_without_fetches() -> None:
     assert {side(a) for a in given[1::2]} == {"de"}
 
 
+def test_round_robin_reads_on_both_sides_for_every_engine() -> None:
+    plan = make_plan([], prefill=2, decode=4)
+    given = assigned(plan, DUAL, [Submit(request(number)) for number in range(16)])
+    for engine in ("pe0.0", "pe1.0", "de0.0", "de1.0", "de2.0", "de3.0"):
+        sides = [side(a) for a in given if engine in (a.pe, a.de)]
+        assert sides.count("pe") == sides.count("de")
+
+
 def test_basic_reads_on_the_prefill_side_only() -> None:
     given = assigned(make_plan([]), BASIC, [Submit(request(number)) for number in range(4)])
     assert {side(a) for a in given} == {"pe"}
