@@ -18,6 +18,7 @@ from scenarios.congestion import Backlog, Collectives
 from scenarios.cpu import CpuShares
 from scenarios.fidelity import Fidelity, Signs
 from scenarios.windows import Series, Windows
+from scenarios.wire import LinkTraffic
 
 BUSY = 0.1
 """SNIC balance is taken over windows in which the SNICs are used to that share on average."""
@@ -34,6 +35,7 @@ class SystemResult:
         backlog: what waited in the fabric's queues; empty where virtual.
         cpu: processors used while requests were served; None where virtual.
         incidents: what befell the fabric meanwhile, a clause each.
+        captures: links that were recorded.
     """
 
     system: System
@@ -47,6 +49,7 @@ class SystemResult:
     backlog: Sequence[BacklogSample] = ()
     cpu: CpuShares | None = None
     incidents: Sequence[str] = ()
+    captures: Sequence[LinkTraffic] = ()
 
 
 class Distribution(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +80,18 @@ class CnicUse(msgspec.Struct, frozen=True, kw_only=True):
     write_bytes: float
     read_utilisation: float
     write_utilisation: float
+
+
+class DramUse(msgspec.Struct, frozen=True, kw_only=True):
+    """A node's DRAM over the whole run: what transfers read and wrote, added up.
+
+    Attributes:
+        utilisation: of its bandwidth times the JCT; None where nothing was done.
+    """
+
+    rate_bytes_per_s: float
+    moved_bytes: float
+    utilisation: float | None
 
 
 class SteadyUse(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,7 +130,7 @@ class SystemSummary(msgspec.Struct, frozen=True, kw_only=True):
         ttft_parts_s: means of what makes up TTFT, in order (paper section 7, Fig 12).
         prompt_tokens, generated_tokens, hit_tokens: sums over completed requests.
         pool_tokens: hits that came from a DRAM pool, the others are from storage.
-        snic: by node. cnic: by node, then GPU. lanes: by lane.
+        snic, dram: by node. cnic: by node, then GPU. lanes: by lane.
         snic_max_over_avg: the SNICs' largest over average read rate in a window, mean over
             the windows in which they are busy (paper section 7, Fig 13).
         attention_max_over_avg: longest over average attention time in a forward of an
@@ -152,6 +167,7 @@ class SystemSummary(msgspec.Struct, frozen=True, kw_only=True):
     blocks_corrupt: int
     wall_s: float
     fidelity: Fidelity
+    dram: dict[str, DramUse] = {}
     steady: SteadyUse | None = None
 
 
@@ -219,6 +235,7 @@ def summarise_system(plan: Plan, result: SystemResult) -> SystemSummary:
         blocks_corrupt=sum(stats.blocks_corrupt for stats in result.node_stats),
         wall_s=result.wall_s,
         fidelity=fidelity.judge(_signs(plan, result, cut)),
+        dram=_drams(plan, result.node_stats, jct_s),
         steady=_steady(result, done, nics),
     )
 
@@ -382,6 +399,19 @@ class _Use:
         )
 
 
+def _drams(plan: Plan, stats: Sequence[NodeStats], jct_s: float | None) -> dict[str, DramUse]:
+    rate = plan.dram_bytes_per_s
+    return {
+        node.node: DramUse(
+            rate_bytes_per_s=rate,
+            moved_bytes=node.dram_bytes,
+            utilisation=node.dram_bytes / (rate * jct_s) if jct_s else None,
+        )
+        for node in stats
+        if node.node in _engine_nodes(plan)
+    }
+
+
 def _lanes(result: SystemResult) -> dict[str, LaneUse]:
     if not result.samples:
         return {}
@@ -419,7 +449,7 @@ def _signs(plan: Plan, result: SystemResult, cut: Windows | None) -> Signs:
         ),
         probe_error=max((abs(1 - ratio) for ratio in result.probes.values()), default=None),
         cpu=result.cpu,
-        incidents=tuple(result.incidents),
+        incidents=(*result.incidents, *(text for c in result.captures for text in c.problems)),
     )
 
 

@@ -2,8 +2,8 @@
 
 CNIC loads are in units of B s / g, the rate of a node's SNIC over the node's GPUs, so that
 with all SNICs full and balanced they are 2 (PE read), 1 + D/P (PE write), 2 + P/D (DE read)
-and 1 + 2 P/D (DE write). They are taken where the run is in a steady state, else over the
-whole of it.
+and 1 + 2 P/D (DE write). DRAM loads are in units of B s, an SNIC's rate: 2 (PE) and 3 + 2 P/D
+(DE). They are taken where the run is in a steady state, else over the whole of it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from scenarios.sweep_points import PD, Point
 
 CNIC_DIRECTIONS = ("PE CNIC read", "PE CNIC write", "DE CNIC read", "DE CNIC write")
 Place = Literal["inside", "edge", "outside"]
+DRAMS = ("PE DRAM", "DE DRAM")
 PE_SNIC, DE_SNIC, ALL_SNICS = "PE SNIC", "DE SNIC", "all SNICs"
 FULL = 0.95
 """Read use of all SNICs from which on they are called full: the formulas' condition."""
@@ -48,8 +49,11 @@ class SystemFigures(msgspec.Struct, frozen=True, kw_only=True):
         jct_s: model seconds; speedup: Basic's JCT over it.
         verdict: on the measurement (`scenarios.fidelity`).
         snics: read use of the PE, the DE and all SNICs, as shares of their rates.
-        loads: of a CNIC by direction, mean over the side's CNICs, units of B s / g.
+        loads: of a CNIC by direction, mean over the side's CNICs, units of B s / g; of a
+            node's DRAM, mean over the side, units of B s.
         steady_s: where loads and SNIC use were taken, model seconds; None: the whole run.
+            DRAM has counters for the whole run only, whose bytes per byte that an SNIC read
+            are taken for the steady part's.
     """
 
     complete: bool
@@ -68,6 +72,7 @@ class PointFigures(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         g, s: engines per node and SNIC rate of a node in CNICs'.
         cnic_capacity: rate of a CNIC in units of B s / g.
+        dram_capacity: bandwidth of a node's DRAM in units of B s.
         place: of P/D in the band where all SNICs can be full: inside it, outside, or at its
             edge, where something else is just full too, which no queue of finite length keeps
             full.
@@ -83,6 +88,7 @@ class PointFigures(msgspec.Struct, frozen=True, kw_only=True):
     g: int
     s: float
     cnic_capacity: float
+    dram_capacity: float
     place: Place
     binding: tuple[str, ...]
     error: str | None
@@ -128,7 +134,7 @@ class Sweep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ideal(NamedTuple):
-    """What the theory says of one system; `loads` in units of B s / g, by direction."""
+    """What the theory says of one system, as `SystemFigures` has it measured."""
 
     snics: Mapping[str, float]
     loads: Mapping[str, float]
@@ -161,7 +167,7 @@ class Shape(NamedTuple):
         return "inside" if ratio in band else "outside"
 
     def ideal(self, system: System, p: float, d: float) -> Ideal | None:
-        """The most that a system can read, and the CNIC loads that go with full SNICs.
+        """The most that a system can read, and the loads that go with full SNICs.
 
         Loads of the dual paths are the paper's formulas, with every SNIC full, and so exceed
         the capacity outside the band; Basic's are at the most it can read.
@@ -181,7 +187,10 @@ class Shape(NamedTuple):
                 DE_SNIC: most.de_path / (d * sb),
                 ALL_SNICS: most.snic_fraction,
             },
-            {one.resource: one.load * self.g / sb for one in loads},
+            {
+                one.resource: one.load * (1 if one.resource in DRAMS else self.g) / sb
+                for one in loads
+            },
         )
 
 
@@ -200,6 +209,7 @@ def figures_of(point: Point, summary: Summary | None, error: str | None) -> Poin
         g=shape.g,
         s=shape.s,
         cnic_capacity=shape.g / shape.s,
+        dram_capacity=shape.m / (shape.s * shape.b),
         place=shape.place(p / d),
         binding=theory.dual_path(p, d, *shape).binding,
         error=error,
@@ -221,6 +231,10 @@ def _system(
 ) -> SystemFigures:
     steady = summary.steady
     snics, cnics = (steady.snic, steady.cnic) if steady else (summary.snic, summary.cnic)
+    uses = _snics(snics)
+    loads = {name: use * shape.g / shape.s for name, use in _cnics(cnics).items()}
+    if uses:
+        loads |= _drams(summary, uses[ALL_SNICS])
     return SystemFigures(
         complete=summary.fidelity.complete,
         verdict=summary.fidelity.verdict,
@@ -229,13 +243,11 @@ def _system(
         snic_max_over_avg=summary.snic_max_over_avg,
         snics={
             name: Compared(measured=use, theory=ideal.snics[name] if ideal else None)
-            for name, use in _snics(snics).items()
+            for name, use in uses.items()
         },
         loads={
-            name: Compared(
-                measured=use * shape.g / shape.s, theory=ideal.loads[name] if ideal else None
-            )
-            for name, use in _cnics(cnics).items()
+            name: Compared(measured=load, theory=ideal.loads[name] if ideal else None)
+            for name, load in loads.items()
         },
         steady_s=(steady.start_s, steady.end_s) if steady else None,
     )
@@ -261,6 +273,18 @@ def _cnics(by_node: Mapping[str, Mapping[str, CnicUse]]) -> dict[str, float]:
         if mine:
             found[f"{side} CNIC read"] = float(np.mean([use.read_utilisation for use in mine]))
             found[f"{side} CNIC write"] = float(np.mean([use.write_utilisation for use in mine]))
+    return found
+
+
+def _drams(summary: SystemSummary, snic_use: float) -> dict[str, float]:
+    """In units of B s: bytes of DRAM for each byte that an SNIC read, at its use."""
+    read_bytes = float(np.mean([use.read_bytes for use in summary.snic.values()]))
+    found = {}
+    for name in DRAMS if read_bytes else ():
+        prefix = name[:2].lower()
+        moved = [use.moved_bytes for node, use in summary.dram.items() if node.startswith(prefix)]
+        if moved:
+            found[name] = float(np.mean(moved)) / read_bytes * snic_use
     return found
 
 
@@ -316,8 +340,8 @@ def _worst_load_error(found: Sequence[PointFigures]) -> float | None:
         for point in found
         if point.place == "inside" and (figures := point.systems.get("dualpath"))
         if figures.snics[ALL_SNICS].measured >= FULL
-        for load in figures.loads.values()
-        if load.ratio is not None
+        for name, load in figures.loads.items()
+        if name in CNIC_DIRECTIONS and load.ratio is not None
     ]
     return max(errors, default=None)
 

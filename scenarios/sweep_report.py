@@ -22,6 +22,7 @@ from scenarios.sweep_figures import (
     ALL_SNICS,
     CNIC_DIRECTIONS,
     DE_SNIC,
+    DRAMS,
     PE_SNIC,
     Ideal,
     PointFigures,
@@ -37,6 +38,7 @@ DIRECTION_COLOURS = dict(
     zip(CNIC_DIRECTIONS, ("#56B4E9", "#0072B2", "#E69F00", "#D55E00"), strict=True)
 )
 """PE blue, DE orange; reads light, writes dark."""
+DRAM_COLOURS = dict(zip(DRAMS, ("#0072B2", "#D55E00"), strict=True))
 SIDE_MARKS = {PE_SNIC: "^", DE_SNIC: "v"}
 BAND = "#009E73"
 CURVE = 97
@@ -62,7 +64,7 @@ def write_sweep(out: Path, sweep: Sweep, points: Sequence[Point]) -> None:
         sweep=sweep,
         headline=headline(sweep),
         pictures=draw(out / "plots", sweep, points),
-        columns=(*CNIC_DIRECTIONS, PE_SNIC, DE_SNIC),
+        columns=(*CNIC_DIRECTIONS, *DRAMS, PE_SNIC, DE_SNIC),
         speedups={title(name): gained for name, gained in sweep.mean_speedup.items()},
         number=_number,
         percent=_percent,
@@ -115,7 +117,7 @@ def _percent(value: float | None) -> str:
 
 
 def _compared(point: PointFigures, figures: SystemFigures, resource: str) -> tuple[str, str, str]:
-    """Measured, theory, and how far off, of a load (B s / g) or an SNIC's use (1 is full)."""
+    """Measured, theory, and how far off, of a load or an SNIC's use (1 is full)."""
     one = figures.loads.get(resource) or figures.snics.get(resource)
     if one is None:
         return ABSENT, ABSENT, ""
@@ -367,27 +369,53 @@ def _value(figures: SystemFigures, resource: str) -> float | None:
 
 def loads(charted: _Chart) -> Figure | None:
     """CNIC loads of every system that moves KV-Cache, beside the theory's lines."""
+    return _loads(
+        charted,
+        DIRECTION_COLOURS,
+        ("CNIC load, B s / g", "a CNIC's rate"),
+        lambda point: point.cnic_capacity,
+    )
+
+
+def drams(charted: _Chart) -> Figure | None:
+    """DRAM loads of every system that moves KV-Cache, beside the theory's lines."""
+    return _loads(
+        charted, DRAM_COLOURS, ("DRAM load, B s", "DRAM's rate"), lambda point: point.dram_capacity
+    )
+
+
+def _loads(
+    charted: _Chart,
+    colours: Mapping[str, str],
+    words: tuple[str, str],
+    capacity: Callable[[PointFigures], float],
+) -> Figure | None:
+    """Dots measured, lines predicted, a row per system.
+
+    Args:
+        words: for the axis and for the line of the capacity.
+    """
     systems = [system for system in charted.systems if system.io]
     if not systems:
         return None
     figure, grid = _panels(charted, rows=len(systems), height=3.4)
     for row, system in zip(grid, systems, strict=True):
         for axes, column in zip(row, charted.columns, strict=True):
-            for direction, tint in DIRECTION_COLOURS.items():
+            for resource, tint in colours.items():
                 line = {"color": tint, "lw": 1.1}
-                _theory(axes, charted, column, system, _load(direction), line)
-                axes.plot(*_use(column, system.name, direction), "o", color=tint, label=direction)
-            capacity = column.points[0].cnic_capacity
-            axes.axhline(capacity, color=INK, lw=0.9, ls=(0, (4, 3)), label="a CNIC's rate")
+                _theory(axes, charted, column, system, _load(resource), line)
+                axes.plot(*_use(column, system.name, resource), "o", color=tint, label=resource)
+            limit = capacity(column.points[0])
+            axes.axhline(limit, color=INK, lw=0.9, ls=(0, (4, 3)), label=words[1])
             axes.set_title(", ".join(filter(None, (system.name, column.label))))
-        row[0].set_ylabel("CNIC load, B s / g")
-        row[0].set_ylim(0, 1.3 * max(column.points[0].cnic_capacity for column in charted.columns))
+        row[0].set_ylabel(words[0])
+        row[0].set_ylim(0, 1.3 * max(capacity(column.points[0]) for column in charted.columns))
     _legend(figure, grid)
     return figure
 
 
-def _load(direction: str) -> Callable[[Ideal], float]:
-    return lambda ideal: ideal.loads[direction]
+def _load(resource: str) -> Callable[[Ideal], float]:
+    return lambda ideal: ideal.loads[resource]
 
 
 PICTURES: dict[str, tuple[Callable[[_Chart], Figure | None], str, str]] = {
@@ -411,6 +439,12 @@ PICTURES: dict[str, tuple[Callable[[_Chart], Figure | None], str, str]] = {
         "NIC's rate over the GPUs of its node. Dots are measured, lines predicted for full and "
         "balanced storage NICs. In the shaded band no line exceeds a CNIC's rate; outside it the "
         "storage NICs cannot all be full.",
+    ),
+    "drams": (
+        drams,
+        "DRAM",
+        "Reads and writes of a node's DRAM, in units of a storage NIC's rate. Dots are measured, "
+        "lines predicted for full and balanced storage NICs.",
     ),
     "balance": (
         balance,
