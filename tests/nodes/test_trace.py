@@ -13,10 +13,7 @@ from nodes.trace import Selection, TraceError, extend, load, steps, window
 from nodes.trace_formats import Format
 from plan.deployment import Trajectory, Turn
 
-RECORDED = Path(__file__).parents[3] / "shared" / "traces"
-recorded = pytest.mark.skipif(
-    not RECORDED.is_dir(), reason=f"recorded traces are not part of the project: no {RECORDED}"
-)
+TRACES = Path(__file__).parents[2] / "traces"
 
 
 def write_lines(path: Path, *rows: Any) -> Path:
@@ -312,42 +309,45 @@ def test_keeping_more_than_the_context_is_refused() -> None:
 # the recorded traces themselves
 
 
+def recorded(path: str) -> Path:
+    """A trace below `traces/`, where whoever runs the tests has put it."""
+    if not (TRACES / path).exists():
+        pytest.skip(f"recorded traces are not part of the project: no {TRACES / path}")
+    return TRACES / path
+
+
 def recorded_prompts(path: Path, key: str) -> list[list[int]]:
     rows = map(json.loads, gzip.decompress(path.read_bytes()).splitlines())
     return [[turn[key] for turn in row["turns"]] for row in rows]
 
 
-@recorded
 @pytest.mark.parametrize("format", ["mini-swe-agent", "kv-cache-tester"])
 def test_recorded_prompts_are_reproduced_to_the_token(format: Format) -> None:
-    path = RECORDED / format / "lengths.jsonl.gz"
+    path = recorded(f"{format}/lengths.jsonl.gz")
     loaded = load(path, format)
     assert [prompts(trajectory) for trajectory in loaded] == recorded_prompts(path, "in")
     turns = [turn for trajectory in loaded for turn in trajectory.turns]
     assert min(min(turn.append, turn.gen) for turn in turns) == 1
 
 
-@recorded
 def test_hits_of_recorded_conversations_are_those_the_cache_saw() -> None:
     """But for what is lost on returning to a branch that was left, and block rounding."""
-    path = RECORDED / "kv-cache-tester" / "lengths.jsonl.gz"
+    path = recorded("kv-cache-tester/lengths.jsonl.gz")
     ours = sum(step.hit for t in load(path, "kv-cache-tester") for step in steps(t))
     recorded_hits = sum(map(sum, recorded_prompts(path, "hit")))
     assert ours == pytest.approx(recorded_hits, rel=5e-3)
 
 
-@recorded
 def test_raw_conversations_agree_with_their_recorded_lengths() -> None:
-    folder = RECORDED / "kv-cache-tester"
+    folder = recorded("kv-cache-tester/raw").parent
     lengths = {t.name: t for t in load(folder / "lengths.jsonl.gz", "kv-cache-tester")}
     outer = [t for t in load(folder / "raw", "kv-cache-tester-raw") if "/" not in t.name]
     assert len(outer) == 50
     assert all(trajectory == lengths[trajectory.name] for trajectory in outer)
 
 
-@recorded
 def test_mooncake_sessions_hold_every_request_once() -> None:
-    path = RECORDED / "mooncake" / "synthetic_trace.jsonl.gz"
+    path = recorded("mooncake/synthetic_trace.jsonl.gz")
     sessions = load(path, "mooncake")
     lengths = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
     assert sorted(prompt for session in sessions for prompt in prompts(session)) == sorted(

@@ -188,7 +188,8 @@ def test_without_a_terminal_progress_is_a_line_every_few_seconds() -> None:
     assert len(lines) == 11
 
 
-def test_on_a_terminal_progress_shows_each_snic() -> None:
+def test_on_a_terminal_progress_shows_each_snic(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
     with Progress(console) as progress:
         progress.system("basic", 4)

@@ -13,7 +13,7 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from scenarios import schema, units
+from scenarios import schema, units, yaml_dialect
 from scenarios.errors import ScenarioError
 from scenarios.schema import Scenario, load_scenario, resolved_yaml
 
@@ -157,7 +157,7 @@ overridden = st.fixed_dictionaries(
 @settings(deadline=None, max_examples=50)
 @given(overridden)
 def test_the_resolved_scenario_reads_back_equal(changes: dict[str, Any]) -> None:
-    scenario = load(yaml.safe_dump(MINIMAL | changes))
+    scenario = load(yaml_dialect.write(MINIMAL | changes))
     assert load(resolved_yaml(scenario)) == scenario
 
 
