@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -24,6 +24,8 @@ from scenarios.cpu import CpuTimes
 from scenarios.errors import RunError
 from scenarios.events import Event, EventStream
 from scenarios.metrics import SystemResult
+from scenarios.recording import recording
+from scenarios.taps import Tap
 from topology import counters, ovs, shaping
 from topology.network import Network
 from topology.probe import probe_rates
@@ -73,7 +75,12 @@ def fabric(plan: Plan, directory: Path, sample_s: float) -> Iterator[Fabric]:
 
 
 def serve(
-    plan: Plan, system: System, fabric: Fabric, directory: Path, progress: Progress
+    plan: Plan,
+    system: System,
+    fabric: Fabric,
+    directory: Path,
+    progress: Progress,
+    taps: Sequence[Tap] = (),
 ) -> SystemResult:
     """Serve the plan's trajectories by one system on a running fabric.
 
@@ -81,7 +88,8 @@ def serve(
     incomplete.
 
     Args:
-        directory: the system's own, for logs and raw results.
+        directory: the system's own, for logs, raw results and captures.
+        taps: links to record meanwhile.
 
     Raises:
         RunError: a node process or the controller failed.
@@ -90,22 +98,26 @@ def serve(
     before = _Kernel.read(fabric.network, plan)
     fabric.controller.check()
     earlier = len(fabric.controller.incidents)
-    nodes = _NodeProcesses(plan, fabric, directory)
-    begun = time.monotonic()
-    try:
-        nodes.await_ready()
-        start = time.monotonic() + LEAD_S
-        nodes.tell(f"start {start!r}")
-        backlog: list[BacklogSample] = []
-        cpu_before = nodes.cpu_times()
-        complete = _follow(plan, nodes, fabric.network, start, backlog, progress)
-        cpu = nodes.cpu_times().since(cpu_before)
-        ended = time.monotonic()
-        _await_sample(fabric, ended)
-        nodes.tell("stop")
-        nodes.await_end()
-    finally:
-        nodes.kill()
+    with ExitStack() as stack:
+        recordings = [
+            stack.enter_context(recording(fabric.network, plan, tap, directory)) for tap in taps
+        ]
+        nodes = _NodeProcesses(plan, fabric, directory)
+        begun = time.monotonic()
+        try:
+            nodes.await_ready()
+            start = time.monotonic() + LEAD_S
+            nodes.tell(f"start {start!r}")
+            backlog: list[BacklogSample] = []
+            cpu_before = nodes.cpu_times()
+            complete = _follow(plan, nodes, fabric.network, start, backlog, progress)
+            cpu = nodes.cpu_times().since(cpu_before)
+            ended = time.monotonic()
+            _await_sample(fabric, ended)
+            nodes.tell("stop")
+            nodes.await_end()
+        finally:
+            nodes.kill()
     after = _Kernel.read(fabric.network, plan)
     records = _records(directory)
     end_s = max((record.done_s or 0.0 for record in records), default=0.0)
@@ -126,6 +138,7 @@ def serve(
         backlog=[sample for sample in backlog if sample.t_s >= 0],
         cpu=cpu,
         incidents=fabric.controller.incidents[earlier:],
+        captures=[recorded.traffic(start) for recorded in recordings],
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,22 +18,26 @@ from scenarios.metrics import Summary, SystemResult
 from scenarios.planning import make_plan
 from scenarios.report import write_records, write_report
 from scenarios.schema import Scenario, resolved_yaml
+from scenarios.taps import Tap, find_taps
 from topology import machine, sandbox
 
 DONE, FAILED, WRONG, LACKING, DOUBTED, BROKEN_OFF = 0, 1, 2, 3, 4, 130
 """Exit statuses; `scenarios.run` says what they mean."""
 
 
-def enter_sandbox() -> None:
+def enter_sandbox(capture: bool = False) -> None:
     """Go on inside a sandbox: there this does nothing, outside it ends the process with the
     status of the same command inside.
+
+    Args:
+        capture: links are to be recorded.
 
     Raises:
         MachineError: this machine cannot emulate.
     """
     if sandbox.inside():
         return
-    if problems := machine.check():
+    if problems := machine.check(capture):
         raise MachineError(
             "; ".join(problem.what for problem in problems),
             "; ".join(problem.remedy for problem in problems),
@@ -40,12 +45,15 @@ def enter_sandbox() -> None:
     sandbox.enter()
 
 
-def run_scenario(scenario: Scenario, out: Path, cli: bool = False) -> tuple[int, Summary | None]:
+def run_scenario(
+    scenario: Scenario, out: Path, cli: bool = False, pcap: Sequence[str] = ()
+) -> tuple[int, Summary | None]:
     """Serve a scenario's agents by every system it names and write the report.
 
     Args:
         out: the run's directory, new or empty.
         cli: Mininet's prompt on the fabric instead.
+        pcap: names of NICs and links to record; only where it is emulated.
 
     Returns:
         Exit status, and the figures if anything was measured.
@@ -55,6 +63,7 @@ def run_scenario(scenario: Scenario, out: Path, cli: bool = False) -> tuple[int,
         RunError, TopologyError, Deadlock: it could not be finished.
     """
     planned = make_plan(scenario)
+    taps = find_taps(planned.plan.fabric, pcap)
     claim(out)
     (out / "scenario.yaml").write_text(resolved_yaml(scenario))
     emulation.write_inputs(planned.plan, out)
@@ -74,7 +83,7 @@ def run_scenario(scenario: Scenario, out: Path, cli: bool = False) -> tuple[int,
                 datapath = None
                 _simulate(scenario, planned.plan, out, progress, results)
             else:
-                datapath = _emulate(scenario, planned.plan, out, progress, results, cli)
+                datapath = _emulate(scenario, planned.plan, out, progress, results, cli, taps)
         except KeyboardInterrupt:
             datapath = None
             progress.note("broken off; writing the report of what is there")
@@ -126,6 +135,7 @@ def _emulate(
     progress: Progress,
     results: list[SystemResult],
     cli: bool,
+    taps: Sequence[Tap],
 ) -> str:
     progress.note("building the fabric")
     sample_s = plan.scale.wall_s(float(scenario.report.sample))
@@ -135,7 +145,7 @@ def _emulate(
             return fabric.network.daemons.datapath
         for system in scenario.compared:
             directory = _begin(system, plan, out, progress)
-            result = emulation.serve(plan, system, fabric, directory, progress.update)
+            result = emulation.serve(plan, system, fabric, directory, progress.update, taps)
             _keep(result, out, results)
             for blocks in directory.glob("*.blocks"):
                 shutil.rmtree(blocks)

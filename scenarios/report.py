@@ -12,7 +12,7 @@ import jinja2
 import msgspec
 
 from plan.model import Plan
-from scenarios import gallery, theory
+from scenarios import gallery, theory, wire_report
 from scenarios.congestion import SIDES
 from scenarios.cpu import CpuShares
 from scenarios.headline import headline, title
@@ -82,6 +82,11 @@ def write_report(
         ],
         warnings=warnings,
         pictures=[(picture, _embedded(picture)) for picture in pictures],
+        wires=[
+            (section, _embedded(section.picture))
+            for section in wire_report.sections(out_dir / "plots", results)
+        ],
+        wire_heads=(wire_report.CLASS_HEADS, wire_report.LANE_HEADS),
         rows=table(summary),
         provenance=msgspec.structs.asdict(provenance),
     )

@@ -25,6 +25,7 @@ from scenarios.planning import make_plan
 from scenarios.schema import Scenario, load_scenario
 from scenarios.sweep import run_sweep
 from scenarios.sweep_points import load_points
+from scenarios.taps import find_taps
 from topology import machine
 from topology.errors import TopologyError
 
@@ -41,10 +42,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if scenario.sweep is not None:
             return _sweep(scenario, arguments)
         _refuse(arguments.jobs, "--jobs", "leave it out: the scenario has no sweep")
-        make_plan(scenario)
+        find_taps(make_plan(scenario).plan.fabric, arguments.pcap)
         if scenario.engine == "emulate":
-            enter_sandbox()
-        return run_scenario(scenario, _out(scenario, arguments), arguments.cli)[0]
+            enter_sandbox(capture=bool(arguments.pcap))
+        else:
+            _refuse(arguments.pcap, "--pcap", "leave it out: nothing crosses a simulated link")
+        out = _out(scenario, arguments)
+        return run_scenario(scenario, out, arguments.cli, arguments.pcap)[0]
     except ScenarioError as error:
         return _fail(WRONG, error)
     except MachineError as error:
@@ -74,6 +78,13 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--jobs", type=_count, help="points of a simulated sweep at once (default: all cores)"
+    )
+    parser.add_argument(
+        "--pcap",
+        action="append",
+        default=[],
+        metavar="LINK",
+        help="record the headers on a NIC (pe0.cnic0) or link (ce0-ca0); may be given again",
     )
     parser.add_argument("--check", action="store_true", help="say what this machine lacks")
     parser.add_argument(
@@ -114,6 +125,7 @@ def _overrides(arguments: argparse.Namespace) -> list[str]:
 
 def _sweep(scenario: Scenario, arguments: argparse.Namespace) -> int:
     _refuse(arguments.cli, "--cli", "a sweep has many fabrics: add --set sweep=null")
+    _refuse(arguments.pcap, "--pcap", "a sweep has many fabrics: add --set sweep=null")
     points = load_points(arguments.scenario, _overrides(arguments))
     jobs = 1
     if all(point.scenario.engine == "simulate" for point in points):

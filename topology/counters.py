@@ -47,6 +47,12 @@ def lanes(network: Network, plan: Plan) -> dict[str, LaneCount]:
     return counts
 
 
+def egress_lanes(network: Network, plan: Plan, host: str | None, device: str) -> dict[str, int]:
+    """Emulated bytes that one egress has sent, by lane; `host` None for switch ports."""
+    leaves = leaf_queues(namespace(network, host))
+    return {item.lane: leaves[device, item.minor].sent_bytes for item in queue_classes(plan.lanes)}
+
+
 def drops(network: Network, plan: Plan) -> dict[str, int]:
     """Frames dropped by queues, by lane; `receive` is what switch ports could not take in."""
     counted = {name: count.drops for name, count in lanes(network, plan).items()}

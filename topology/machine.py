@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,7 @@ _PROGRAMS = {
     "setpriv": "util-linux",
 }
 """Programs that are run, and the Debian package of each."""
+_CAPTURE_PROGRAMS = {"tcpdump": "tcpdump"}
 
 _SANDBOX = ("unshare", "-n", "-m", "-p", "-f", "--kill-child", "--mount-proc")
 _PAIR = "ip link add probe0 type veth peer name probe1"
@@ -71,9 +72,14 @@ class Problem:
     remedy: str
 
 
-def check() -> list[Problem]:
-    """Everything that keeps the testbed from running here; empty when nothing does."""
-    problems = [*_python(), *_programs(), *_memory(), *_root()]
+def check(capture: bool = False) -> list[Problem]:
+    """Everything that keeps the testbed from running here; empty when nothing does.
+
+    Args:
+        capture: links are to be recorded.
+    """
+    programs = _PROGRAMS | (_CAPTURE_PROGRAMS if capture else {})
+    problems = [*_python(), *_missing(programs), *_memory(), *_root()]
     # without root or the programs each probe would fail for that reason alone
     return problems or [*_sandbox(), *_pidfd_getfd()]
 
@@ -90,8 +96,8 @@ def _root() -> Iterator[Problem]:
         yield Problem("not run as root", f"sudo {' '.join(sys.orig_argv)}")
 
 
-def _programs() -> Iterator[Problem]:
-    for program, package in _PROGRAMS.items():
+def _missing(programs: Mapping[str, str]) -> Iterator[Problem]:
+    for program, package in programs.items():
         if shutil.which(program) is None:
             yield Problem(f"program {program} is not there", f"apt-get install {package}")
     if not SCHEMA.exists():

@@ -1,0 +1,90 @@
+"""Frames of one link, recorded while they pass: headers only, both directions.
+
+Recorded at a switch port. What enters is seen as it arrives, what leaves when its queue has let
+it go, so a capture shows lanes as the wire sees them. tcpdump does it: the kernel copies
+the headers alone, in blocks, and counts what it had no room for.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from topology.errors import TopologyError
+
+SNAP_BYTES = 96
+"""Ethernet, IPv4 and TCP headers with all options."""
+MAX_FRAMES = 1_000_000
+"""Some 110 MB of file."""
+_BUFFER_KIB = 16 * 1024
+_COUNTS = re.compile(r"(\d+) packets? (captured|dropped by kernel)")
+
+
+class Capture:
+    """A capture, its counts being there when it has ended.
+
+    Attributes:
+        path: pcap file of Ethernet frames, with times of the wall clock.
+        frames: recorded; dropped: passed while the kernel had no room for them.
+        full: it ended at its limit of frames, before it was told to.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.frames = 0
+        self.dropped = 0
+        self.full = False
+
+
+@contextmanager
+def capturing(device: str, path: Path, max_frames: int = MAX_FRAMES) -> Iterator[Capture]:
+    """Record what passes a switch port until the block ends.
+
+    Args:
+        device: in the switches' namespace, which is the caller's.
+
+    Raises:
+        TopologyError: tcpdump could not record, or does not say what it did.
+    """
+    process = subprocess.Popen(
+        [
+            *("tcpdump", "-i", device, "-w", str(path), "-s", str(SNAP_BYTES)),
+            *("-n", "-p", "-Z", "root", "-B", str(_BUFFER_KIB), "-c", str(max_frames)),
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Ctrl-C is for the runner, which then ends the capture
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    capture = Capture(path)
+    try:
+        _await_listening(process, device)
+        yield capture
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+        counts = {what: int(number) for number, what in _COUNTS.findall(said)}
+        if counts.keys() != {"captured", "dropped by kernel"}:
+            raise TopologyError(f"capture of {device} ended without its counts: {said.strip()}")
+        capture.frames, capture.dropped = counts["captured"], counts["dropped by kernel"]
+        capture.full = capture.frames >= max_frames
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def _await_listening(process: subprocess.Popen[str], device: str) -> None:
+    assert process.stderr is not None
+    said = []
+    for line in process.stderr:
+        if "listening on" in line:
+            return
+        said.append(line)
+    raise TopologyError(f"tcpdump could not record {device}: {''.join(said).strip()}")
