@@ -128,10 +128,10 @@ class DecodeEngine:
                 self._joined.clear()
                 await self._joined.wait()
                 deadline = clock.now()
-                if self._lockstep is not None:
-                    self._lockstep.join()
-                    await self._lockstep.begin()
-                    deadline = clock.now()
+            if self._lockstep is not None and not self._lockstep.inside:
+                self._lockstep.join()
+                await self._lockstep.begin()
+                deadline = clock.now()
             for sequence in self._joining:
                 self._add(sequence)
             self._joining.clear()

@@ -50,12 +50,14 @@ def test_a_ring_passes_on_nearly_all_of_a_batch_however_many_share_it() -> None:
 
 # --- runs
 
+Kind = Literal["alltoall", "tensor"]
+
 PROMPT = 6400
 
 
 def run(
     agents: list[Trajectory],
-    collectives: Literal["alltoall", "tensor"] | None,
+    collectives: Kind | None,
     nodes: int = 3,
     ep: bool = False,
 ) -> tuple[Plan, VirtualRun]:
@@ -93,7 +95,7 @@ def test_engines_of_a_tensor_parallel_group_wait_for_the_slowest() -> None:
     """640 new tokens beside 6400 that came first: not before their forward has ended."""
     agents = [agent((PROMPT, 1)), agent((640, 1))]
 
-    def first_s(collectives: Literal["tensor"] | None) -> list[float]:
+    def first_s(collectives: Kind | None) -> list[float]:
         _, found = run(agents, collectives, nodes=2)
         return [r.first_s for r in sorted(found.records, key=lambda r: r.agent) if r.first_s]
 
@@ -104,11 +106,23 @@ def test_engines_of_a_tensor_parallel_group_wait_for_the_slowest() -> None:
 
 
 @pytest.mark.parametrize("collectives", ["alltoall", "tensor"])
-def test_collectives_take_time(collectives: Literal["alltoall", "tensor"]) -> None:
+def test_collectives_take_time(collectives: Kind) -> None:
     agents = [agent((PROMPT, 1)), agent((PROMPT, 1))]
 
-    def ended_s(kind: Literal["alltoall", "tensor"] | None) -> float:
+    def ended_s(kind: Kind | None) -> float:
         _, found = run(agents, kind, nodes=2, ep=True)
         return max(record.done_s for record in found.records if record.done_s is not None)
 
     assert ended_s(collectives) > ended_s(None)
+
+
+@pytest.mark.parametrize("collectives", ["alltoall", "tensor"])
+def test_a_decode_engine_that_gets_work_while_it_leaves_the_group_joins_it_again(
+    collectives: Kind,
+) -> None:
+    """Short turns beside a long one, on two decode nodes: now and then the next is there
+    before the round is over in which the engine says that it has none."""
+    agents = [agent((100, 300)), *[agent(*[(20, 2)] * 20)] * 3]
+    plan = msgspec.structs.replace(make_plan(agents, decode=2), collectives=collectives)
+    in_turn = msgspec.structs.replace(ORACLE, scheduler="round_robin")
+    assert len(simulate(plan, in_turn, 1.0).records) == 61
