@@ -24,8 +24,9 @@ class Collectives(msgspec.Struct, frozen=True, kw_only=True):
     """The collectives of all engines. Times in model seconds.
 
     Attributes:
-        wire_s: what their bytes take at the rate of idle CNICs, summed; `total_s` over it
-            says how much latency and competing traffic cost.
+        wire_s: what their bytes take at the rate of idle CNICs, summed.
+        delay_s: what a collective took beyond that, on average: latency, and waiting for
+            other traffic. It compares systems whose collectives differ in number and size.
     """
 
     count: int
@@ -34,6 +35,7 @@ class Collectives(msgspec.Struct, frozen=True, kw_only=True):
     p99_s: float
     total_s: float
     wire_s: float
+    delay_s: float
 
 
 class Backlog(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,13 +50,15 @@ def collectives(stats: Sequence[NodeStats]) -> Collectives | None:
     taken = durations(stats)
     if not taken.count:
         return None
+    wire_s = sum(node.collectives_wire_s for node in stats)
     return Collectives(
         count=taken.count,
         mean_s=taken.total_s / taken.count,
         p50_s=taken.quantile_s(0.5),
         p99_s=taken.quantile_s(0.99),
         total_s=taken.total_s,
-        wire_s=sum(node.collectives_wire_s for node in stats),
+        wire_s=wire_s,
+        delay_s=(taken.total_s - wire_s) / taken.count,
     )
 
 
