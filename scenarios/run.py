@@ -41,12 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         scenario = _scenario(arguments)
         if scenario.sweep is not None:
             return _sweep(scenario, arguments)
-        _refuse(arguments.jobs, "--jobs", "leave it out: the scenario has no sweep")
-        find_taps(make_plan(scenario).plan.fabric, arguments.pcap)
+        _check_options(scenario, arguments)
         if scenario.engine == "emulate":
             enter_sandbox(capture=bool(arguments.pcap))
-        else:
-            _refuse(arguments.pcap, "--pcap", "leave it out: nothing crosses a simulated link")
         out = _out(scenario, arguments)
         return run_scenario(scenario, out, arguments.cli, arguments.pcap)[0]
     except ScenarioError as error:
@@ -134,6 +131,17 @@ def _sweep(scenario: Scenario, arguments: argparse.Namespace) -> int:
         _refuse(arguments.jobs, "--jobs", "leave it out: emulated points need the whole machine")
         enter_sandbox()
     return run_sweep(scenario, points, _out(scenario, arguments), jobs)
+
+
+def _check_options(scenario: Scenario, arguments: argparse.Namespace) -> None:
+    """Reject, before anything is built, what the scenario itself or an option rules out."""
+    find_taps(make_plan(scenario).plan.fabric, arguments.pcap)
+    _refuse(arguments.jobs, "--jobs", "leave it out: the scenario has no sweep")
+    if scenario.engine == "simulate":
+        _refuse(arguments.pcap, "--pcap", "leave it out: nothing crosses a simulated link")
+        _refuse(arguments.cli, "--cli", "leave it out: there is no fabric to look at")
+    if arguments.cli:
+        _refuse(arguments.pcap, "--pcap", "leave it out: --cli serves nothing")
 
 
 def _refuse(value: object, option: str, remedy: str) -> None:

@@ -16,6 +16,8 @@ from topology.shaping import Filter, queue_classes
 
 AGREEMENT = 0.03
 """A lane's bytes by capture and by counter may differ by that share, or by SLACK_FRAMES."""
+WINDOWS = 120
+"""Into so many equal parts the time is divided for rates."""
 SLACK_FRAMES = 32
 """Full-sized frames that may pass between the reading of counters and the capture's ends."""
 
@@ -109,8 +111,8 @@ def describe(
         dropped, full: see `LinkTraffic`.
     """
     times_s = (frames.t_s - start_s) / plan.scale.dilation
-    windows = max(1, int(np.ceil(times_s.max() / WINDOW_S))) if len(times_s) else 1
-    edges_s = WINDOW_S * np.arange(windows + 1)
+    span_s = float(times_s.max(initial=WINDOW_S))
+    edges_s = np.linspace(0, span_s, WINDOWS + 1)
     classes: list[ClassTraffic] = []
     rates: list[Rates] = []
     for way, direction in enumerate(tap.directions):
@@ -135,7 +137,7 @@ def describe(
                 )
             )
             wire: Series = np.histogram(moments, edges_s, weights=sizes)[0]
-            bps = [8 * _payload(plan, size) / WINDOW_S for size in wire]
+            bps = [8 * _payload(plan, size) * WINDOWS / span_s for size in wire]
             rates.append(Rates(direction=direction, traffic=traffic, rates_bps=bps))
     lanes = _lanes(plan, tap, classes, queues)
     return LinkTraffic(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,9 @@ SNAP_BYTES = 96
 MAX_FRAMES = 1_000_000
 """Some 110 MB of file."""
 _BUFFER_KIB = 16 * 1024
-_COUNTS = re.compile(r"(\d+) packets? (captured|dropped by kernel)")
+_FLUSH_S = 1.2
+"""The kernel hands tcpdump a block of frames when it is full or a second old."""
+_COUNTS = re.compile(r"(\d+) packets? (captured|received by filter|dropped by kernel)")
 
 
 class Capture:
@@ -67,17 +70,27 @@ def capturing(device: str, path: Path, max_frames: int = MAX_FRAMES) -> Iterator
     try:
         _await_listening(process, device)
         yield capture
+        time.sleep(_FLUSH_S)
         process.send_signal(signal.SIGINT)
-        said = process.stderr.read()
-        counts = {what: int(number) for number, what in _COUNTS.findall(said)}
-        if counts.keys() != {"captured", "dropped by kernel"}:
-            raise TopologyError(f"capture of {device} ended without its counts: {said.strip()}")
-        capture.frames, capture.dropped = counts["captured"], counts["dropped by kernel"]
-        capture.full = capture.frames >= max_frames
+        _count(capture, process.stderr.read(), max_frames)
     finally:
         process.kill()
         process.wait()
         process.stderr.close()
+
+
+def _count(capture: Capture, said: str, max_frames: int) -> None:
+    counts = {what: int(number) for number, what in _COUNTS.findall(said)}
+    try:
+        capture.frames = counts["captured"]
+        unread = counts["received by filter"] - capture.frames
+        capture.dropped = counts["dropped by kernel"]
+    except KeyError:
+        why = f"tcpdump ended without its counts: {said.strip()}"
+        raise TopologyError(f"capture to {capture.path} failed: {why}") from None
+    capture.full = capture.frames >= max_frames
+    if not capture.full:
+        capture.dropped = max(capture.dropped, unread)
 
 
 def _await_listening(process: subprocess.Popen[str], device: str) -> None:

@@ -92,6 +92,22 @@ def test_check_says_what_is_missing_and_what_to_do(
     assert "remedy: apt-get install openvswitch-switch" in said
 
 
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--pcap", "pe9.snic"), '--pcap: "pe9.snic" is not in this fabric'),
+        (("--pcap", "pe0.snic", "--engine", "simulate"), "nothing crosses a simulated link"),
+        (("--pcap", "pe0.snic", "--cli"), "--cli serves nothing"),
+    ],
+)
+def test_a_link_that_can_not_be_recorded_is_refused_before_anything_is_built(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], reason: str
+) -> None:
+    assert run(tmp_path / "run", *arguments).status == WRONG
+    assert reason in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_leaves_its_report_figures_and_inputs(simulated: Finished) -> None:
     assert simulated.status == DONE
     there = {str(p.relative_to(simulated.out)) for p in simulated.out.rglob("*") if p.is_file()}
@@ -132,7 +148,7 @@ def test_ctrl_c_ends_a_simulated_run_with_a_report_marked_incomplete(tmp_path: P
 
 @pytest.fixture(scope="module")
 def emulated(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    return run(tmp_path_factory.mktemp("emulated") / "run")
+    return run(tmp_path_factory.mktemp("emulated") / "run", "--pcap", "pe0.cnic0")
 
 
 @pytest.mark.network
@@ -150,6 +166,15 @@ def test_an_emulated_run_loses_and_corrupts_nothing(emulated: Finished) -> None:
         losses = ("failed", "drops", "retransmits", "blocks_corrupt")
         assert {key: judged[key] for key in losses} == dict.fromkeys(losses, 0)
         assert (judged["blocks_verified"] > 0) == (name != "oracle")
+
+
+@pytest.mark.network
+def test_what_crossed_a_recorded_link_is_what_its_queues_counted(emulated: Finished) -> None:
+    found = json.loads((emulated.out / "systems/dualpath/pe0.cnic0.json").read_bytes())
+    assert (found["problems"], found["dropped"], found["full"]) == ([], 0, False)
+    lanes = {(row["traffic"], row["lane"]) for row in found["classes"]}
+    assert lanes >= {("kv", "kv"), ("copy", "kv")}
+    assert "On the wire: pe0.cnic0" in (emulated.out / "report.html").read_text()
 
 
 @pytest.mark.network

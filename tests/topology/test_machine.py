@@ -19,6 +19,15 @@ def test_every_missing_program_is_named_with_its_package(
     assert problems["program mnexec is not there"] == "apt-get install mininet"
 
 
+def test_tcpdump_is_missed_only_where_links_are_to_be_recorded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    wanted = machine.Problem("program tcpdump is not there", "apt-get install tcpdump")
+    assert wanted in machine.check(capture=True)
+    assert wanted not in machine.check()
+
+
 def test_a_user_who_is_not_root_is_told_to_use_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert any(
