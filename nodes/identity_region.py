@@ -85,7 +85,10 @@ def _follows(last: Piece, piece: Piece) -> bool:
 
 
 def _clip(piece: Piece, lo: int, hi: int) -> list[Piece]:
-    start, stop = max(lo, piece.row), min(hi, piece.row + piece.size)
+    row, size, trajectory, first_id = piece
+    if lo <= row and row + size <= hi:
+        return [piece]
+    start, stop = max(lo, row), min(hi, row + size)
     if start >= stop:
         return []
-    return [Piece(start, stop - start, piece.trajectory, piece.first_id + start - piece.row)]
+    return [Piece(start, stop - start, trajectory, first_id + start - row)]
