@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 
@@ -49,6 +50,8 @@ def make_plan(
     alpha_tokens: float = 100_000,
     beta_tokens: float = 500_000,
     quota_s: float = 0.3,
+    collectives: Literal["alltoall", "tensor"] | None = None,
+    dram_buffer_bytes: float = 80e9,
 ) -> Plan:
     """A plan of DS 27B on H800s; every plane is one switch or a small fat-tree."""
     fabric = build_fabric(
@@ -80,6 +83,8 @@ def make_plan(
             alpha_tokens=alpha_tokens, beta_tokens=beta_tokens, quota_s=quota_s
         ),
         trajectories=tuple(agents),
+        collectives=collectives,
+        dram_buffer_bytes=dram_buffer_bytes,
     )
 
 

@@ -226,7 +226,8 @@ def trajectories(draw: st.DrawFn) -> Trajectory:
 
 @st.composite
 def plans(draw: st.DrawFn, most_agents: int = 4) -> Plan:
-    """Small clusters: 1-2 prefill nodes, 1-3 decode nodes of 1-2 GPUs; slow to fast NICs."""
+    """Small clusters: 1-2 prefill nodes, 1-3 decode nodes of 1-2 GPUs; slow to fast NICs,
+    with and without collectives, short and ample of DRAM."""
     return make_plan(
         draw(st.lists(trajectories(), min_size=1, max_size=most_agents)),
         prefill=draw(st.integers(1, 2)),
@@ -236,6 +237,8 @@ def plans(draw: st.DrawFn, most_agents: int = 4) -> Plan:
         snic_bps=draw(st.sampled_from([1e9, 10e9, 50e9])),
         cnic_bps=draw(st.sampled_from([20e9, 400e9])),
         quota_s=draw(st.sampled_from([0.002, 0.3])),
+        collectives=draw(st.sampled_from([None, None, None, "alltoall", "tensor"])),
+        dram_buffer_bytes=draw(st.sampled_from([0.4e9, 80e9])),  # one long turn, or all
     )
 
 
