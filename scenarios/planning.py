@@ -10,7 +10,7 @@ import msgspec
 
 from controller.lanes import lane_table
 from nodes.byte_region import MIN_BLOCK_BYTES, WORD
-from nodes.compute import prefill_layer_s, weights_per_gpu
+from nodes.compute import free_hbm_bytes, prefill_layer_s, weights_per_gpu
 from nodes.generator import MaxLen, generate
 from nodes.trace import Selection, TraceError, extend, load, steps, window
 from plan.deployment import (
@@ -41,7 +41,7 @@ class Planned:
 
 
 def make_plan(scenario: Scenario) -> Planned:
-    """Build the plan of a scenario.
+    """Build the plan of a scenario; where its dilation is `auto`, at 1 until it is found.
 
     Raises:
         ScenarioError: something in it cannot be honoured; names the key.
@@ -52,6 +52,7 @@ def make_plan(scenario: Scenario) -> Planned:
     fabric = _fabric(scenario.cluster)
     for kind, size in ep_group.items():
         _check_weights(model, gpu, kind, size)
+        _check_hbm(model, gpu, kind, size, trajectories)
     plan = Plan(
         seed=scenario.seed,
         scale=scale,
@@ -111,6 +112,22 @@ def _check_weights(model: ModelSpec, gpu: GpuSpec, kind: NodeKind, ep_group: int
             f"{model.name} on {ep_group} GPUs",
             f"{needed / 1e9:.1f} GB of weights per engine do not fit {gpu.hbm_bytes / 1e9:.1f} GB"
             " of HBM: use more nodes, expert parallelism or a smaller model",
+        )
+
+
+def _check_hbm(
+    model: ModelSpec, gpu: GpuSpec, kind: NodeKind, ep_group: int, trajectories: list[Trajectory]
+) -> None:
+    """The longest turn has to fit one engine's HBM: a request waits for room, not for ever."""
+    longest = max(step.context for trajectory in trajectories for step in steps(trajectory))
+    room = free_hbm_bytes(model, gpu, ep_group) / model.token_bytes
+    if longest > room:
+        raise ScenarioError(
+            "workload.max_context",
+            longest,
+            f"one {kind} engine's HBM has room for {room:.0f} tokens beside the weights: write"
+            " at most that",
+            "tokens of context cannot be served",
         )
 
 
