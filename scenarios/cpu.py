@@ -17,11 +17,13 @@ class CpuShares(msgspec.Struct, frozen=True, kw_only=True):
     """Processors used over a time, in cores (CPU seconds per wall second).
 
     Attributes:
+        wall_s: the time, wall seconds.
         switch: the switch daemon, which forwards in one thread: at 1 it is full.
         nodes: processes of all nodes together.
         others: everything else on this machine, the kernel's own threads among it.
     """
 
+    wall_s: float
     switch: float
     controller: float
     nodes: float
@@ -61,7 +63,9 @@ class CpuTimes(msgspec.Struct, frozen=True, kw_only=True):
         )
         # the machine's total is rounded by the tick, so it may fall short of the parts' sum
         others = max(0.0, machine - switch - controller - nodes)
-        return CpuShares(switch=switch, controller=controller, nodes=nodes, others=others)
+        return CpuShares(
+            wall_s=elapsed_s, switch=switch, controller=controller, nodes=nodes, others=others
+        )
 
 
 def _process_s(pid: int) -> float:

@@ -49,12 +49,13 @@ class Fabric(NamedTuple):
 
 
 @contextmanager
-def fabric(plan: Plan, directory: Path, sample_s: float) -> Iterator[Fabric]:
+def fabric(plan: Plan, directory: Path, sample_s: float, *, probe: bool = True) -> Iterator[Fabric]:
     """Build the plan's fabric, shape it, start its controller, read all of it back, probe it.
 
     Args:
         directory: for the controller's log and telemetry.
         sample_s: wall seconds between two counter samples.
+        probe: False leaves the probes out.
 
     Raises:
         RunError: the kernel did not apply what the plan says.
@@ -71,7 +72,8 @@ def fabric(plan: Plan, directory: Path, sample_s: float) -> Iterator[Fabric]:
         with controller(directory, telemetry, sample_s) as running:
             if disagreements := shaping.read_back(network, plan):
                 raise RunError(f"the kernel did not apply the plan: {'; '.join(disagreements[:3])}")
-            yield Fabric(network, running, telemetry, probe_rates(network, plan))
+            probes = probe_rates(network, plan) if probe else {}
+            yield Fabric(network, running, telemetry, probes)
 
 
 def serve(

@@ -12,12 +12,13 @@ import msgspec
 from plan.deployment import System
 from plan.model import Plan
 from scenarios import emulation, provenance, simulation
+from scenarios.calibration import at_dilation, calibrate
 from scenarios.display import Progress
 from scenarios.errors import MachineError, ScenarioError
 from scenarios.metrics import Summary, SystemResult
 from scenarios.planning import make_plan
 from scenarios.report import write_records, write_report
-from scenarios.schema import Scenario, resolved_yaml
+from scenarios.schema import Scenario, resolved_yaml, with_dilation
 from scenarios.taps import Tap, find_taps
 from topology import machine, sandbox
 
@@ -65,11 +66,11 @@ def run_scenario(
     planned = make_plan(scenario)
     taps = find_taps(planned.plan.fabric, pcap)
     claim(out)
-    (out / "scenario.yaml").write_text(resolved_yaml(scenario))
-    emulation.write_inputs(planned.plan, out)
+    plan = planned.plan
+    dilation = None
     results: list[SystemResult] = []
     names = [system.name for system in scenario.compared]
-    trajectories = planned.plan.trajectories
+    trajectories = plan.trajectories
     turns = sum(len(trajectory.turns) for trajectory in trajectories)
     with Progress() as progress:
         for warning in planned.warnings:
@@ -79,11 +80,17 @@ def run_scenario(
             f"{len(names)} systems; results in {out}"
         )
         try:
+            if scenario.engine == "emulate" and scenario.scale.dilation == "auto" and not cli:
+                found = calibrate(plan, scenario.compared, out / "calibration", progress.note)
+                plan, dilation = at_dilation(plan, found.dilation), found.reason
+                scenario = with_dilation(scenario, found.dilation)
+            (out / "scenario.yaml").write_text(resolved_yaml(scenario))
+            emulation.write_inputs(plan, out)
             if scenario.engine == "simulate":
                 datapath = None
-                _simulate(scenario, planned.plan, out, progress, results)
+                _simulate(scenario, plan, out, progress, results)
             else:
-                datapath = _emulate(scenario, planned.plan, out, progress, results, cli, taps)
+                datapath = _emulate(scenario, plan, out, progress, results, cli, taps)
         except KeyboardInterrupt:
             datapath = None
             progress.note("broken off; writing the report of what is there")
@@ -93,9 +100,9 @@ def run_scenario(
         print("broken off before anything was measured", file=sys.stderr)
         return BROKEN_OFF, None
     command = ["python", *sys.orig_argv[1:]]
-    facts = provenance.collect(command, scenario.seed, datapath)
+    facts = provenance.collect(command, scenario.seed, datapath, dilation)
     (out / "provenance.json").write_bytes(msgspec.json.format(msgspec.json.encode(facts)))
-    summary = write_report(out, scenario, planned.plan, results, facts, planned.warnings)
+    summary = write_report(out, scenario, plan, results, facts, planned.warnings)
     _announce(summary, out)
     if len(results) < len(names) or not all(result.complete for result in results):
         return BROKEN_OFF, summary

@@ -23,6 +23,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
         command: the command line; started: local time with offset, ISO 8601.
         project: version, and git revision with `-dirty` for uncommitted changes.
         datapath: Open vSwitch datapath of the run, None for a simulated one.
+        dilation: how it was found, None where the scenario says it.
         packages: version by package.
         memory_bytes: of the machine.
     """
@@ -38,10 +39,13 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int
     openvswitch: str
     datapath: str | None
+    dilation: str | None
     packages: dict[str, str]
 
 
-def collect(command: Sequence[str], seed: int, datapath: str | None = None) -> Provenance:
+def collect(
+    command: Sequence[str], seed: int, datapath: str | None = None, dilation: str | None = None
+) -> Provenance:
     """Describe this process, its code and its machine, now."""
     return Provenance(
         command=" ".join(command),
@@ -55,6 +59,7 @@ def collect(command: Sequence[str], seed: int, datapath: str | None = None) -> P
         memory_bytes=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         openvswitch=_first_line("ovs-vswitchd", "--version"),
         datapath=datapath,
+        dilation=dilation,
         packages={name: _version(name) for name in PACKAGES},
     )
 

@@ -155,7 +155,8 @@ class ScaleChoice(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         byte_scale: model bytes per emulated byte.
-        dilation: wall seconds per model second, or "auto": what this machine can forward.
+        dilation: wall seconds per model second; "auto" finds by a pilot what leaves this
+            machine room (`scenarios.calibration`). Virtual time has none.
         layer_groups: Layer Blocks of a Full Block; each stands for several layers.
         block_tokens: tokens of a block (paper section 1).
     """
@@ -312,6 +313,12 @@ def plain(scenario: Scenario) -> dict[str, Any]:
     """The scenario with all defaults filled in, as plain data (quantities as text)."""
     data: dict[str, Any] = msgspec.to_builtins(scenario, enc_hook=str)
     return data
+
+
+def with_dilation(scenario: Scenario, dilation: float) -> Scenario:
+    """The scenario at a dilation."""
+    scale = msgspec.structs.replace(scenario.scale, dilation=dilation)
+    return msgspec.structs.replace(scenario, scale=scale)
 
 
 def resolved_yaml(scenario: Scenario) -> str:

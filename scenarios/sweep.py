@@ -21,10 +21,11 @@ from typing import NamedTuple
 import msgspec
 
 from nodes.virtual_time import Deadlock
+from scenarios import yaml_dialect
 from scenarios.errors import RunError, ScenarioError
 from scenarios.execution import BROKEN_OFF, DONE, DOUBTED, FAILED, run_scenario
 from scenarios.metrics import Summary
-from scenarios.schema import Scenario, resolved_yaml
+from scenarios.schema import Scenario, resolved_yaml, with_dilation
 from scenarios.sweep_figures import gather
 from scenarios.sweep_points import Point
 from scenarios.sweep_report import write_sweep
@@ -109,7 +110,7 @@ def prepare(out: Path, points: Sequence[Point]) -> list[Point]:
         )
     for point in points:
         written = directory / point.directory / "scenario.yaml"
-        if written.exists() and written.read_text() != resolved_yaml(point.scenario):
+        if written.exists() and not _is_of(written.read_text(), point.scenario):
             raise ScenarioError(
                 "--out",
                 str(out),
@@ -121,6 +122,13 @@ def prepare(out: Path, points: Sequence[Point]) -> list[Point]:
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(directory / point.directory)
     return left
+
+
+def _is_of(written: str, scenario: Scenario) -> bool:
+    """Whether a run's resolved scenario is that of a point, at any dilation `auto` may find."""
+    if scenario.scale.dilation == "auto":
+        scenario = with_dilation(scenario, yaml_dialect.read(written)["scale"]["dilation"])
+    return written == resolved_yaml(scenario)
 
 
 def _is_done(point: Point, directory: Path) -> bool:
