@@ -13,7 +13,8 @@ from nodes.trace import Selection, TraceError, extend, load, steps, window
 from nodes.trace_formats import Format
 from plan.deployment import Trajectory, Turn
 
-TRACES = Path(__file__).parents[2] / "traces"
+CHECKOUT = Path(__file__).parents[2]
+TRACES = (CHECKOUT / "traces", CHECKOUT.parent / "shared" / "traces")
 
 
 def write_lines(path: Path, *rows: Any) -> Path:
@@ -310,10 +311,12 @@ def test_keeping_more_than_the_context_is_refused() -> None:
 
 
 def recorded(path: str) -> Path:
-    """A trace below `traces/`, where whoever runs the tests has put it."""
-    if not (TRACES / path).exists():
-        pytest.skip(f"recorded traces are not part of the project: no {TRACES / path}")
-    return TRACES / path
+    """A trace, in a folder where whoever runs the tests has put it."""
+    places = [folder / path for folder in TRACES]
+    for place in places:
+        if place.exists():
+            return place
+    pytest.skip(f"recorded traces are not part of the project: no {' or '.join(map(str, places))}")
 
 
 def recorded_prompts(path: Path, key: str) -> list[list[int]]:
