@@ -51,6 +51,10 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Leave the terminal to others; notes are still shown."""
         if self._live is not None:
             self._live.stop()
             self._live = None

@@ -148,6 +148,7 @@ def _emulate(
     sample_s = plan.scale.wall_s(float(scenario.report.sample))
     with emulation.fabric(plan, out, sample_s) as fabric:
         if cli:
+            progress.end()
             fabric.network.cli()
             return fabric.network.daemons.datapath
         for system in scenario.compared:

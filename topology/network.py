@@ -44,6 +44,8 @@ link swallowed is sent again after it."""
 INITIAL_WINDOW = 64
 """Segments sent before the first acknowledgement; the credits bound it further."""
 
+_HOSTS = Path("/etc/hosts")
+_LOG_LEVEL = "warning"
 _FIRST_TABLE = 100
 _STOP_GRACE_S = 2.0
 
@@ -80,10 +82,11 @@ class Network:
         self._namespaces: dict[str, int] = {}
         # its init() would set sysctls of the whole machine
         Mininet.inited = True
-        setLogLevel("warning")
+        setLogLevel(_LOG_LEVEL)
         self._mininet = Mininet(build=False, controller=None)
 
     def __enter__(self) -> Self:
+        self._name_ends()
         self._add_hosts()
         self._add_switches()
         self._add_links()
@@ -139,7 +142,13 @@ class Network:
 
     def cli(self) -> None:
         """Mininet's prompt, until the user leaves it."""
-        CLI(self._mininet)
+        # its history would go to the user's home
+        CLI.readlineInited = True
+        setLogLevel("output")
+        try:
+            CLI(self._mininet)
+        finally:
+            setLogLevel(_LOG_LEVEL)
 
     def close(self) -> None:
         """End what was started here and remove switches, links and namespaces.
@@ -159,6 +168,17 @@ class Network:
         for node in [*self._mininet.hosts, *self._mininet.switches]:
             node.shell.kill()
             node.cleanup()
+
+    def _name_ends(self) -> None:
+        """Make host names of the ends' names, for all programs in this sandbox.
+
+        A namespace made after it sees them: each host has mounts of its own.
+        """
+        names = "".join(f"{end.ip} {name}\n" for name, end in self.fabric.ends().items())
+        hosts = Path("/run/hosts")
+        hosts.write_text(f"127.0.0.1 localhost\n{names}")
+        if not hosts.samefile(_HOSTS):
+            run(["mount", "--bind", str(hosts), str(_HOSTS)])
 
     def _add_hosts(self) -> None:
         for node in self.fabric.nodes:

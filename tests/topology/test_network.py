@@ -114,6 +114,11 @@ def test_a_local_copy_crosses_its_own_cnic_once_each_way_and_no_link(
     assert sum(counters.device_bytes(None)[device] for device in links) - link_bytes < 0.01 * size
 
 
+def test_the_names_of_ends_are_host_names(network: Network, plan: Plan) -> None:
+    for name, end in plan.fabric.ends().items():
+        assert socket.gethostbyname(name) == end.ip
+
+
 def test_a_socket_that_chose_no_dram_end_has_no_route(network: Network, plan: Plan) -> None:
     target = plan.fabric.ends()["de0.hbm0"]
     with (
