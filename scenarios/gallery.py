@@ -75,7 +75,8 @@ PICTURES: dict[str, tuple[Callable[[Run], Figure | None], str, str]] = {
         congestion_plots.collective_times,
         "Collectives",
         "Share of expert-parallel exchanges that took up to a time, from their first byte's "
-        "posting to their last byte's arrival. The Oracle's have the fabric for themselves.",
+        "posting to their last byte's arrival. The Oracle's have the fabric for themselves, but "
+        "systems batch differently: the delay beyond a collective's bytes, in the table, compares.",
     ),
     "fabric_use": (
         congestion_plots.fabric_use,
