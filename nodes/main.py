@@ -1,9 +1,10 @@
 """A node as a process: `python -m nodes.main --plan FILE --node NAME ...`.
 
-Talks to the runner over stdin and stdout, a JSON object a line: prints `{"event":
-"ready"}` when all its ends listen; `start T` (CLOCK_MONOTONIC seconds) begins the run;
-`stop` or the end of stdin ends it. The agents also print `{"event": "progress", "done": n}`
-and `{"event": "completed"}`. An error ends the process with status 1 and one line.
+Talks to the runner over stdin and stdout, a JSON object a line: prints `{"event": "ready"}`
+when all its ends listen; `start T` (CLOCK_MONOTONIC seconds) begins the run; `stop` is
+answered with `{"event": "stopped"}` and says that peers may go; the end of stdin ends it. The
+agents also print `{"event": "progress", "done": n}` and `{"event": "completed"}`. An error
+ends the process with status 1 and one line.
 """
 
 from __future__ import annotations
@@ -86,6 +87,10 @@ async def _run(arguments: argparse.Namespace) -> None:
                 if isinstance(node, AgentPopulation):
                     world.spawn(_announce(node))
                 await _until_stopped(commands)
+                world.expect_end()
+                _say({"event": "stopped"})
+                # a peer that has not heard of the end yet must not find us gone
+                await commands.read()
                 raise Stopped
         finally:
             _write_stats(world, arguments.out)

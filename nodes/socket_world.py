@@ -64,6 +64,7 @@ class SocketWorld:
         self._dram = DramBus(plan.dram_bytes_per_s)
         self._regions: dict[int, ByteRegion] = {}
         self._next_key = 0
+        self._ending = False
         self._pairs: dict[_Pair, QueuePair] = {}
         self._connecting: dict[_Pair, asyncio.Task[QueuePair]] = {}
         self._peers: dict[str, asyncio.StreamWriter] = {}
@@ -246,6 +247,8 @@ class SocketWorld:
             return  # the run is over; asyncio would log it as an error
         except asyncio.IncompleteReadError:
             self._broken(ConnectionResetError("a peer closed its control connection"))
+        except OSError as error:
+            self._broken(error)
         except Exception as error:
             self._fail(error)
 
@@ -256,8 +259,13 @@ class SocketWorld:
         else:
             loop.default_exception_handler(context)
 
+    def expect_end(self) -> None:
+        """The run is over: a connection that breaks from now on is no failure."""
+        self._ending = True
+
     def _broken(self, error: OSError) -> None:
-        self._fail(error)
+        if not self._ending:
+            self._fail(error)
 
     def _fail(self, error: Exception) -> None:
         async def fail() -> None:

@@ -116,8 +116,7 @@ def serve(
             cpu = nodes.cpu_times().since(cpu_before)
             ended = time.monotonic()
             _await_sample(fabric, ended)
-            nodes.tell("stop")
-            nodes.await_end()
+            nodes.stop()
         finally:
             nodes.kill()
     after = _Kernel.read(fabric.network, plan)
@@ -230,7 +229,18 @@ class _NodeProcesses:
             else:
                 yield from events
 
-    def await_end(self) -> None:
+    def stop(self) -> None:
+        """End all in order: every node knows of the end before the first one goes.
+
+        Raises:
+            RunError: one of them failed.
+        """
+        self.tell("stop")
+        for stream in self._streams:
+            stream.await_event("stopped")
+        for process in self._processes.values():
+            assert process.stdin is not None
+            process.stdin.close()
         for name, process in self._processes.items():
             if status := process.wait(READY_TIMEOUT_S):
                 raise RunError(f"{name} ended with status {status}; see its log")
