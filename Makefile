@@ -31,7 +31,7 @@ COMPILE := pip compile -q --universal --extra dev --generate-hashes --no-annotat
 OWN := trap 'test "$$EUID" != 0 || test -O . || chown -hR --reference=. .' EXIT
 
 .NOTPARALLEL:
-.PHONY: help setup run test bench lint check lock programs bench-programs
+.PHONY: help setup run test fast bench lint check lock programs bench-programs
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -46,6 +46,10 @@ run: setup ## run SCENARIO with ARGS (as root: it builds networks)
 test: setup lint ## lint, then all tests; without root, those that need none
 	@$(OWN)
 	$(PYTHON) -m pytest
+
+fast: $(INSTALLED) ## the tests that need neither root nor half a minute
+	@$(OWN)
+	$(PYTHON) -m pytest -m "not network and not benchmark and not slow"
 
 bench: bench-programs setup ## measure against references; prints ratios (as root)
 	@$(OWN)

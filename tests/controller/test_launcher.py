@@ -20,6 +20,8 @@ from plan.model import Plan, write_plan
 from tests.controller.fabrics import make_fabric, make_plan
 from tests.controller.fake_switch import FakeSwitch
 
+pytestmark = pytest.mark.slow
+
 # two edges, two aggregation switches and the management switch
 FABRIC = make_fabric(prefill=1, decode=1, storage=1)
 PLAN = make_plan(FABRIC)

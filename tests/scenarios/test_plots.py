@@ -14,6 +14,8 @@ from scenarios.plots import Run
 from scenarios.windows import cut
 from tests.scenarios.synthetic import basic_and_dualpath, make_plan, make_result
 
+pytestmark = pytest.mark.slow
+
 
 def make_run() -> Run:
     plan, results = basic_and_dualpath()

@@ -22,6 +22,8 @@ from scenarios.report import cnic_theory, write_records, write_report
 from scenarios.schema import load_scenario
 from tests.scenarios.synthetic import basic_and_dualpath, make_plan, make_result
 
+pytestmark = pytest.mark.slow
+
 SCENARIO = load_scenario(Path(schema.__file__).with_name("quickstart.yaml"))
 
 

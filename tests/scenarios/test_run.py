@@ -16,6 +16,8 @@ from scenarios.execution import BROKEN_OFF, DONE, DOUBTED, LACKING, WRONG
 from scenarios.run import main
 from tests.scenarios.commands import TINY, await_line, started
 
+pytestmark = pytest.mark.slow
+
 LONG = ("--set", "workload.turns.count=20", "--set", "workload.agents=400")
 
 

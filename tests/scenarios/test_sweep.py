@@ -26,6 +26,8 @@ from scenarios.sweep_report import chart
 from tests.scenarios.commands import await_line, started
 from tests.scenarios.synthetic import make_plan, make_result
 
+pytestmark = pytest.mark.slow
+
 BASE: dict[str, Any] = {
     "engine": "simulate",
     "cluster": {"slice": "1/8"},

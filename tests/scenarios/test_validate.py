@@ -19,6 +19,8 @@ from scenarios.planning import make_plan
 from scenarios.schema import SYSTEMS, Scenario, load_scenario
 from tests.scenarios.synthetic import basic_and_dualpath
 
+pytestmark = pytest.mark.slow
+
 SCENARIOS = sorted((Path(validate.__file__).parent / "validation").glob("*.yaml"))
 BUSY = 0.85
 
