@@ -72,7 +72,8 @@ class Progress:
             self._live.update(self._picture())
         elif self._now() - self._printed >= PLAIN_EVERY_S:
             self._printed = self._now()
-            use = " ".join(f"{node} {share:.0%}" for node, share in snic_use.items())
+            shown = list(snic_use.items())[:NODES_SHOWN]
+            use = " ".join(f"{node} {share:.0%}" for node, share in shown)
             self._print(f"{self._name}: {done}/{self._total} done, {self._left()}, SNICs {use}")
 
     def note(self, text: str) -> None:
