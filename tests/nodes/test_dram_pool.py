@@ -33,6 +33,8 @@ from tests.nodes.plans import (
 from tests.nodes.recording import recorded
 from tests.nodes.test_virtual_run import plans
 
+pytestmark = pytest.mark.slow
+
 FULL_BLOCK = GROUPS * LAYER_BLOCK_BYTES
 DUAL_POOL = System(name="dual-pool", dram_pool=True)
 SPLIT_POOL = System(name="split-pool", paths="split", dram_pool=True)

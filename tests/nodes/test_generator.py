@@ -20,6 +20,8 @@ from nodes.generator import (
 from nodes.trace import steps
 from plan.deployment import Trajectory, Turn
 
+pytestmark = pytest.mark.slow
+
 LENGTHS = list(TABLE_2)
 
 

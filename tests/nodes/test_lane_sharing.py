@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from nodes.lane_sharing import Flow, Link, Sharing
 from plan.lanes import Lane, LaneTable, TrafficClass
 
+pytestmark = pytest.mark.slow
+
 EPS = 1e-12
 GREEDY = 1e6
 

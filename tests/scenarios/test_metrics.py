@@ -14,6 +14,8 @@ from scenarios.cpu import CpuShares
 from scenarios.metrics import SystemSummary, summarise, summarise_system
 from tests.scenarios.synthetic import basic_and_dualpath, make_plan, make_result
 
+pytestmark = pytest.mark.slow
+
 HALF = {"pe0": 0.5, "de0": 0.25}
 
 
