@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import jinja2
 import msgspec
 
 from plan.model import Plan
@@ -17,6 +16,7 @@ from scenarios.congestion import SIDES
 from scenarios.cpu import CpuShares
 from scenarios.headline import headline, title
 from scenarios.metrics import Distribution, Summary, SystemResult, SystemSummary, summarise
+from scenarios.page import render
 from scenarios.plots import CnicTheory, Picture
 from scenarios.provenance import Provenance
 from scenarios.schema import Cluster, Scenario, resolved_yaml
@@ -62,14 +62,8 @@ def write_report(
     pictures = gallery.draw(
         out_dir / "plots", plan, results, summary, cnic_theory(scenario.cluster)
     )
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template(TEMPLATE).render(
+    page = render(
+        TEMPLATE,
         scenario=scenario,
         resolved=resolved_yaml(scenario),
         headline=headline(plan, [result.system for result in results], summary),

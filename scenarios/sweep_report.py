@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import msgspec
 import numpy as np
 from matplotlib import style
@@ -17,6 +16,7 @@ from matplotlib.figure import Figure
 
 from plan.deployment import System
 from scenarios.headline import title
+from scenarios.page import render
 from scenarios.plots import INK, STYLE, colour
 from scenarios.sweep_figures import (
     ALL_SNICS,
@@ -53,14 +53,8 @@ def write_sweep(out: Path, sweep: Sweep, points: Sequence[Point]) -> None:
     """
     text = msgspec.json.format(msgspec.json.encode(_plain(sweep)))
     (out / "sweep.json").write_bytes(text + b"\n")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template(TEMPLATE).render(
+    page = render(
+        TEMPLATE,
         sweep=sweep,
         headline=headline(sweep),
         pictures=draw(out / "plots", sweep, points),

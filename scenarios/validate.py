@@ -19,7 +19,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-import jinja2
 import msgspec
 from matplotlib import style
 from matplotlib.axes import Axes
@@ -42,6 +41,7 @@ from scenarios.execution import (
     run_scenario,
 )
 from scenarios.metrics import Summary
+from scenarios.page import render
 from scenarios.planning import make_plan
 from scenarios.plots import INK, STYLE, colour
 from scenarios.schema import Scenario, load_scenario
@@ -142,14 +142,8 @@ def write(validations: Sequence[Validation], out: Path) -> None:
     picture = out / "validation.png"
     with style.context(STYLE):
         draw(validations).savefig(picture)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("validation.html.j2").render(
+    page = render(
+        "validation.html.j2",
         validations=validations,
         picture=base64.b64encode(picture.read_bytes()).decode(),
         marks=(JCT_MARK, TTFT_MARK, USE_MARK),
