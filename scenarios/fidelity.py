@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from plan.fabric import Fabric, Nic
 from plan.records import RequestRecord
@@ -162,14 +163,16 @@ def rate_error(
 
     Shortfall: while all `slots` of a node's disk reads are taken, its SNIC, or else a storage
     host's or a link of the storage plane, has to be full; the worst node's median shortfall
-    counts. Excess: the 99th percentile of any NIC's use in either direction, above 1. None
-    if no node was ever backlogged.
+    counts. A window counts if those beside it are backlogged, too: where a busy spell begins
+    and ends, readings of counters twice a second blur. Excess: the 99th percentile of any
+    NIC's use in either direction, above 1. None if no node was ever backlogged for so long.
     """
     nics = {nic.name: nic for nic in fabric.nics}
     elsewhere = _storage_plane_use(fabric, windows)
     shortfalls = []
     for node in [*fabric.nodes_of("prefill"), *fabric.nodes_of("decode")]:
-        backlogged = slots_taken(windows.edges_s, records, node.name) >= BUSY_SHARE * slots
+        busy = slots_taken(windows.edges_s, records, node.name) >= BUSY_SHARE * slots
+        backlogged = _inner(busy)
         if backlogged.any():
             use = windows.read[f"{node.name}.snic"] / nics[f"{node.name}.snic"].rate_bps
             full = np.max([use, *elsewhere], axis=0)[backlogged]
@@ -191,6 +194,12 @@ def slots_taken(edges_s: Series, records: Sequence[RequestRecord], node: str) ->
         taken += np.clip(edges_s, start, end)
     mean: Series = np.diff(taken) / np.diff(edges_s)
     return mean
+
+
+def _inner(busy: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Windows that are busy between busy ones."""
+    padded = np.concatenate(([False], busy, [False]))
+    return busy & padded[:-2] & padded[2:]
 
 
 def reading_node(record: RequestRecord) -> str | None:

@@ -54,7 +54,7 @@ SYSTEMS: dict[str, System] = {
 
 
 class Storage(msgspec.Struct, frozen=True, kw_only=True):
-    """Storage hosts. `rate` of each; "auto" is the sum of all SNICs over the hosts."""
+    """Storage hosts. `rate` of each; "auto" is the sum of all SNICs."""
 
     hosts: Count = 1
     rate: AutoBandwidth = AutoBandwidth("auto")
@@ -145,8 +145,9 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def storage_bps(self) -> float:
-        """Rate of one storage host, bit/s."""
-        auto = (self.prefill + self.decode) * self.node_snic_bps / self.storage.hosts
+        """Rate of one storage host, bit/s; by default it can fill every SNIC by itself, as the
+        paper's storage can, whose files are striped: no host is ever the bottleneck."""
+        auto = (self.prefill + self.decode) * self.node_snic_bps
         return self.storage.rate.bps(auto)
 
 
