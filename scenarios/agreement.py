@@ -1,8 +1,9 @@
-"""Do the two engines agree? The same figures of an emulated and a simulated run, compared."""
+"""Do the two engines agree? The same figures of an emulated and of simulated runs, compared."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from statistics import fmean
 
 import msgspec
 
@@ -27,6 +28,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         figure: what it is, with its unit.
+        simulated: mean of the simulated runs; spread: the least and the most of them.
         share: a utilisation, compared by difference; everything else by relative error.
         mark: largest tolerated error, None where the figure is only shown.
     """
@@ -34,6 +36,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     figure: str
     emulated: float | None
     simulated: float | None
+    spread: tuple[float, float] | None = None
     share: bool = False
     mark: float | None = None
 
@@ -56,28 +59,50 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         return self.error is not None and abs(self.error) <= self.mark
 
 
-def compare(emulated: Summary, simulated: Summary) -> dict[str, list[Comparison]]:
-    """All figures of the systems that both engines served, by system."""
+def compare(emulated: Summary, simulated: Sequence[Summary]) -> dict[str, list[Comparison]]:
+    """All figures of the systems that both engines served, by system.
+
+    Args:
+        simulated: one run or several that differ in the order in which messages arrive.
+    """
     return {
-        system: list(_compare_system(emulated.systems[system], simulated.systems[system]))
-        for system in emulated.systems
-        if system in simulated.systems
+        system: list(_compare_system(figures, [summary.systems[system] for summary in simulated]))
+        for system, figures in emulated.systems.items()
+        if all(system in summary.systems for summary in simulated)
     }
 
 
-def _compare_system(emulated: SystemSummary, simulated: SystemSummary) -> Iterator[Comparison]:
-    times, others = _times(emulated), _times(simulated)
+def _compare_system(
+    emulated: SystemSummary, simulated: Sequence[SystemSummary]
+) -> Iterator[Comparison]:
+    times, other_times = _times(emulated), [_times(one) for one in simulated]
     for figure, mark in MARKS.items():
-        yield Comparison(figure=figure, emulated=times[figure], simulated=others[figure], mark=mark)
-    uses, other_uses = _uses(emulated), _uses(simulated)
-    for figure in dict.fromkeys([*uses, *other_uses]):
-        yield Comparison(
-            figure=figure,
-            emulated=uses.get(figure),
-            simulated=other_uses.get(figure),
-            share=True,
-            mark=USE_MARK,
-        )
+        yield _comparison(figure, times[figure], [one[figure] for one in other_times], mark=mark)
+    uses, other_uses = _uses(emulated), [_uses(one) for one in simulated]
+    for figure in dict.fromkeys(name for one in (uses, *other_uses) for name in one):
+        others = [one.get(figure) for one in other_uses]
+        yield _comparison(figure, uses.get(figure), others, share=True, mark=USE_MARK)
+
+
+def _comparison(
+    figure: str,
+    emulated: float | None,
+    simulated: Sequence[float | None],
+    *,
+    share: bool = False,
+    mark: float | None,
+) -> Comparison:
+    """None among the simulated figures makes their mean None: a run is missing it."""
+    found = [value for value in simulated if value is not None]
+    whole = len(found) == len(simulated)
+    return Comparison(
+        figure=figure,
+        emulated=emulated,
+        simulated=fmean(found) if whole else None,
+        spread=(min(found), max(found)) if whole else None,
+        share=share,
+        mark=mark,
+    )
 
 
 def _times(summary: SystemSummary) -> dict[str, float | None]:

@@ -67,6 +67,7 @@ def make_plan(scenario: Scenario) -> Planned:
         dram_buffer_bytes=scenario.cluster.dram_buffer * float(scenario.cluster.slice),
         dram_pool_bytes=scenario.cluster.dram_pool * float(scenario.cluster.slice),
         dram_bytes_per_s=scenario.cluster.node_dram_bytes_per_s,
+        message_s=float(scenario.cluster.message_latency),
         constants=_constants(scenario, model, gpu, trajectories),
         trajectories=tuple(trajectories),
     )

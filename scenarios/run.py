@@ -26,6 +26,7 @@ from scenarios.schema import Scenario, load_scenario
 from scenarios.sweep import run_sweep
 from scenarios.sweep_points import load_points
 from scenarios.taps import find_taps
+from scenarios.units import count
 from topology import machine
 from topology.errors import TopologyError
 
@@ -74,7 +75,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help="override a key of the scenario; may be given again",
     )
     parser.add_argument(
-        "--jobs", type=_count, help="points of a simulated sweep at once (default: all cores)"
+        "--jobs", type=count, help="points of a simulated sweep at once (default: all cores)"
     )
     parser.add_argument(
         "--pcap",
@@ -88,13 +89,6 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--cli", action="store_true", help="Mininet's prompt on the fabric instead of a run"
     )
     return parser.parse_args(argv)
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise ValueError
-    return count
 
 
 def _check() -> int:

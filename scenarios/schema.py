@@ -91,6 +91,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
         dram_buffer: DRAM of a whole node that is PE or DE buffer.
         dram_pool: DRAM of a whole decode node that `dram-pool` keeps KV-Cache in.
         management: rate of each node's management NIC.
+        message_latency: of a control message, one way, in virtual time; emulated ones take
+            what they take.
     """
 
     prefill: Count = 1
@@ -108,6 +110,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     fat_tree: FatTree = FatTree()
     converged: bool = False
     management: Bandwidth = Bandwidth(100e9)
+    message_latency: Duration = Duration(50e-6)
 
     @property
     def nodes_per_group(self) -> dict[NodeKind, int]:

@@ -195,3 +195,15 @@ def _number_and_unit(text: str, remedy: str) -> tuple[float, str]:
 def _plain(number: Decimal) -> str:
     text = format(number, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def count(text: str) -> int:
+    """A whole number from 1 on, as a command line has it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    number = int(text)
+    if number < 1:
+        raise ValueError(f"{text} is less than 1")
+    return number

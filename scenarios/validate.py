@@ -1,9 +1,11 @@
 """Validate the engines against each other: `sudo python -m scenarios.validate NAME.yaml ...`.
 
-Runs every scenario twice, emulated and simulated, and sets their figures side by side:
-a table on standard output, `validation.json`, and `validation.html` with a picture. Each run
-leaves its own report beside them. Exit status: 0 the marks hold (JCT within 5 %, mean TTFT
-within 10 %, utilisations within 3 points); 1 a run failed; 2 a scenario or the command line
+Runs every scenario emulated, and simulated several times, and sets their figures side by side:
+a table on standard output, `validation.json`, and `validation.html` with a picture. The
+simulated runs differ in nothing but the latency of a message, and so in who comes first where
+that is a matter of microseconds: their mean is compared, their spread is shown. Each run leaves
+its own report beside them. Exit status: 0 the marks hold (JCT within 5 %, mean TTFT within
+10 %, utilisations within 3 points); 1 a run failed; 2 a scenario or the command line
 is wrong; 3 this machine lacks something; 4 an emulated run is not to be believed, so nothing
 follows from it; 5 a mark does not hold; 130 broken off.
 """
@@ -45,9 +47,12 @@ from scenarios.page import render
 from scenarios.planning import make_plan
 from scenarios.plots import INK, STYLE, colour
 from scenarios.schema import Scenario, load_scenario
+from scenarios.units import Duration, count
 from topology.errors import TopologyError
 
 MISSED = 5
+LATENCY_STEP = 0.5
+"""Each simulated run's message latency is longer than the last's by so much of the first's."""
 
 
 class Validation(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         claim(out)
         validations = []
         for scenario in scenarios:
-            validations.append(validate(scenario, out / scenario.name))
+            validations.append(validate(scenario, out / scenario.name, arguments.repeats))
             write(validations, out)
             print_table(validations[-1])
     except ScenarioError as error:
@@ -106,18 +111,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     return DONE if all(validation.holds for validation in validations) else MISSED
 
 
-def validate(scenario: Scenario, out: Path) -> Validation:
+def validate(scenario: Scenario, out: Path, repeats: int) -> Validation:
     """Run a scenario by both engines; inside a sandbox.
 
     Args:
-        out: new or empty; the runs go to `out/emulate` and `out/simulate`.
+        out: new or empty; the runs go to `out/emulate` and `out/simulate-1` to `-repeats`.
 
     Raises:
         BrokenOff: not all systems were served to the end.
         ScenarioError, RunError, TopologyError, Deadlock: as `run_scenario`.
     """
-    emulated = _run(scenario, "emulate", out)
-    simulated = _run(scenario, "simulate", out)
+    emulated = _run(scenario, "emulate", out / "emulate")
+    simulated = [
+        _run(_with_latency(scenario, 1 + LATENCY_STEP * i), "simulate", out / f"simulate-{i + 1}")
+        for i in range(repeats)
+    ]
     return Validation(
         scenario=scenario.name,
         description=scenario.description,
@@ -126,9 +134,15 @@ def validate(scenario: Scenario, out: Path) -> Validation:
     )
 
 
+def _with_latency(scenario: Scenario, factor: float) -> Scenario:
+    latency = Duration(scenario.cluster.message_latency * factor)
+    cluster = msgspec.structs.replace(scenario.cluster, message_latency=latency)
+    return msgspec.structs.replace(scenario, cluster=cluster)
+
+
 def _run(scenario: Scenario, engine: Literal["emulate", "simulate"], out: Path) -> Summary:
     scenario = msgspec.structs.replace(scenario, engine=engine)
-    status, summary = run_scenario(scenario, out / engine)
+    status, summary = run_scenario(scenario, out)
     if summary is None or status == BROKEN_OFF:
         raise BrokenOff
     return summary
@@ -147,6 +161,7 @@ def write(validations: Sequence[Validation], out: Path) -> None:
         validations=validations,
         picture=base64.b64encode(picture.read_bytes()).decode(),
         marks=(JCT_MARK, TTFT_MARK, USE_MARK),
+        columns=COLUMNS,
         cells=cells,
     )
     (out / "validation.html").write_text(page, encoding="utf-8")
@@ -164,11 +179,14 @@ def _plain(validation: Validation) -> dict[str, object]:
     return {**msgspec.structs.asdict(validation), "systems": rows, "holds": validation.holds}
 
 
+COLUMNS = ("figure", "emulated", "simulated", "from", "to", "error", "mark")
+
+
 def print_table(validation: Validation) -> None:
     """The figures of one scenario on standard output."""
     for system, figures in validation.systems.items():
         table = Table(
-            *("figure", "emulated", "simulated", "error", "mark"),
+            *COLUMNS,
             title=f"{validation.scenario}, {system} ({validation.verdicts[system]})",
         )
         for figure in figures:
@@ -176,18 +194,18 @@ def print_table(validation: Validation) -> None:
         Console().print(table)
 
 
-def cells(figure: Comparison) -> tuple[str, str, str, str]:
-    """Emulated, simulated, error and mark as text."""
+def cells(figure: Comparison) -> tuple[str, ...]:
+    """What stands in `COLUMNS` after the figure's name."""
     unit = " pt" if figure.share else " %"
     shown = [
         "-" if value is None else f"{value:.1%}" if figure.share else f"{value:.4g}"
-        for value in (figure.emulated, figure.simulated)
+        for value in (figure.emulated, figure.simulated, *(figure.spread or (None, None)))
     ]
     error = "-" if figure.error is None else f"{100 * figure.error:+.1f}{unit}"
     mark = "-" if figure.mark is None else f"{100 * figure.mark:.0f}{unit}"
     if not figure.holds:
         mark += " missed"
-    return shown[0], shown[1], error, mark
+    return *shown, error, mark
 
 
 def draw(validations: Sequence[Validation]) -> Figure:
@@ -203,7 +221,7 @@ def draw(validations: Sequence[Validation]) -> Figure:
 
 
 def _draw_times(axes: Axes, validations: Sequence[Validation], colours: dict[str, str]) -> None:
-    """JCT as filled, mean TTFT as open circles, a row per scenario."""
+    """JCT as filled, mean TTFT as open circles, a row per scenario; lines are the spread."""
     labelled = set()
     for row, validation in enumerate(validations):
         for shift, (system, figures) in enumerate(validation.systems.items()):
@@ -211,9 +229,13 @@ def _draw_times(axes: Axes, validations: Sequence[Validation], colours: dict[str
                 if figure.error is None:
                     continue
                 label = f"{system}, {figure.figure.removesuffix(', s')}"
+                height = row + 0.14 * (shift - (len(validation.systems) - 1) / 2)
+                if figure.spread and figure.emulated:
+                    ends = [100 * (end / figure.emulated - 1) for end in figure.spread]
+                    axes.plot(ends, [height] * 2, "-", color=colours[system], alpha=0.4)
                 axes.plot(
                     100 * figure.error,
-                    row + 0.14 * (shift - (len(validation.systems) - 1) / 2),
+                    height,
                     "o",
                     color=colours[system],
                     markerfacecolor=colours[system] if filled else "white",
@@ -258,6 +280,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("scenario", nargs="+", type=Path, help="YAML file")
     parser.add_argument("--out", type=Path, help="directory (default: runs/validation-TIME)")
+    parser.add_argument(
+        "--repeats", type=count, default=5, help="simulated runs of a scenario (default: 5)"
+    )
     parser.add_argument(
         "--set",
         action="append",
