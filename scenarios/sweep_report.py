@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from plan.deployment import System
 from scenarios.headline import title
+from scenarios.knees import Knee, knees
 from scenarios.page import render
 from scenarios.plots import INK, STYLE, colour
 from scenarios.sweep_figures import (
@@ -51,12 +52,14 @@ def write_sweep(out: Path, sweep: Sweep, points: Sequence[Point]) -> None:
     Args:
         out: the sweep's directory, which holds the points' runs.
     """
-    text = msgspec.json.format(msgspec.json.encode(_plain(sweep)))
+    ends = knees(sweep, points)
+    text = msgspec.json.format(msgspec.json.encode(_plain(sweep, ends)))
     (out / "sweep.json").write_bytes(text + b"\n")
     page = render(
         TEMPLATE,
         sweep=sweep,
-        headline=headline(sweep),
+        knees=ends,
+        headline=headline(sweep, ends),
         pictures=draw(out / "plots", sweep, points),
         columns=(*CNIC_DIRECTIONS, *DRAMS, PE_SNIC, DE_SNIC),
         speedups={title(name): gained for name, gained in sweep.mean_speedup.items()},
@@ -67,7 +70,7 @@ def write_sweep(out: Path, sweep: Sweep, points: Sequence[Point]) -> None:
     (out / "sweep.html").write_text(page, encoding="utf-8")
 
 
-def headline(sweep: Sweep) -> str:
+def headline(sweep: Sweep, ends: Sequence[Knee]) -> str:
     """What the sweep says, in a sentence or two."""
     said = []
     for name, gained in sweep.mean_speedup.items():
@@ -81,6 +84,11 @@ def headline(sweep: Sweep) -> str:
             "with all storage NICs full inside the bottleneck-free band, every CNIC load of "
             f"DualPath was within {100 * sweep.worst_load_error:.1f} % of theory"
         )
+    if ends:
+        worst = max(abs(knee.error) for knee in ends)
+        said.append(
+            f"the ends of that band, {len(ends)} of them, were within {100 * worst:.1f} % of theory"
+        )
     if sweep.pairs:
         worst = max(abs(pair.difference) for pair in sweep.pairs)
         said.append(
@@ -91,9 +99,10 @@ def headline(sweep: Sweep) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _plain(sweep: Sweep) -> dict[str, Any]:
-    """As it is written, with the ratios that follow from the figures."""
+def _plain(sweep: Sweep, ends: Sequence[Knee]) -> dict[str, Any]:
+    """As it is written, with what follows from the figures."""
     data: dict[str, Any] = msgspec.to_builtins(sweep)
+    data["knees"] = [{**msgspec.structs.asdict(knee), "error": knee.error} for knee in ends]
     for point, plain in zip(sweep.points, data["points"], strict=True):
         for name, figures in point.systems.items():
             for kind in ("loads", "snics"):
