@@ -24,12 +24,14 @@ class VirtualRun:
         records: in the order in which requests were done.
         samples: counters every `sample_s` and at the end.
         complete: False if Ctrl-C ended it early.
+        events: timers that were set.
     """
 
     records: list[RequestRecord]
     samples: list[CounterSample]
     stats: list[NodeStats]
     complete: bool
+    events: int
 
 
 def simulate(
@@ -101,4 +103,4 @@ async def _simulate(
     for world in worlds:
         if bus := cluster.buses.get(world.node):
             world.stats.dram_bytes = bus.moved_bytes
-    return VirtualRun(records, samples, [world.stats for world in worlds], complete)
+    return VirtualRun(records, samples, [world.stats for world in worlds], complete, loop.events())

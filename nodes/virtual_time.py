@@ -65,11 +65,16 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         self._now = 0.0
         # (when, order, what): `what` is a future to resolve or a handle to run
         self._timers: list[tuple[float, int, Any]] = []
-        self._order = count().__next__
+        self._timers_set = count()
+        self._order = self._timers_set.__next__
         self._cancelled_timers = 0
 
     def time(self) -> float:
         return self._now
+
+    def events(self) -> int:
+        """How many timers were set so far: what a run's cost is counted in."""
+        return next(self._timers_set)
 
     def busy(self) -> bool:
         """Whether anything is ready or any timer set."""

@@ -34,7 +34,7 @@ def serve(plan: Plan, system: System, sample_s: float, progress: Progress) -> Sy
     """
     begun = time.monotonic()
     watch = _SnicWatch(plan)
-    with _rare_collections():
+    with rare_collections():
         run = simulate(
             plan,
             system,
@@ -53,7 +53,7 @@ def serve(plan: Plan, system: System, sample_s: float, progress: Progress) -> Sy
 
 
 @contextmanager
-def _rare_collections() -> Iterator[None]:
+def rare_collections() -> Iterator[None]:
     """Spare the garbage collector the plan, and most of its rounds: a run makes millions of
     objects that die by their reference counts, and few that only it can find."""
     before = gc.get_threshold()
