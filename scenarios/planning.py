@@ -185,7 +185,7 @@ def _trajectories(scenario: Scenario) -> tuple[list[Trajectory], list[str]]:
     found, warnings = _source(workload, scenario.seed)
     if not found:
         raise ScenarioError(
-            "workload.min_turns", workload.min_turns, "no trajectory is that long: write less"
+            "workload.min_turns", workload.shortest, "no trajectory is that long: write less"
         )
     agents = extend(found, workload.agents, scenario.seed, FIRST_ROUND_TOKENS)
     skip, count = workload.turns.skip, workload.turns.count
@@ -204,7 +204,7 @@ def _source(workload: Workload, seed: int) -> tuple[list[Trajectory], list[str]]
             warnings.append(f"{source.trace} is not there: generated {row} trajectories instead")
         else:
             selection = Selection(
-                min_turns=workload.min_turns,
+                min_turns=workload.shortest,
                 max_gen=workload.max_gen,
                 max_context=workload.max_context,
             )
@@ -222,7 +222,7 @@ def _generated(workload: Workload, row: MaxLen, seed: int) -> list[Trajectory]:
     while True:
         made = [_capped(t, workload) for t in generate(row, pool, seed)]
         found = list(
-            islice((t for t in made if len(t.turns) >= workload.min_turns), workload.agents)
+            islice((t for t in made if len(t.turns) >= workload.shortest), workload.agents)
         )
         if len(found) == workload.agents or pool > 100 * workload.agents:
             return found
