@@ -26,6 +26,7 @@ from plan.model import Plan
 from plan.scale import Scale
 from scenarios.errors import ScenarioError
 from scenarios.schema import Cluster, Scenario, Workload
+from scenarios.units import Size
 from topology.fattree import FabricSpec, build_fabric
 
 FIRST_ROUND_TOKENS = 128
@@ -53,6 +54,7 @@ def make_plan(scenario: Scenario) -> Planned:
     for kind, size in ep_group.items():
         _check_weights(model, gpu, kind, size)
         _check_hbm(model, gpu, kind, size, trajectories)
+    _check_dram_buffer(scenario.cluster, model, layout, trajectories)
     plan = Plan(
         seed=scenario.seed,
         scale=scale,
@@ -129,6 +131,22 @@ def _check_hbm(
             f"one {kind} engine's HBM has room for {room:.0f} tokens beside the weights: write"
             " at most that",
             "tokens of context cannot be served",
+        )
+
+
+def _check_dram_buffer(
+    cluster: Cluster, model: ModelSpec, layout: BlockLayout, trajectories: list[Trajectory]
+) -> None:
+    """The longest prompt has to fit a node's DRAM buffer, or it would wait for ever."""
+    longest = max(step.prompt for trajectory in trajectories for step in steps(trajectory))
+    needed = layout.blocks(longest) * layout.tokens * model.token_bytes
+    if needed > cluster.dram_buffer * float(cluster.slice):
+        least = Size(needed / float(cluster.slice))
+        raise ScenarioError(
+            "cluster.dram_buffer",
+            str(cluster.dram_buffer),
+            f"a prompt of {longest} tokens needs {least} of a whole node: write more",
+            "is too small",
         )
 
 
