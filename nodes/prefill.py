@@ -1,4 +1,4 @@
-"""Prefill engines and their node: hits in, layer by layer, computed KV out (paper section 1).
+"""Prefill engines: hits in, layer by layer, computed KV out (paper section 1).
 
 For every Layer Block group: load the hits into HBM (from the own PE buffer what was read on
 this side, from the DE buffer what was read there), compute the layers for the missed
@@ -12,11 +12,9 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from math import inf
 from typing import NamedTuple
 
-from nodes.arrivals import Arrivals
 from nodes.blocks import pieces
 from nodes.budget import Budget
 from nodes.collectives import Exchange
@@ -27,30 +25,19 @@ from nodes.compute import (
     own_layer_s,
     prefill_layer_s,
 )
-from nodes.engine_name import dram_end, engine_name, hbm_end, node_of
+from nodes.engine_name import dram_end, hbm_end, node_of
 from nodes.intra_engine import Chunk, pack
 from nodes.leader import Leader
-from nodes.lockstep import Beat, Lockstep
+from nodes.lockstep import Lockstep
 from nodes.messages import (
-    Arrive,
     Assign,
-    BlocksRead,
-    BlocksStored,
-    BufferReady,
-    Go,
-    HitsReady,
-    Join,
-    Message,
-    NeedBuffer,
     PrefillDone,
     Remote,
-    Report,
     Request,
 )
-from nodes.storage_client import ReadTicket, StorageClient
+from nodes.storage_client import ReadTicket
 from nodes.world import Region, Span, World
 from plan.deployment import System
-from plan.fabric import Node
 from plan.model import Plan
 
 GROUPS_AHEAD = 2
@@ -58,7 +45,7 @@ GROUPS_AHEAD = 2
 
 
 @dataclass(slots=True, eq=False)
-class _Job:
+class Job:
     """A request in its prefill engine.
 
     Attributes:
@@ -90,7 +77,7 @@ class _Job:
 class _Part(NamedTuple):
     """A job's chunk in a forward batch: new tokens, and the rows they complete."""
 
-    job: _Job
+    job: Job
     cached: int
     bsz: int
     lo: int
@@ -121,7 +108,7 @@ class PrefillEngine:
         system: System,
         name: str,
         leader: Leader,
-        release: Callable[[_Job], None],
+        release: Callable[[Job], None],
     ) -> None:
         self.name = name
         self._world = world
@@ -131,7 +118,7 @@ class PrefillEngine:
         self._release = release
         self._groups = plan.layout.groups
         self._layers_per_group = plan.model.layers / plan.layout.groups
-        self._ready: deque[_Job] = deque()
+        self._ready: deque[Job] = deque()
         self._arrived = asyncio.Event()
         self._slots = asyncio.Semaphore(GROUPS_AHEAD)
         self._stages: asyncio.Queue[_Stage] = asyncio.Queue()
@@ -158,7 +145,7 @@ class PrefillEngine:
         assert self._lockstep is not None
         self._lockstep.go(tokens)
 
-    def enqueue(self, job: _Job) -> None:
+    def enqueue(self, job: Job) -> None:
         """A request whose hits are in a buffer; batches are formed in this order."""
         self._ready.append(job)
         self._arrived.set()
@@ -208,7 +195,7 @@ class PrefillEngine:
                 self._hbm.give_back(job.request.prompt)
         return parts
 
-    async def _admitted(self) -> list[_Job]:
+    async def _admitted(self) -> list[Job]:
         """Ready requests that HBM can take; without layerwise prefill all of a request's KV
         has to sit there (a cut request's does already)."""
         if self._system.layerwise:
@@ -227,7 +214,7 @@ class PrefillEngine:
     def _attention_s(self, cached: int, bsz: int) -> float:
         return attention_s(self._plan.model, self._plan.gpu, [(cached, bsz)])
 
-    def _part(self, job: _Job, chunk: Chunk) -> _Part:
+    def _part(self, job: Job, chunk: Chunk) -> _Part:
         per_block = self._plan.layout.tokens
         end = chunk.cached + chunk.bsz
         hi = job.rows if end == job.request.prompt else end // per_block
@@ -362,7 +349,7 @@ class PrefillEngine:
                 self._world.spawn(self._finish(part.job, self._world.clock.now()))
         self._computed.set()
 
-    async def _finish(self, job: _Job, first_s: float) -> None:
+    async def _finish(self, job: Job, first_s: float) -> None:
         """The first token is out; once the KV has arrived, the DE takes over."""
         for arrival in job.sent:
             await arrival
@@ -385,112 +372,3 @@ class PrefillEngine:
             ),
         )
         self._leader.finished(job.request.number)
-
-
-class PrefillNode:
-    """A prefill node: one engine per GPU, one PE buffer, one SNIC with its read queue."""
-
-    def __init__(self, world: World, plan: Plan, system: System, node: Node) -> None:
-        self._world = world
-        self._plan = plan
-        self._system = system
-        self._storage = StorageClient(world, plan, lambda: self._leader.changed())
-        self._leader = Leader(world, plan, lambda: self._storage.queued_tokens)
-        self._beat = Beat(world)
-        names = [engine_name(node.name, gpu) for gpu in range(node.gpus)]
-        self._engines = {
-            name: PrefillEngine(world, plan, system, name, self._leader, self._release)
-            for name in names
-        }
-        self._pe_buffers = Budget(f"the PE buffer of {node.name} (bytes)", plan.dram_buffer_bytes)
-        self._block_bytes = plan.model.token_bytes * plan.layout.tokens
-        self._buffers: Arrivals[Remote] = Arrivals()
-        self._hits: Arrivals[HitsReady] = Arrivals()
-
-    def start(self) -> None:
-        for engine in self._engines.values():
-            engine.start()
-        self._world.spawn(self._leader.run())
-
-    def handle(self, message: Message) -> None:
-        match message:
-            case Assign():
-                self._leader.changed()
-                self._world.spawn(self._admit(message))
-            case BufferReady():
-                self._buffers.bring(message.number, message.buffer)
-            case HitsReady():
-                self._hits.bring(message.number, message)
-            case BlocksRead() | BlocksStored():
-                self._storage.handle(message)
-            case Join():
-                self._beat.join(message)
-            case Arrive():
-                self._beat.arrive(message)
-            case Go():
-                for engine in message.engines:
-                    self._engines[engine].go(message.tokens)
-            case Report():
-                self._leader.heard(message)
-            case _:
-                raise TypeError(f"a prefill node cannot handle {message!r}")
-
-    async def _admit(self, assign: Assign) -> None:
-        """Get the request's hits into buffers, then queue it on its engine."""
-        request = assign.request
-        rows = self._plan.layout.blocks(request.prompt)
-        asked = self._storage.blocks_asked(request)
-        tokens = self._plan.layout.tokens
-        engine = self._engines[assign.pe]
-        if not self._system.io:
-            engine.enqueue(_Job(assign, rows, asked, 0, asked * tokens, None, None, None, None))
-            return
-        here, pe_buffer = None, None
-        splits = 0 < assign.pe_blocks < asked
-        if assign.pe_blocks:
-            self._storage.expect(0, assign.pe_blocks)
-            room = partial(self._make_room, assign, splits)
-            pe_buffer, here = await self._storage.read(request, 0, assign.pe_blocks, room)
-        if assign.pe_blocks == asked:
-            self._need_buffer(assign)
-        buffer = await self._buffers.take(request.number)
-        there = None
-        if assign.pe_blocks < asked:
-            ready = await self._hits.take(request.number)
-            there = ReadTicket(ready.upto, ready.read_start_s, ready.read_end_s)
-        local, hits, read = _joined(here, there, assign.pe_blocks)
-        hbm = self._world.allocate(rows)
-        engine.enqueue(_Job(assign, rows, hits, local, hits * tokens, read, pe_buffer, buffer, hbm))
-
-    async def _make_room(self, assign: Assign, splits: bool) -> Region:
-        """A PE buffer for what is read on this side.
-
-        Whoever needs both buffers takes the PE buffer first, so nobody waits in a ring.
-        """
-        await self._pe_buffers.take(assign.pe_blocks * self._block_bytes)
-        if splits:
-            self._need_buffer(assign)
-        return self._world.allocate(assign.pe_blocks)
-
-    def _need_buffer(self, assign: Assign) -> None:
-        self._world.send(node_of(assign.de), NeedBuffer(assign.request.number))
-
-    def _release(self, job: _Job) -> None:
-        """The request's hits are no longer needed on this side."""
-        if job.pe_buffer is not None:
-            self._world.free(job.pe_buffer)
-            self._pe_buffers.give_back(job.assign.pe_blocks * self._block_bytes)
-
-
-def _joined(
-    here: ReadTicket | None, there: ReadTicket | None, pe_blocks: int
-) -> tuple[int, int, ReadTicket | None]:
-    """Hits on this side, hits on both, and the whole time of reading. What the decode side
-    read is of use only if this side found all of its blocks."""
-    local = here.upto if here else 0
-    hits = max(local, there.upto) if there and local == pe_blocks else local
-    reads = [read for read in (here, there) if read is not None]
-    if not reads:
-        return local, hits, None
-    start_s, end_s = min(r.start_s for r in reads), max(r.end_s for r in reads)
-    return local, hits, ReadTicket(hits, start_s, end_s)

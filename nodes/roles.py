@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from nodes.agents import AgentPopulation
 from nodes.block_store import BlockStore
-from nodes.decode import DecodeNode
-from nodes.prefill import PrefillNode
+from nodes.decode_node import DecodeNode
+from nodes.prefill_node import PrefillNode
 from nodes.scheduler import SchedulerNode
 from nodes.storage import StorageNode, storage_host
 from nodes.world import Node, World

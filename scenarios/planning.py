@@ -26,6 +26,7 @@ from plan.model import Plan
 from plan.scale import Scale
 from scenarios.errors import ScenarioError
 from scenarios.schema import Cluster, Scenario, Workload
+from scenarios.units import Size
 from topology.fattree import FabricSpec, build_fabric
 
 FIRST_ROUND_TOKENS = 128
@@ -53,6 +54,7 @@ def make_plan(scenario: Scenario) -> Planned:
     for kind, size in ep_group.items():
         _check_weights(model, gpu, kind, size)
         _check_hbm(model, gpu, kind, size, trajectories)
+    _check_dram_buffer(scenario.cluster, model, layout, trajectories)
     plan = Plan(
         seed=scenario.seed,
         scale=scale,
@@ -132,6 +134,22 @@ def _check_hbm(
         )
 
 
+def _check_dram_buffer(
+    cluster: Cluster, model: ModelSpec, layout: BlockLayout, trajectories: list[Trajectory]
+) -> None:
+    """The longest prompt has to fit a node's DRAM buffer, or it would wait for ever."""
+    longest = max(step.prompt for trajectory in trajectories for step in steps(trajectory))
+    needed = layout.blocks(longest) * layout.tokens * model.token_bytes
+    if needed > cluster.dram_buffer * float(cluster.slice):
+        least = Size(needed / float(cluster.slice))
+        raise ScenarioError(
+            "cluster.dram_buffer",
+            str(cluster.dram_buffer),
+            f"a prompt of {longest} tokens needs {least} of a whole node: write more",
+            "is too small",
+        )
+
+
 def _layout(scenario: Scenario, model: ModelSpec) -> tuple[BlockLayout, Scale]:
     """Blocks of whole 32-bit words; the byte scale becomes exact for them."""
     choice = scenario.scale
@@ -185,7 +203,7 @@ def _trajectories(scenario: Scenario) -> tuple[list[Trajectory], list[str]]:
     found, warnings = _source(workload, scenario.seed)
     if not found:
         raise ScenarioError(
-            "workload.min_turns", workload.min_turns, "no trajectory is that long: write less"
+            "workload.min_turns", workload.shortest, "no trajectory is that long: write less"
         )
     agents = extend(found, workload.agents, scenario.seed, FIRST_ROUND_TOKENS)
     skip, count = workload.turns.skip, workload.turns.count
@@ -204,7 +222,7 @@ def _source(workload: Workload, seed: int) -> tuple[list[Trajectory], list[str]]
             warnings.append(f"{source.trace} is not there: generated {row} trajectories instead")
         else:
             selection = Selection(
-                min_turns=workload.min_turns,
+                min_turns=workload.shortest,
                 max_gen=workload.max_gen,
                 max_context=workload.max_context,
             )
@@ -222,7 +240,7 @@ def _generated(workload: Workload, row: MaxLen, seed: int) -> list[Trajectory]:
     while True:
         made = [_capped(t, workload) for t in generate(row, pool, seed)]
         found = list(
-            islice((t for t in made if len(t.turns) >= workload.min_turns), workload.agents)
+            islice((t for t in made if len(t.turns) >= workload.shortest), workload.agents)
         )
         if len(found) == workload.agents or pool > 100 * workload.agents:
             return found

@@ -216,12 +216,12 @@ def snic_balance(run: Run) -> Figure | None:
 
 def lane_traffic(run: Run) -> Figure | None:
     """Traffic of each lane over time, stacked: a row per system."""
-    if not run.cuts:
+    names = [lane.name for lane in run.plan.lanes.lanes]
+    used = [name for name in names if any(cut.lanes[name].any() for cut in run.cuts.values())]
+    if not used:
         return None
     figure = Figure(figsize=(9, 0.9 + 1.6 * len(run.cuts)), layout="constrained")
     rows = figure.subplots(len(run.cuts), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
-    names = [lane.name for lane in run.plan.lanes.lanes]
-    used = [name for name in names if any(cut.lanes[name].any() for cut in run.cuts.values())]
     for axes, (system, cut) in zip(rows, run.cuts.items(), strict=True):
         axes.stackplot(
             cut.centres_s,

@@ -199,12 +199,18 @@ class TurnWindow(msgspec.Struct, frozen=True, kw_only=True):
     skip: Annotated[int, Meta(ge=0)] = 0
     count: Count | None = None
 
+    @property
+    def needed(self) -> int:
+        """Turns that a trajectory must have to be replayed like this."""
+        return self.skip + (self.count or 1)
+
 
 class Workload(msgspec.Struct, frozen=True, kw_only=True):
     """Agents and what each of them replays (paper section 5).
 
     Attributes:
-        min_turns: trajectories with fewer turns are not used.
+        min_turns: trajectories with fewer turns are not used; None: with fewer than `turns`
+            asks for.
         max_gen: cut generations to that many tokens; None leaves them.
         max_context: a trajectory ends before its context exceeds it; None: no limit.
         append_scale, gen_scale: factors on the lengths (paper section 7, Fig 9).
@@ -213,13 +219,18 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
 
     source: Source
     agents: Count
-    min_turns: Count = 1
+    min_turns: Count | None = None
     turns: TurnWindow = TurnWindow()
     max_gen: Count | None = None
     max_context: Count | None = None
     append_scale: Positive = 1.0
     gen_scale: Positive = 1.0
     arrival: Literal["offline"] = "offline"
+
+    @property
+    def shortest(self) -> int:
+        """Turns of the shortest trajectory that is used."""
+        return self.min_turns or self.turns.needed
 
 
 class SchedulerChoice(msgspec.Struct, frozen=True, kw_only=True):
@@ -482,8 +493,8 @@ def _check_source(source: Source) -> None:
 
 
 def _check_turns(workload: Workload) -> None:
-    needed = workload.turns.skip + (workload.turns.count or 1)
-    if workload.min_turns < needed:
+    needed = workload.turns.needed
+    if workload.min_turns is not None and workload.min_turns < needed:
         remedy = f"turns.skip and turns.count need trajectories of at least {needed} turns"
         raise ScenarioError("workload.min_turns", workload.min_turns, remedy, "is too small")
 

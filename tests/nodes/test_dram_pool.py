@@ -310,7 +310,7 @@ class Checked(DramPool):
 def test_whatever_the_pool_holds_no_block_is_corrupt(
     plan: Plan, system: System, pool_blocks: int
 ) -> None:
-    with patch("nodes.decode.DramPool", Checked):
+    with patch("nodes.decode_node.DramPool", Checked):
         found = served(plan, system, pool_blocks * FULL_BLOCK)
     turns = sum(len(trajectory.turns) for trajectory in plan.trajectories)
     assert len(found.records) == turns

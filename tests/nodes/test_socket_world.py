@@ -15,7 +15,7 @@ from nodes.block_store import LmdbBlockStore
 from nodes.blocks import Piece
 from nodes.byte_region import ByteRegion
 from nodes.messages import Message, Remote, Report
-from nodes.prefill import PrefillNode
+from nodes.prefill_node import PrefillNode
 from nodes.roles import make_node
 from nodes.socket_world import SocketWorld
 from nodes.world import Region, Span

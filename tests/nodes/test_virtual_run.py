@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from nodes.block_store import IdentityBlockStore
 from nodes.blocks import Piece
-from nodes.decode import DecodeNode
+from nodes.decode_node import DecodeNode
 from nodes.messages import Message, PrefillDone
-from nodes.prefill import PrefillNode
+from nodes.prefill_node import PrefillNode
 from nodes.virtual_run import VirtualRun, simulate
 from nodes.virtual_time import Deadlock
 from nodes.world import Region

@@ -73,7 +73,10 @@ def test_merged_engines_keep_the_node_s_total_cnic_rate() -> None:
         ("ep=true", "ep: True cannot be used; write false or null: qwen-32b has no experts"),
         ("collectives=true", "collectives: True cannot be used; write tensor or off"),
         ("collectives=ring", "write true or false or one of alltoall, off, tensor"),
-        ("workload.turns.skip=5", "workload.min_turns: 1 is too small"),
+        (
+            "workload={source: {generator: 32K}, agents: 1, min_turns: 1, turns: {skip: 5}}",
+            "workload.min_turns: 1 is too small",
+        ),
         ("workload.source.trace=gone.json", "does not exist; correct the path, or write fallback"),
         ("workload.source.fallback=32K", "workload.source.fallback: "),
         ("model.layers=4", "override model as a whole"),
@@ -82,6 +85,11 @@ def test_merged_engines_keep_the_node_s_total_cnic_rate() -> None:
 )
 def test_a_refusal_names_the_key_the_value_and_the_remedy(override: str, expected: str) -> None:
     assert expected in refusal("model=qwen-32b", override)
+
+
+def test_trajectories_are_long_enough_for_the_turns_that_are_asked_for() -> None:
+    workload = load(yaml.safe_dump(MINIMAL), ["workload.turns.skip=5"]).workload
+    assert workload.shortest == 6
 
 
 @pytest.mark.parametrize(

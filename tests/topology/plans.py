@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from controller.lanes import lane_table
-from plan.deployment import BlockLayout, GpuSpec, ModelSpec, SchedulerConstants
 from plan.model import Plan
-from plan.scale import Scale
+from tests.plans import plan_of
 from topology.fattree import FabricSpec, build_fabric
 
 
@@ -28,25 +26,5 @@ def make_plan(
         "storage_bps": 200e9,
         "management_bps": 40e9,
     }
-    return Plan(
-        seed=1,
-        scale=Scale(byte_scale=byte_scale, dilation=dilation),
-        fabric=build_fabric(FabricSpec(**(spec | changes))),
-        lanes=lane_table(enabled=lanes),
-        layout=BlockLayout(tokens=64, groups=1, wire_bytes=1024),
-        model=ModelSpec(
-            name="any",
-            layers=1,
-            kv_bytes=1,
-            linear_flops=1.0,
-            attention_flops=1.0,
-            weight_bytes=1.0,
-            hidden=1,
-        ),
-        gpu=GpuSpec(name="any", flops=1.0, hbm_bytes=1.0, hbm_bytes_per_s=1.0),
-        ep_group={},
-        groups=(),
-        constants=SchedulerConstants(alpha_tokens=1.0, beta_tokens=1.0),
-        trajectories=(),
-        dram_buffer_bytes=1e12,
-    )
+    fabric = build_fabric(FabricSpec(**(spec | changes)))
+    return plan_of(fabric, lanes=lanes, byte_scale=byte_scale, dilation=dilation)
