@@ -86,7 +86,7 @@ def draw(costs: list[Cost]) -> Figure:
         axes.set_xscale("log", base=2)
         axes.set_xticks(agents, [f"{count:,}" for count in agents])
         axes.set_xlabel("agents, 512 for every 2P4D")
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.1 * axes.dataLim.y1)
     return figure
 
 
