@@ -47,6 +47,8 @@ class SystemFigures(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         jct_s: model seconds; speedup: Basic's JCT over it.
+        collectives: time in collectives over that of their bytes at a CNIC's rate; None
+            where nothing is exchanged.
         verdict: on the measurement (`scenarios.fidelity`).
         snics: read use of the PE, the DE and all SNICs, as shares of their rates.
         loads: of a CNIC by direction, mean over the side's CNICs, units of B s / g; of a
@@ -61,6 +63,7 @@ class SystemFigures(msgspec.Struct, frozen=True, kw_only=True):
     jct_s: float | None
     speedup: float | None
     snic_max_over_avg: float | None
+    collectives: float | None
     snics: dict[str, Compared]
     loads: dict[str, Compared]
     steady_s: tuple[float, float] | None
@@ -229,7 +232,7 @@ def figures_of(point: Point, summary: Summary | None, error: str | None) -> Poin
 def _system(
     shape: Shape, ideal: Ideal | None, summary: SystemSummary, speedup: float | None
 ) -> SystemFigures:
-    steady = summary.steady
+    steady, taken = summary.steady, summary.collectives
     snics, cnics = (steady.snic, steady.cnic) if steady else (summary.snic, summary.cnic)
     uses = _snics(snics)
     loads = {name: use * shape.g / shape.s for name, use in _cnics(cnics).items()}
@@ -241,6 +244,7 @@ def _system(
         jct_s=summary.jct_s,
         speedup=speedup,
         snic_max_over_avg=summary.snic_max_over_avg,
+        collectives=taken.total_s / taken.wire_s if taken and taken.wire_s else None,
         snics={
             name: Compared(measured=use, theory=ideal.snics[name] if ideal else None)
             for name, use in uses.items()

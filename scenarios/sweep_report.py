@@ -337,6 +337,16 @@ def balance(charted: _Chart) -> Figure | None:
     )
 
 
+def collectives(charted: _Chart) -> Figure | None:
+    """Time in collectives over that of their bytes."""
+    return _per_system(
+        charted,
+        "in collectives / their bytes alone",
+        lambda figures: figures.collectives,
+        0.0,
+    )
+
+
 def snics(charted: _Chart) -> Figure | None:
     """Read use of all SNICs, and of each side's, beside the most that theory allows."""
     figure, grid = _panels(charted, rows=len(charted.systems), height=2.4)
@@ -453,6 +463,13 @@ PICTURES: dict[str, tuple[Callable[[_Chart], Figure | None], str, str]] = {
         balance,
         "Balance of the storage NICs",
         "The fullest storage NIC over the average, while they are busy. 1 is perfect balance.",
+    ),
+    "collectives": (
+        collectives,
+        "Time in collectives",
+        "Time that engines spent in collectives over the time of the same bytes alone on a compute "
+        "NIC. The Oracle's collectives have the network to themselves: what a system's take "
+        "beyond that is KV-Cache in their way.",
     ),
 }
 """Function, title and caption of each picture, in the report's order."""

@@ -53,6 +53,7 @@ def figures(
         jct_s=1.0,
         speedup=None,
         snic_max_over_avg=None,
+        collectives=None,
         snics={ALL_SNICS: Compared(measured=full, theory=1.0)},
         loads={
             name: Compared(measured=min(rise * load, level), theory=load)

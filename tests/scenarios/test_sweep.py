@@ -212,6 +212,22 @@ def test_the_mean_speed_up_is_over_all_points(figures: dict[str, Any]) -> None:
     assert figures["mean_speedup"] == {"dualpath": pytest.approx(sum(gained) / 3)}
 
 
+def test_time_in_collectives_is_compared_between_points(tmp_path: Path) -> None:
+    both_sides = {"slice": "1/8", "prefill": 2, "decode": 2}
+    path = scenario_file(tmp_path, {"lanes": [True, False]}, cluster=both_sides, collectives=True)
+    assert run(path, tmp_path / "out") == DONE
+    written = json.loads((tmp_path / "out/sweep.json").read_bytes())
+    taken = [point["systems"]["dualpath"]["collectives"] for point in written["points"]]
+    assert len(taken) == 2
+    assert min(taken) >= 1  # no fluid is faster than the CNIC
+    assert (tmp_path / "out/plots/collectives.png").exists()
+
+
+def test_where_nothing_is_exchanged_no_time_is_taken(figures: dict[str, Any], serial: Path) -> None:
+    assert figures["points"][0]["systems"]["dualpath"]["collectives"] is None
+    assert not (serial / "plots/collectives.png").exists()
+
+
 def test_the_page_holds_its_pictures_and_leads_to_the_points(serial: Path) -> None:
     page = (serial / "sweep.html").read_text()
     assert page.count('src="data:image/png;base64,') == len(list((serial / "plots").iterdir())) > 3
