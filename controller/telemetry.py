@@ -134,11 +134,8 @@ def at(samples: Sequence[CounterSample], t_s: float) -> CounterSample:
 
 
 def _sample(line: Line, plan: Plan, t0_s: float) -> CounterSample:
-    def payload(wire_bytes: int) -> float:
-        return plan.scale.model_bytes(wire_bytes) / plan.fabric.framing
-
     def port(switch: str, number: int, counter: int) -> float:
-        return payload(line.ports[f"{switch}:{number}"][counter])
+        return plan.payload_bytes(line.ports[f"{switch}:{number}"][counter])
 
     return CounterSample(
         t_s=plan.scale.model_s(line.t - t0_s),
@@ -157,7 +154,8 @@ def _sample(line: Line, plan: Plan, t0_s: float) -> CounterSample:
             for link in plan.fabric.links
         },
         lanes={
-            lane: (payload(sent), drops) for lane, (sent, drops) in _lane_totals(line, plan).items()
+            lane: (plan.payload_bytes(sent), drops)
+            for lane, (sent, drops) in _lane_totals(line, plan).items()
         },
     )
 

@@ -34,7 +34,7 @@ class DramBus:
 
 def dram_ends(fabric: Fabric) -> dict[str, str]:
     """The node behind every end that is in the DRAM of a prefill or decode node."""
-    engines = {node.name for node in fabric.nodes if node.gpus}
+    engines = {node.name for node in fabric.engine_nodes}
     return {
         end.name: nic.node
         for nic in fabric.nics

@@ -86,6 +86,11 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         return f"{self.a}-{self.b}"
 
+    @property
+    def directions(self) -> tuple[str, str]:
+        """The names of its two directions, in the order of its counters."""
+        return f"{self.a}→{self.b}", f"{self.b}→{self.a}"
+
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
     """A node: one host namespace, plus one per GPU (`<node>g<i>`)."""
@@ -113,6 +118,11 @@ class Fabric(msgspec.Struct, frozen=True, kw_only=True):
     def nodes_of(self, kind: NodeKind) -> list[Node]:
         """Nodes of one kind, in order."""
         return [node for node in self.nodes if node.kind == kind]
+
+    @property
+    def engine_nodes(self) -> list[Node]:
+        """Prefill and decode nodes, in order."""
+        return [node for node in self.nodes if node.gpus]
 
     def ends(self) -> dict[str, End]:
         """All ends by name."""

@@ -54,6 +54,19 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     message_s: float = 50e-6
     submit_s: float = 1e-6
 
+    @property
+    def block_bytes(self) -> float:
+        """KV-Cache of a Full Block, model bytes."""
+        return self.model.token_bytes * self.layout.tokens
+
+    def group_of(self, node: str) -> tuple[str, ...]:
+        """The engine group of a prefill or decode node."""
+        return next(group for group in self.groups if node in group)
+
+    def payload_bytes(self, wire_bytes: float) -> float:
+        """Model bytes of payload in so many bytes of full-sized frames on the wire."""
+        return self.scale.model_bytes(wire_bytes / self.fabric.framing)
+
 
 def write_plan(plan: Plan, path: Path) -> None:
     """Write the plan as JSON."""

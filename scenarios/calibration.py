@@ -147,7 +147,7 @@ def peak(samples: Sequence[CounterSample]) -> float:
 
 def pilot_plan(plan: Plan) -> Plan:
     """The plan with the last turn of as many agents as keep the storage NICs busy."""
-    nodes = len(plan.fabric.nodes_of("prefill")) + len(plan.fabric.nodes_of("decode"))
+    nodes = len(plan.fabric.engine_nodes)
     agents = plan.trajectories[: PILOT_AGENTS * nodes]
     return msgspec.structs.replace(plan, trajectories=tuple(map(_last_turn, agents)))
 

@@ -166,7 +166,7 @@ def fabric_rows(fabric: Fabric) -> dict[str, list[str]]:
     level = {switch.name: LEVELS.index(switch.level) for switch in fabric.switches}
     for link in fabric.links:
         if link.plane != "management":
-            first, second = windows.directions(link)
+            first, second = link.directions
             rising = level[link.a] < level[link.b]
             upper = LEVELS[max(level[link.a], level[link.b])]
             for name, up in ((first, rising), (second, not rising)):
@@ -184,7 +184,7 @@ def _uses(fabric: Fabric, cut: windows.Windows, rows: Sequence[str]) -> list[Ser
         found[f"{nic.name} in"] = into / nic.rate_bps
         found[f"{nic.name} out"] = out / nic.rate_bps
     for link in fabric.links:
-        for direction in windows.directions(link):
+        for direction in link.directions:
             if direction in cut.links:
                 found[direction] = cut.links[direction] / link.rate_bps
     return [found[row] for row in rows]

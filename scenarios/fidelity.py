@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from plan.fabric import Fabric, Nic
 from plan.records import RequestRecord
 from scenarios.cpu import CpuShares
-from scenarios.windows import Series, Windows, directions
+from scenarios.windows import Series, Windows
 
 Verdict = Literal["believable", "doubtful", "not believable"]
 
@@ -170,7 +170,7 @@ def rate_error(
     nics = {nic.name: nic for nic in fabric.nics}
     elsewhere = _storage_plane_use(fabric, windows)
     shortfalls = []
-    for node in [*fabric.nodes_of("prefill"), *fabric.nodes_of("decode")]:
+    for node in fabric.engine_nodes:
         busy = slots_taken(windows.edges_s, records, node.name) >= BUSY_SHARE * slots
         backlogged = _inner(busy)
         if backlogged.any():
@@ -219,7 +219,7 @@ def _storage_plane_use(fabric: Fabric, windows: Windows) -> list[Series]:
         windows.links[direction] / link.rate_bps
         for link in fabric.links
         if any(link.plane == nic.plane for nic in fabric.nics if nic.kind == "snic")
-        for direction in directions(link)
+        for direction in link.directions
     ]
     return uses
 

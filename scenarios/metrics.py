@@ -200,7 +200,8 @@ def summarise_system(plan: Plan, result: SystemResult) -> SystemSummary:
     done = [record for record in result.records if record.done_s is not None and not record.error]
     jct_s = _span_s(done)
     cut = windows.cut(result.samples, plan.fabric, _last_s(result.records))
-    nics = [nic for nic in plan.fabric.nics if nic.node in _engine_nodes(plan)]
+    engine_nodes = {node.name for node in plan.fabric.engine_nodes}
+    nics = [nic for nic in plan.fabric.nics if nic.node in engine_nodes]
     snics = [nic for nic in nics if nic.kind == "snic"]
     use = _Use(result.samples, jct_s)
     forwards = congestion.forwards(result.node_stats)
@@ -310,10 +311,6 @@ def _mean_balance(cut: Windows | None, snics: Sequence[Nic]) -> float | None:
     return float(np.nanmean(ratio)) if np.isfinite(ratio).any() else None
 
 
-def _engine_nodes(plan: Plan) -> set[str]:
-    return {node.name for kind in ("prefill", "decode") for node in plan.fabric.nodes_of(kind)}
-
-
 def _span_s(done: Sequence[RequestRecord]) -> float | None:
     if not done:
         return None
@@ -401,6 +398,7 @@ class _Use:
 
 def _drams(plan: Plan, stats: Sequence[NodeStats], jct_s: float | None) -> dict[str, DramUse]:
     rate = plan.dram_bytes_per_s
+    engine_nodes = {node.name for node in plan.fabric.engine_nodes}
     return {
         node.node: DramUse(
             rate_bytes_per_s=rate,
@@ -408,7 +406,7 @@ def _drams(plan: Plan, stats: Sequence[NodeStats], jct_s: float | None) -> dict[
             utilisation=node.dram_bytes / (rate * jct_s) if jct_s else None,
         )
         for node in stats
-        if node.node in _engine_nodes(plan)
+        if node.node in engine_nodes
     }
 
 

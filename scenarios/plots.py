@@ -95,7 +95,7 @@ class Run:
     @property
     def snics(self) -> list[Nic]:
         """SNICs of prefill and decode nodes."""
-        nodes = [*self.plan.fabric.nodes_of("prefill"), *self.plan.fabric.nodes_of("decode")]
+        nodes = self.plan.fabric.engine_nodes
         nics = {nic.name: nic for nic in self.plan.fabric.nics}
         return [nics[f"{node.name}.snic"] for node in nodes]
 

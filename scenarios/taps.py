@@ -8,7 +8,6 @@ from difflib import get_close_matches
 
 from plan.fabric import Fabric, Link, Nic
 from scenarios.errors import ScenarioError
-from scenarios.windows import directions
 
 NEAR = 5
 """How many names an error message offers."""
@@ -76,7 +75,7 @@ def _of_link(fabric: Fabric, link: Link) -> Tap:
     return Tap(
         link=link.name,
         device=link.a_device,
-        directions=directions(link),
+        directions=link.directions,
         egresses=((None, link.a_device), (None, link.b_device)),
         side=frozenset(e.mac for nic in fabric.nics if nic.switch in below for e in nic.ends),
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from plan.fabric import Fabric, Link
+from plan.fabric import Fabric
 from plan.records import CounterSample
 
 Series = NDArray[np.float64]
@@ -72,12 +72,7 @@ def cut(samples: Sequence[CounterSample], fabric: Fabric, end_s: float) -> Windo
             direction: rate([s.links[link.name][way] for s in samples])
             for link in fabric.links
             if link.plane != "management"
-            for way, direction in enumerate(directions(link))
+            for way, direction in enumerate(link.directions)
         },
         lanes={name: rate([s.lanes[name][0] for s in samples]) for name in samples[0].lanes},
     )
-
-
-def directions(link: Link) -> tuple[str, str]:
-    """The names of a link's two directions, in the order of its counters."""
-    return f"{link.a}→{link.b}", f"{link.b}→{link.a}"

@@ -129,7 +129,7 @@ def describe(
                     traffic=traffic,
                     lane=lane,
                     frames=len(sizes),
-                    bytes=_payload(plan, sizes.sum()),
+                    bytes=plan.payload_bytes(float(sizes.sum())),
                     share=float(sizes.sum() / total),
                     first_s=float(moments.min()),
                     last_s=float(moments.max()),
@@ -137,7 +137,7 @@ def describe(
                 )
             )
             wire: Series = np.histogram(moments, edges_s, weights=sizes)[0]
-            bps = [8 * _payload(plan, size) * WINDOWS / span_s for size in wire]
+            bps = [8 * plan.payload_bytes(size) * WINDOWS / span_s for size in wire.tolist()]
             rates.append(Rates(direction=direction, traffic=traffic, rates_bps=bps))
     lanes = _lanes(plan, tap, classes, queues)
     return LinkTraffic(
@@ -187,7 +187,7 @@ def _lanes(
             captured_bytes=math.fsum(
                 row.bytes for row in classes if (row.direction, row.lane) == (direction, lane)
             ),
-            queue_bytes=_payload(plan, sent),
+            queue_bytes=plan.payload_bytes(sent),
         )
         for direction, queue in zip(tap.directions, queues, strict=True)
         for lane, sent in queue.items()
@@ -195,7 +195,7 @@ def _lanes(
 
 
 def _problems(plan: Plan, link: str, lanes: Sequence[LaneTraffic]) -> list[str]:
-    slack = _payload(plan, SLACK_FRAMES * plan.fabric.mtu)
+    slack = plan.payload_bytes(SLACK_FRAMES * plan.fabric.mtu)
     return [
         f"of lane {lane.lane} {lane.direction} the capture of {link} holds"
         f" {lane.captured_bytes / 1e9:.3g} GB and its queue counted {lane.queue_bytes / 1e9:.3g} GB"
@@ -203,7 +203,3 @@ def _problems(plan: Plan, link: str, lanes: Sequence[LaneTraffic]) -> list[str]:
         if abs(lane.captured_bytes - lane.queue_bytes)
         > max(slack, AGREEMENT * max(lane.captured_bytes, lane.queue_bytes))
     ]
-
-
-def _payload(plan: Plan, wire_bytes: float) -> float:
-    return float(plan.scale.model_bytes(wire_bytes / plan.fabric.framing))

@@ -78,7 +78,7 @@ def backlog(network: Network, plan: Plan) -> dict[str, dict[str, float]]:
     for (host, device), name in _egress_names(plan).items():
         for minor, lane in lane_of.items():
             if waiting := leaves[host][device, minor].waiting_bytes:
-                size = plan.scale.model_bytes(waiting / plan.fabric.framing)
+                size = plan.payload_bytes(waiting)
                 found.setdefault(name, {})[lane] = size
     return found
 
@@ -89,8 +89,8 @@ def _egress_names(plan: Plan) -> dict[tuple[str | None, str], str]:
         names[nic.node, nic.host_device] = f"{nic.name} out"
         names[None, nic.switch_device] = f"{nic.name} in"
     for link in plan.fabric.links:
-        names[None, link.a_device] = f"{link.a}→{link.b}"
-        names[None, link.b_device] = f"{link.b}→{link.a}"
+        for device, direction in zip((link.a_device, link.b_device), link.directions, strict=True):
+            names[None, device] = direction
     return names
 
 
@@ -103,13 +103,10 @@ def egress_bytes(network: Network, plan: Plan) -> dict[str, tuple[float, float]]
     hosts = {host: device_bytes(network.namespace_pid(host)) for host in _hosts(plan)}
     ports = device_bytes(None)
 
-    def model_bytes(wire_bytes: int) -> float:
-        return plan.scale.model_bytes(wire_bytes / plan.fabric.framing)
-
     return {
         nic.name: (
-            model_bytes(hosts[nic.node][nic.host_device]),
-            model_bytes(ports[nic.switch_device]),
+            plan.payload_bytes(hosts[nic.node][nic.host_device]),
+            plan.payload_bytes(ports[nic.switch_device]),
         )
         for nic in plan.fabric.nics
     }
