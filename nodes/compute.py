@@ -52,6 +52,15 @@ def free_hbm_bytes(model: ModelSpec, gpu: GpuSpec, ep_group: int) -> float:
     return gpu.hbm_bytes - weights
 
 
+def kv_capacity(model: ModelSpec, gpu: GpuSpec, ep_group: int) -> float:
+    """Tokens whose KV-Cache fits one GPU's HBM beside the weights.
+
+    Raises:
+        ValueError: the weights do not fit.
+    """
+    return free_hbm_bytes(model, gpu, ep_group) / model.token_bytes
+
+
 def prefill_layer_s(model: ModelSpec, gpu: GpuSpec, chunks: Sequence[Pair]) -> float:
     """Time of one layer of a forward batch, seconds."""
     tokens = sum(bsz for _, bsz in chunks)

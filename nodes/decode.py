@@ -13,11 +13,9 @@ from functools import partial
 
 from nodes.budget import Budget
 from nodes.collectives import Exchange
-from nodes.compute import attended, decode_step_s, free_hbm_bytes
+from nodes.compute import attended, decode_step_s, kv_capacity
 from nodes.lockstep import Lockstep
-from nodes.messages import (
-    Assign,
-)
+from nodes.messages import Assign
 from nodes.world import Region, World
 from plan.model import Plan
 
@@ -43,8 +41,8 @@ class DecodeEngine:
         self, world: World, plan: Plan, name: str, persist: Callable[[Sequence, int], None]
     ) -> None:
         self.name = name
-        capacity = free_hbm_bytes(plan.model, plan.gpu, plan.ep_group["decode"])
-        self.hbm = Budget(f"HBM of {name} (tokens)", capacity / plan.model.token_bytes)
+        capacity = kv_capacity(plan.model, plan.gpu, plan.ep_group["decode"])
+        self.hbm = Budget(f"HBM of {name} (tokens)", capacity)
         self._world = world
         self._plan = plan
         self._persist = persist
@@ -56,7 +54,7 @@ class DecodeEngine:
         self._context = 0
         self._attended = 0
         self._growing = 0
-        group = next(group for group in plan.groups if world.node in group)
+        group = plan.group_of(world.node)
         self._exchange = Exchange(world, plan, name, group)
         self._lockstep: Lockstep | None = None
         together = plan.ep_group["decode"] > 1 or plan.collectives == "tensor"

@@ -64,9 +64,8 @@ class DecodeNode(EngineNode[DecodeEngine]):
         self._system = system
         self._agents = agents
         self._buffers = Budget(f"the DE buffer of {node.name} (bytes)", plan.dram_buffer_bytes)
-        self._block_bytes = plan.model.token_bytes * plan.layout.tokens
         pool_bytes = plan.dram_pool_bytes if system.dram_pool else 0.0
-        self._pool = DramPool(world, pool_bytes / self._block_bytes, self._leader.pooled)
+        self._pool = DramPool(world, pool_bytes / plan.block_bytes, self._leader.pooled)
         self._needed: Arrivals[None] = Arrivals()
         self._prefilled: Arrivals[PrefillDone] = Arrivals()
 
@@ -108,7 +107,7 @@ class DecodeNode(EngineNode[DecodeEngine]):
         if leased is not None:
             lo = max(lo, min(leased.ready, asked))
         rows = self._plan.layout.blocks(request.prompt) - (leased.rows if leased else 0)
-        charge = max(0, rows) * self._block_bytes
+        charge = max(0, rows) * self._plan.block_bytes
         room = partial(self._make_room, assign, charge, leased)
         if lo < asked:
             self._storage.expect(lo, asked)

@@ -95,9 +95,10 @@ class DramPool:
             The entry, or None if there is no room even without all unused entries; the
             region, and the lease, then remain the caller's.
         """
-        if not self._make_room(rows - (leased.rows if leased else 0)):
+        more = rows - (leased.rows if leased else 0)
+        if not self._make_room(more):
             return None
-        self.free -= rows - (leased.rows if leased else 0)
+        self.free -= more
         entry = self._entries[request.agent] = Entry(region, request.runs, rows, ready)
         self._told(request.agent, True)
         return entry

@@ -21,7 +21,7 @@ from nodes.collectives import Exchange
 from nodes.compute import (
     attention_s,
     expert_layer_s,
-    free_hbm_bytes,
+    kv_capacity,
     own_layer_s,
     prefill_layer_s,
 )
@@ -29,12 +29,7 @@ from nodes.engine_name import dram_end, hbm_end, node_of
 from nodes.intra_engine import Chunk, pack
 from nodes.leader import Leader
 from nodes.lockstep import Lockstep
-from nodes.messages import (
-    Assign,
-    PrefillDone,
-    Remote,
-    Request,
-)
+from nodes.messages import Assign, PrefillDone, Remote, Request
 from nodes.storage_client import ReadTicket
 from nodes.world import Region, Span, World
 from plan.deployment import System
@@ -125,7 +120,7 @@ class PrefillEngine:
         self._computed = asyncio.Event()
         self._free_s = 0.0
         self._formed = 0
-        group = next(group for group in plan.groups if world.node in group)
+        group = plan.group_of(world.node)
         gpus = {node.name: node.gpus for node in plan.fabric.nodes}
         self._group_engines = sum(gpus[node] for node in group)
         self._exchange = Exchange(world, plan, name, group)
@@ -133,8 +128,8 @@ class PrefillEngine:
         together = plan.ep_group["prefill"] > 1 or plan.collectives == "tensor"
         if together and self._group_engines > 1:
             self._lockstep = Lockstep(world, name, group[0])
-        hbm = free_hbm_bytes(plan.model, plan.gpu, plan.ep_group["prefill"])
-        self._hbm = Budget(f"HBM of {name} (tokens)", hbm / plan.model.token_bytes)
+        capacity = kv_capacity(plan.model, plan.gpu, plan.ep_group["prefill"])
+        self._hbm = Budget(f"HBM of {name} (tokens)", capacity)
 
     def start(self) -> None:
         self._world.spawn(self._load())

@@ -29,7 +29,6 @@ class PrefillNode(EngineNode[PrefillEngine]):
         )
         self._system = system
         self._pe_buffers = Budget(f"the PE buffer of {node.name} (bytes)", plan.dram_buffer_bytes)
-        self._block_bytes = plan.model.token_bytes * plan.layout.tokens
         self._buffers: Arrivals[Remote] = Arrivals()
         self._hits: Arrivals[HitsReady] = Arrivals()
 
@@ -77,7 +76,7 @@ class PrefillNode(EngineNode[PrefillEngine]):
 
         Whoever needs both buffers takes the PE buffer first, so nobody waits in a ring.
         """
-        await self._pe_buffers.take(assign.pe_blocks * self._block_bytes)
+        await self._pe_buffers.take(assign.pe_blocks * self._plan.block_bytes)
         if splits:
             self._need_buffer(assign)
         return self._world.allocate(assign.pe_blocks)
@@ -89,7 +88,7 @@ class PrefillNode(EngineNode[PrefillEngine]):
         """The request's hits are no longer needed on this side."""
         if job.pe_buffer is not None:
             self._world.free(job.pe_buffer)
-            self._pe_buffers.give_back(job.assign.pe_blocks * self._block_bytes)
+            self._pe_buffers.give_back(job.assign.pe_blocks * self._plan.block_bytes)
 
 
 def _joined(

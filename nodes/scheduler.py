@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from itertools import cycle
 
-from nodes.compute import free_hbm_bytes
+from nodes.compute import kv_capacity
 from nodes.engine_name import engine_name, node_of
 from nodes.inter_engine import (
     EngineLoad,
@@ -213,8 +213,7 @@ def _groups(plan: Plan, kind: NodeKind) -> dict[int, _Group]:
     gpus = {node.name: node.gpus for node in plan.fabric.nodes_of(kind)}
     capacity = float("inf")
     if kind == "decode":
-        free = free_hbm_bytes(plan.model, plan.gpu, plan.ep_group[kind])
-        capacity = free / plan.model.token_bytes
+        capacity = kv_capacity(plan.model, plan.gpu, plan.ep_group[kind])
     return {
         number: _Group(
             number,

@@ -12,6 +12,7 @@ import msgspec
 
 from nodes.byte_region import ByteRegion
 from nodes.dram_bus import DramBus, dram_ends
+from nodes.failure import fail, on_callback_error
 from nodes.messages import Message, Remote
 from nodes.namespaces import network_namespace, tcp_socket
 from nodes.queue_pair import QueuePair
@@ -72,7 +73,7 @@ class SocketWorld:
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
         self._handle: Callable[[Message], None] | None = None
-        self._loop.set_exception_handler(self._callback_failed)
+        self._loop.set_exception_handler(on_callback_error(tasks))
 
     async def open(self, handle: Callable[[Message], None]) -> None:
         """Listen on all of the node's ends; `handle` gets every control message."""
@@ -250,14 +251,7 @@ class SocketWorld:
         except OSError as error:
             self._broken(error)
         except Exception as error:
-            self._fail(error)
-
-    def _callback_failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """The loop's exception handler: an error in a callback ends the run as well."""
-        if "exception" in context:
-            self._fail(context["exception"])
-        else:
-            loop.default_exception_handler(context)
+            fail(self._tasks, error)
 
     def expect_end(self) -> None:
         """The run is over: a connection that breaks from now on is no failure."""
@@ -265,10 +259,4 @@ class SocketWorld:
 
     def _broken(self, error: OSError) -> None:
         if not self._ending:
-            self._fail(error)
-
-    def _fail(self, error: Exception) -> None:
-        async def fail() -> None:
-            raise error
-
-        self.spawn(fail())
+            fail(self._tasks, error)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from nodes.agents import AgentPopulation
 from nodes.block_store import IdentityBlockStore
+from nodes.failure import on_callback_error
 from nodes.roles import make_node
 from nodes.virtual_time import VirtualTimeLoop, run
 from nodes.virtual_world import VirtualCluster, VirtualWorld
@@ -71,7 +72,7 @@ async def _simulate(
     try:
         async with asyncio.TaskGroup() as tasks:
             cluster = VirtualCluster(plan, tasks, loop)
-            loop.set_exception_handler(cluster.failed)
+            loop.set_exception_handler(on_callback_error(tasks))
             for node in plan.fabric.nodes:
                 world = VirtualWorld(cluster, node.name)
                 worlds.append(world)

@@ -65,8 +65,7 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         self._now = 0.0
         # (when, order, what): `what` is a future to resolve or a handle to run
         self._timers: list[tuple[float, int, Any]] = []
-        self._timers_set = count()
-        self._order = self._timers_set.__next__
+        self._order = count().__next__
         self._cancelled_timers = 0
 
     def time(self) -> float:
@@ -74,7 +73,7 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
 
     def events(self) -> int:
         """How many timers were set so far: what a run's cost is counted in."""
-        return next(self._timers_set)
+        return self._order()
 
     def busy(self) -> bool:
         """Whether anything is ready or any timer set."""

@@ -106,13 +106,6 @@ class VirtualCluster:
         self._pairs: dict[tuple[str, str, TrafficClass], _QueuePair] = {}
         self._next_key = 0
 
-    def failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """The loop's exception handler: an error in a callback ends the run as well."""
-        if "exception" in context:
-            self.tasks.create_task(_raise(context["exception"]))
-        else:
-            loop.default_exception_handler(context)
-
     def after_latency(self, callback: Callable[..., object], *arguments: object) -> None:
         self.loop.call_later(self.plan.message_s, callback, *arguments)
 
@@ -163,10 +156,6 @@ class VirtualCluster:
             self.plan.submit_s, pair.post, _Transfer(size_bytes, completion, content)
         )
         return completion
-
-
-async def _raise(error: BaseException) -> None:
-    raise error
 
 
 class VirtualWorld:

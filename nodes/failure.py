@@ -1,0 +1,30 @@
+"""An error outside every task ends a run as an error in a task does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+
+def fail(tasks: asyncio.TaskGroup, error: BaseException) -> None:
+    """End a run with an error."""
+    tasks.create_task(_raise(error))
+
+
+def on_callback_error(
+    tasks: asyncio.TaskGroup,
+) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
+    """A loop's exception handler: an error in a callback ends the run of these tasks."""
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if "exception" in context:
+            fail(tasks, context["exception"])
+        else:
+            loop.default_exception_handler(context)
+
+    return handle
+
+
+async def _raise(error: BaseException) -> None:
+    raise error
