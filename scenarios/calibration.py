@@ -11,7 +11,6 @@ processors that dilation 1 would take; dilation divides it.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -26,6 +25,7 @@ from scenarios import emulation, simulation
 from scenarios.errors import RunError
 from scenarios.fidelity import LATENESS_S
 from scenarios.metrics import SystemResult
+from scenarios.page import write_json
 
 SWITCH_CORES = 0.5
 """Of the one core that the switch daemon can use, so much at the busiest moment."""
@@ -181,8 +181,7 @@ def calibrate(
     small = at_dilation(small, start)
     pilot = measured(small, _serve(small, system, directory))
     found = choose(peak_bytes_per_s, pilot, len(os.sched_getaffinity(0)))
-    text = msgspec.json.format(msgspec.json.encode(found))
-    (directory / "calibration.json").write_bytes(text + b"\n")
+    write_json(directory / "calibration.json", found)
     note(f"dilation {found.reason}")
     return found
 
@@ -206,8 +205,6 @@ def _serve(plan: Plan, system: System, directory: Path) -> SystemResult:
     emulation.write_inputs(plan, directory)
     with emulation.fabric(plan, directory, plan.scale.wall_s(SAMPLE_S), probe=False) as fabric:
         result = emulation.serve(plan, system, fabric, place, lambda done, use: None)
-    for blocks in place.glob("*.blocks"):
-        shutil.rmtree(blocks)
     if not result.complete:
         raise KeyboardInterrupt
     return result

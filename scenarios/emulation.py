@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import selectors
+import shutil
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ from scenarios.errors import RunError
 from scenarios.events import Event, EventStream
 from scenarios.metrics import SystemResult
 from scenarios.recording import recording
+from scenarios.snic_watch import SnicWatch
 from scenarios.taps import Tap
 from topology import counters, ovs, shaping
 from topology.network import Network
@@ -124,7 +126,7 @@ def serve(
     end_s = max((record.done_s or 0.0 for record in records), default=0.0)
     if not complete:
         end_s = plan.scale.model_s(ended - start)
-    return SystemResult(
+    result = SystemResult(
         system=system,
         records=records,
         samples=_window(read_samples(fabric.telemetry, plan, start), end_s),
@@ -141,6 +143,9 @@ def serve(
         incidents=fabric.controller.incidents[earlier:],
         captures=[recorded.traffic(start) for recorded in recordings],
     )
+    for blocks in directory.glob("*.blocks"):
+        shutil.rmtree(blocks)
+    return result
 
 
 class _Kernel(NamedTuple):
@@ -267,7 +272,8 @@ def _follow(
 ) -> bool:
     """Look at the queues and report progress once a wall second until all requests are done;
     False if the user broke it off."""
-    use = _SnicUse(plan, network)
+    watch = SnicWatch(plan)
+    watch.look(plan.scale.model_s(time.monotonic()), counters.egress_bytes(network, plan))
     done = 0
     shown = 0.0
     try:
@@ -280,31 +286,10 @@ def _follow(
                 shown = time.monotonic()
                 t_s = plan.scale.model_s(shown - start)
                 backlog.append(BacklogSample(t_s=t_s, queues=counters.backlog(network, plan)))
-                progress(done, use.since_last())
+                now_s = plan.scale.model_s(time.monotonic())
+                progress(done, watch.look(now_s, counters.egress_bytes(network, plan)))
     except KeyboardInterrupt:
         return False
-
-
-class _SnicUse:
-    """Share of each prefill and decode SNIC's read rate in use between two looks."""
-
-    def __init__(self, plan: Plan, network: Network) -> None:
-        nodes = {node.name for node in plan.fabric.nodes if node.gpus}
-        self._nics = [n for n in plan.fabric.nics if n.kind == "snic" and n.node in nodes]
-        self._plan, self._network = plan, network
-        self._last, self._at = counters.egress_bytes(network, plan), time.monotonic()
-
-    def since_last(self) -> dict[str, float]:
-        now, bytes_now = time.monotonic(), counters.egress_bytes(self._network, self._plan)
-        elapsed = self._plan.scale.model_s(now - self._at)
-        use = {
-            nic.node: (bytes_now[nic.name][1] - self._last[nic.name][1])
-            * 8
-            / (nic.rate_bps * elapsed)
-            for nic in self._nics
-        }
-        self._last, self._at = bytes_now, now
-        return use
 
 
 def _await_sample(fabric: Fabric, moment: float) -> None:

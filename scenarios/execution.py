@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-
-import msgspec
 
 from plan.deployment import System
 from plan.model import Plan
@@ -16,6 +13,7 @@ from scenarios.calibration import at_dilation, calibrate
 from scenarios.display import Progress
 from scenarios.errors import MachineError, ScenarioError
 from scenarios.metrics import Summary, SystemResult
+from scenarios.page import write_json
 from scenarios.planning import make_plan
 from scenarios.report import write_records, write_report
 from scenarios.schema import Scenario, resolved_yaml, with_dilation
@@ -101,13 +99,19 @@ def run_scenario(
         return BROKEN_OFF, None
     command = ["python", *sys.orig_argv[1:]]
     facts = provenance.collect(command, scenario.seed, datapath, dilation)
-    (out / "provenance.json").write_bytes(msgspec.json.format(msgspec.json.encode(facts)))
+    write_json(out / "provenance.json", facts)
     summary = write_report(out, scenario, plan, results, facts, planned.warnings)
     _announce(summary, out)
     if len(results) < len(names) or not all(result.complete for result in results):
         return BROKEN_OFF, summary
     verdicts = [figures.fidelity.verdict for figures in summary.systems.values()]
     return (DOUBTED if "not believable" in verdicts else DONE), summary
+
+
+def fail(status: int, error: Exception) -> int:
+    """Say in one line what went wrong; returns the exit status."""
+    print(f"error: {error}", file=sys.stderr)
+    return status
 
 
 def claim(out: Path) -> None:
@@ -155,8 +159,6 @@ def _emulate(
             directory = _begin(system, plan, out, progress)
             result = emulation.serve(plan, system, fabric, directory, progress.update, taps)
             _keep(result, out, results)
-            for blocks in directory.glob("*.blocks"):
-                shutil.rmtree(blocks)
             if not result.complete:
                 break
         return fabric.network.daemons.datapath

@@ -9,8 +9,8 @@ from matplotlib import style
 from matplotlib.figure import Figure
 
 from plan.model import Plan
-from scenarios import congestion_plots, plots, windows
-from scenarios.metrics import Summary, SystemResult
+from scenarios import congestion_plots, plots
+from scenarios.metrics import Summary, SystemResult, windows_of
 from scenarios.plots import STYLE, CnicTheory, Picture, Run
 
 PICTURES: dict[str, tuple[Callable[[Run], Figure | None], str, str]] = {
@@ -113,12 +113,7 @@ def draw(
     theory: CnicTheory | None = None,
 ) -> list[Picture]:
     """Write every picture that the results have data for into `out_dir`."""
-    cuts = {}
-    for result in results:
-        ends = [record.done_s for record in result.records if record.done_s is not None]
-        cut = windows.cut(result.samples, plan.fabric, max(ends, default=float("inf")))
-        if cut is not None:
-            cuts[result.system.name] = cut
+    cuts = {r.system.name: cut for r in results if (cut := windows_of(plan, r)) is not None}
     run = Run(plan, results, summary, cuts, theory)
     out_dir.mkdir(parents=True, exist_ok=True)
     pictures = []

@@ -199,7 +199,7 @@ def summarise_system(plan: Plan, result: SystemResult) -> SystemSummary:
     """Reduce one system's result."""
     done = [record for record in result.records if record.done_s is not None and not record.error]
     jct_s = _span_s(done)
-    cut = windows.cut(result.samples, plan.fabric, _last_s(result.records))
+    cut = windows_of(plan, result)
     engine_nodes = {node.name for node in plan.fabric.engine_nodes}
     nics = [nic for nic in plan.fabric.nics if nic.node in engine_nodes]
     snics = [nic for nic in nics if nic.kind == "snic"]
@@ -239,6 +239,12 @@ def summarise_system(plan: Plan, result: SystemResult) -> SystemSummary:
         dram=_drams(plan, result.node_stats, jct_s),
         steady=_steady(result, done, nics),
     )
+
+
+def windows_of(plan: Plan, result: SystemResult) -> Windows | None:
+    """A run in windows up to its last request's end; None where there is not one whole window."""
+    ends = [record.done_s for record in result.records if record.done_s is not None]
+    return windows.cut(result.samples, plan.fabric, max(ends, default=float("inf")))
 
 
 def ttft_s(records: Iterable[RequestRecord]) -> list[float]:
@@ -316,11 +322,6 @@ def _span_s(done: Sequence[RequestRecord]) -> float | None:
         return None
     start = min(record.submit_s for record in done)
     return max(record.done_s for record in done if record.done_s is not None) - start
-
-
-def _last_s(records: Sequence[RequestRecord]) -> float:
-    ends = [record.done_s for record in records if record.done_s is not None]
-    return max(ends, default=float("inf"))
 
 
 def _agent_jcts(done: Sequence[RequestRecord]) -> list[float]:

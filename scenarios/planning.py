@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -10,9 +11,9 @@ import msgspec
 
 from controller.lanes import lane_table
 from nodes.byte_region import MIN_BLOCK_BYTES, WORD
-from nodes.compute import free_hbm_bytes, prefill_layer_s, weights_per_gpu
+from nodes.compute import kv_capacity, prefill_layer_s, weights_per_gpu
 from nodes.generator import MaxLen, generate
-from nodes.trace import Selection, TraceError, extend, load, steps, window
+from nodes.trace import Selection, Step, TraceError, extend, load, steps, window
 from plan.deployment import (
     BlockLayout,
     GpuSpec,
@@ -51,10 +52,12 @@ def make_plan(scenario: Scenario) -> Planned:
     layout, scale = _layout(scenario, model)
     trajectories, warnings = _trajectories(scenario)
     fabric = _fabric(scenario.cluster)
+    context = max(step.context for step in _turns(trajectories))
     for kind, size in ep_group.items():
         _check_weights(model, gpu, kind, size)
-        _check_hbm(model, gpu, kind, size, trajectories)
-    _check_dram_buffer(scenario.cluster, model, layout, trajectories)
+        _check_hbm(model, gpu, kind, size, context)
+    prompt = max(step.prompt for step in _turns(trajectories))
+    _check_dram_buffer(scenario.cluster, model, layout, prompt)
     plan = Plan(
         seed=scenario.seed,
         scale=scale,
@@ -66,7 +69,7 @@ def make_plan(scenario: Scenario) -> Planned:
         ep_group=ep_group,
         groups=_groups(fabric, scenario.cluster),
         collectives=scenario.exchanged,
-        dram_buffer_bytes=scenario.cluster.dram_buffer * float(scenario.cluster.slice),
+        dram_buffer_bytes=scenario.cluster.node_dram_buffer_bytes,
         dram_pool_bytes=scenario.cluster.dram_pool * float(scenario.cluster.slice),
         dram_bytes_per_s=scenario.cluster.node_dram_bytes_per_s,
         message_s=float(scenario.cluster.message_latency),
@@ -118,12 +121,9 @@ def _check_weights(model: ModelSpec, gpu: GpuSpec, kind: NodeKind, ep_group: int
         )
 
 
-def _check_hbm(
-    model: ModelSpec, gpu: GpuSpec, kind: NodeKind, ep_group: int, trajectories: list[Trajectory]
-) -> None:
+def _check_hbm(model: ModelSpec, gpu: GpuSpec, kind: NodeKind, ep_group: int, longest: int) -> None:
     """The longest turn has to fit one engine's HBM: a request waits for room, not for ever."""
-    longest = max(step.context for trajectory in trajectories for step in steps(trajectory))
-    room = free_hbm_bytes(model, gpu, ep_group) / model.token_bytes
+    room = kv_capacity(model, gpu, ep_group)
     if longest > room:
         raise ScenarioError(
             "workload.max_context",
@@ -135,12 +135,11 @@ def _check_hbm(
 
 
 def _check_dram_buffer(
-    cluster: Cluster, model: ModelSpec, layout: BlockLayout, trajectories: list[Trajectory]
+    cluster: Cluster, model: ModelSpec, layout: BlockLayout, longest: int
 ) -> None:
     """The longest prompt has to fit a node's DRAM buffer, or it would wait for ever."""
-    longest = max(step.prompt for trajectory in trajectories for step in steps(trajectory))
     needed = layout.blocks(longest) * layout.tokens * model.token_bytes
-    if needed > cluster.dram_buffer * float(cluster.slice):
+    if needed > cluster.node_dram_buffer_bytes:
         least = Size(needed / float(cluster.slice))
         raise ScenarioError(
             "cluster.dram_buffer",
@@ -279,6 +278,10 @@ def _scaled(trajectory: Trajectory, workload: Workload) -> Trajectory:
     return msgspec.structs.replace(trajectory, turns=tuple(turns))
 
 
+def _turns(trajectories: list[Trajectory]) -> Iterator[Step]:
+    return (step for trajectory in trajectories for step in steps(trajectory))
+
+
 def _constants(
     scenario: Scenario, model: ModelSpec, gpu: GpuSpec, trajectories: list[Trajectory]
 ) -> SchedulerConstants:
@@ -290,11 +293,10 @@ def _constants(
     choice = scenario.scheduler
     read_per_s = scenario.cluster.node_snic_bps / 8 / model.token_bytes
     prompts, compute_s = 0, 0.0
-    for trajectory in trajectories:
-        for step in steps(trajectory):
-            prompts += step.prompt
-            pair = (step.hit, step.prompt - step.hit)
-            compute_s += model.layers * prefill_layer_s(model, gpu, [pair])
+    for step in _turns(trajectories):
+        prompts += step.prompt
+        pair = (step.hit, step.prompt - step.hit)
+        compute_s += model.layers * prefill_layer_s(model, gpu, [pair])
     return SchedulerConstants(
         alpha_tokens=choice.alpha.tokens(read_per_s),
         beta_tokens=choice.beta.tokens(prompts / compute_s),

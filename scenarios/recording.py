@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
-
 from plan.model import Plan
 from scenarios.frames import read_frames
+from scenarios.page import write_json
 from scenarios.taps import Tap
 from scenarios.wire import LinkTraffic, describe
 from topology import counters
@@ -65,8 +64,7 @@ class Recording:
             dropped=self._capture.dropped,
             full=self._capture.full,
         )
-        text = msgspec.json.format(msgspec.json.encode(found))
-        self._capture.path.with_suffix(".json").write_bytes(text + b"\n")
+        write_json(self._capture.path.with_suffix(".json"), found)
         return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +15,12 @@ from scenarios.congestion import SIDES
 from scenarios.cpu import CpuShares
 from scenarios.headline import headline, title
 from scenarios.metrics import Distribution, Summary, SystemResult, SystemSummary, summarise
-from scenarios.page import render
-from scenarios.plots import CnicTheory, Picture
+from scenarios.page import ABSENT, embedded, number, render, write_json
+from scenarios.plots import CnicTheory
 from scenarios.provenance import Provenance
 from scenarios.schema import Cluster, Scenario, resolved_yaml
 
 TEMPLATE = "report.html.j2"
-ABSENT = "-"
 CPU_USERS: dict[str, Callable[[CpuShares], float]] = {
     "the switch": lambda cpu: cpu.switch,
     "the controller": lambda cpu: cpu.controller,
@@ -57,8 +55,7 @@ def write_report(
     """
     out_dir.mkdir(parents=True, exist_ok=True)
     summary = summarise(plan, results)
-    text = msgspec.json.format(msgspec.json.encode(summary))
-    (out_dir / "summary.json").write_bytes(text + b"\n")
+    write_json(out_dir / "summary.json", summary)
     pictures = gallery.draw(
         out_dir / "plots", plan, results, summary, cnic_theory(scenario.cluster)
     )
@@ -75,9 +72,9 @@ def write_report(
             if figures.fidelity.verdict == "not believable"
         ],
         warnings=warnings,
-        pictures=[(picture, _embedded(picture)) for picture in pictures],
+        pictures=[(picture, embedded(picture.path)) for picture in pictures],
         wires=[
-            (section, _embedded(section.picture))
+            (section, embedded(section.picture.path))
             for section in wire_report.sections(out_dir / "plots", results)
         ],
         wire_heads=(wire_report.CLASS_HEADS, wire_report.LANE_HEADS),
@@ -123,7 +120,7 @@ def table(summary: Summary) -> list[Row]:
     every = list(systems.values())
     return [
         Row("Completion", ["" for _ in every], heading=True),
-        Row("JCT, s", [_number(s.jct_s) for s in every]),
+        Row("JCT, s", [number(s.jct_s) for s in every]),
         Row("speed-up over Basic", [f"{x:.2f}x" if x else ABSENT for x in speedups]),
         *_spread("JCT of an agent, s", [s.agent_jct_s for s in every], 1),
         Row("Latency", ["" for _ in every], heading=True),
@@ -138,7 +135,7 @@ def table(summary: Summary) -> list[Row]:
         Row("generated tokens", [f"{s.generated_tokens:,}" for s in every]),
         Row("Storage NICs", ["" for _ in every], heading=True),
         *_snic_rows(every),
-        Row("fullest over average", [_number(s.snic_max_over_avg) for s in every]),
+        Row("fullest over average", [number(s.snic_max_over_avg) for s in every]),
         *_headed("Lanes", _lane_rows(every)),
         *_headed("Expert parallelism", _expert_rows(every)),
         Row("Fidelity", ["" for _ in every], heading=True),
@@ -156,7 +153,7 @@ def _spread(label: str, values: Sequence[Distribution | None], unit: float) -> l
     return [
         Row(
             f"{label} · {name}",
-            [_number(None if value is None else getattr(value, name) * unit) for value in values],
+            [number(None if value is None else getattr(value, name) * unit) for value in values],
         )
         for name in ("mean", "p50", "p90", "p99")
     ]
@@ -200,9 +197,9 @@ def _expert_rows(systems: Sequence[SystemSummary]) -> list[Row]:
     bubbles = {side: [_percent(s.bubble_share.get(side)) for s in systems] for side in SIDES}
     taken = [figures.collectives for figures in systems]
     return [
-        Row("attention, longest over average", [_number(ratio) for ratio in ratios]),
-        Row("the same, first 5 % of the run", [_number(ratio) for ratio in first]),
-        Row("engines in a forward, mean", [_number(s.forward_engines) for s in systems]),
+        Row("attention, longest over average", [number(ratio) for ratio in ratios]),
+        Row("the same, first 5 % of the run", [number(ratio) for ratio in first]),
+        Row("engines in a forward, mean", [number(s.forward_engines) for s in systems]),
         *(Row(f"waiting at the barrier, {side}", cells) for side, cells in bubbles.items()),
         Row("collectives", _each(taken, lambda c: c.count)),
         Row("in collectives, engine-s", _each(taken, lambda c: c.total_s)),
@@ -215,7 +212,7 @@ def _expert_rows(systems: Sequence[SystemSummary]) -> list[Row]:
 
 
 def _each(values: Sequence[T | None], figure: Callable[[T], float]) -> list[str]:
-    return [ABSENT if value is None else _number(figure(value)) for value in values]
+    return [ABSENT if value is None else number(figure(value)) for value in values]
 
 
 def _fidelity_rows(systems: Sequence[SystemSummary]) -> list[Row]:
@@ -229,14 +226,10 @@ def _fidelity_rows(systems: Sequence[SystemSummary]) -> list[Row]:
         Row("segments sent again", [f"{f.retransmits:,}" for f in judged]),
         Row("rate error", [_percent(f.rate_error) for f in judged]),
         Row("probe error", [_percent(f.probe_error) for f in judged]),
-        Row("timers late, p99, ms", [_number(None if x is None else 1e3 * x) for x in late]),
+        Row("timers late, p99, ms", [number(None if x is None else 1e3 * x) for x in late]),
         *(Row(f"cores used by {who}", _each(cpus, of)) for who, of in CPU_USERS.items()),
-        Row("wall time, s", [_number(figures.wall_s) for figures in systems]),
+        Row("wall time, s", [number(figures.wall_s) for figures in systems]),
     ]
-
-
-def _number(value: float | None) -> str:
-    return ABSENT if value is None else f"{value:.4g}"
 
 
 def _percent(value: float | None) -> str:
@@ -245,7 +238,3 @@ def _percent(value: float | None) -> str:
 
 def _share(part: float, whole: float) -> str:
     return _percent(part / whole if whole else None)
-
-
-def _embedded(picture: Picture) -> str:
-    return base64.b64encode(picture.path.read_bytes()).decode()

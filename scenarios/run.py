@@ -20,7 +20,7 @@ from pathlib import Path
 
 from nodes.virtual_time import Deadlock
 from scenarios.errors import MachineError, RunError, ScenarioError
-from scenarios.execution import DONE, FAILED, LACKING, WRONG, enter_sandbox, run_scenario
+from scenarios.execution import DONE, FAILED, LACKING, WRONG, enter_sandbox, fail, run_scenario
 from scenarios.planning import make_plan
 from scenarios.schema import Scenario, load_scenario
 from scenarios.sweep import run_sweep
@@ -48,11 +48,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         out = _out(scenario, arguments)
         return run_scenario(scenario, out, arguments.cli, arguments.pcap)[0]
     except ScenarioError as error:
-        return _fail(WRONG, error)
+        return fail(WRONG, error)
     except MachineError as error:
-        return _fail(LACKING, error)
+        return fail(LACKING, error)
     except (RunError, TopologyError, Deadlock) as error:
-        return _fail(FAILED, error)
+        return fail(FAILED, error)
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -146,11 +146,6 @@ def _refuse(value: object, option: str, remedy: str) -> None:
 def _out(scenario: Scenario, arguments: argparse.Namespace) -> Path:
     stamp = time.strftime("%Y%m%d-%H%M%S")
     return arguments.out or Path("runs") / f"{scenario.name}-{stamp}"
-
-
-def _fail(status: int, error: Exception) -> int:
-    print(f"error: {error}", file=sys.stderr)
-    return status
 
 
 if __name__ == "__main__":

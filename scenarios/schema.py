@@ -147,6 +147,11 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
         return self.dram * float(self.slice)
 
     @property
+    def node_dram_buffer_bytes(self) -> float:
+        """PE or DE buffer of one emulated node, bytes."""
+        return self.dram_buffer * float(self.slice)
+
+    @property
     def storage_bps(self) -> float:
         """Rate of one storage host, bit/s; by default it can fill every SNIC by itself, as the
         paper's storage can, whose files are striped: no host is ever the bottleneck."""

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from nodes.virtual_run import simulate
 from plan.deployment import System
 from plan.model import Plan
-from plan.records import CounterSample
 from scenarios.metrics import SystemResult
+from scenarios.snic_watch import SnicWatch
 
 YOUNG_OBJECTS = 50_000
 """New objects between two rounds of the garbage collector."""
@@ -33,13 +33,13 @@ def serve(plan: Plan, system: System, sample_s: float, progress: Progress) -> Sy
         Deadlock: the nodes wait for each other for ever.
     """
     begun = time.monotonic()
-    watch = _SnicWatch(plan)
+    watch = SnicWatch(plan)
     with rare_collections():
         run = simulate(
             plan,
             system,
             sample_s,
-            lambda done, sample: progress(done, watch.use(sample)),
+            lambda done, sample: progress(done, watch.look(sample.t_s, sample.nics)),
         )
     return SystemResult(
         system=system,
@@ -65,24 +65,3 @@ def rare_collections() -> Iterator[None]:
     finally:
         gc.set_threshold(*before)
         gc.unfreeze()
-
-
-class _SnicWatch:
-    """Use of the prefill and decode SNICs between two counter samples."""
-
-    def __init__(self, plan: Plan) -> None:
-        nodes = {node.name for node in plan.fabric.nodes if node.gpus}
-        self._nics = [n for n in plan.fabric.nics if n.kind == "snic" and n.node in nodes]
-        self._last: CounterSample | None = None
-
-    def use(self, sample: CounterSample) -> dict[str, float]:
-        last, self._last = self._last, sample
-        if last is None or sample.t_s == last.t_s:
-            return {}
-        elapsed = sample.t_s - last.t_s
-        return {
-            nic.node: (sample.nics[nic.name][1] - last.nics[nic.name][1])
-            * 8
-            / (nic.rate_bps * elapsed)
-            for nic in self._nics
-        }

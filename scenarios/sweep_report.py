@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from matplotlib.figure import Figure
 from plan.deployment import System
 from scenarios.headline import title
 from scenarios.knees import Knee, knees
-from scenarios.page import render
+from scenarios.page import ABSENT, embedded, number, render, write_json
 from scenarios.plots import INK, STYLE, colour
 from scenarios.sweep_figures import (
     ALL_SNICS,
@@ -34,7 +33,6 @@ from scenarios.sweep_figures import (
 from scenarios.sweep_points import PD, Point
 
 TEMPLATE = "sweep.html.j2"
-ABSENT = "-"
 DIRECTION_COLOURS = dict(
     zip(CNIC_DIRECTIONS, ("#56B4E9", "#0072B2", "#E69F00", "#D55E00"), strict=True)
 )
@@ -53,8 +51,7 @@ def write_sweep(out: Path, sweep: Sweep, points: Sequence[Point]) -> None:
         out: the sweep's directory, which holds the points' runs.
     """
     ends = knees(sweep, points)
-    text = msgspec.json.format(msgspec.json.encode(_plain(sweep, ends)))
-    (out / "sweep.json").write_bytes(text + b"\n")
+    write_json(out / "sweep.json", _plain(sweep, ends))
     page = render(
         TEMPLATE,
         sweep=sweep,
@@ -63,7 +60,7 @@ def write_sweep(out: Path, sweep: Sweep, points: Sequence[Point]) -> None:
         pictures=draw(out / "plots", sweep, points),
         columns=(*CNIC_DIRECTIONS, *DRAMS, PE_SNIC, DE_SNIC),
         speedups={title(name): gained for name, gained in sweep.mean_speedup.items()},
-        number=_number,
+        number=number,
         percent=_percent,
         compared=_compared,
     )
@@ -109,10 +106,6 @@ def _plain(sweep: Sweep, ends: Sequence[Knee]) -> dict[str, Any]:
                 for resource, one in getattr(figures, kind).items():
                     plain["systems"][name][kind][resource]["ratio"] = one.ratio
     return data
-
-
-def _number(value: float | None) -> str:
-    return ABSENT if value is None else f"{value:.4g}"
 
 
 def _percent(value: float | None) -> str:
@@ -209,7 +202,7 @@ def draw(directory: Path, sweep: Sweep, points: Sequence[Point]) -> list[tuple[s
             if figure is not None:
                 path = directory / f"{name}.png"
                 figure.savefig(path)
-                drawn.append((heading, caption, base64.b64encode(path.read_bytes()).decode()))
+                drawn.append((heading, caption, embedded(path)))
     return drawn
 
 

@@ -13,7 +13,6 @@ follows from it; 5 a mark does not hold; 130 broken off.
 from __future__ import annotations
 
 import argparse
-import base64
 import sys
 import time
 from collections.abc import Sequence
@@ -40,10 +39,11 @@ from scenarios.execution import (
     WRONG,
     claim,
     enter_sandbox,
+    fail,
     run_scenario,
 )
 from scenarios.metrics import Summary
-from scenarios.page import render
+from scenarios.page import embedded, render, write_json
 from scenarios.planning import make_plan
 from scenarios.plots import INK, STYLE, colour
 from scenarios.schema import Scenario, load_scenario
@@ -98,11 +98,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             write(validations, out)
             print_table(validations[-1])
     except ScenarioError as error:
-        return _fail(WRONG, error)
+        return fail(WRONG, error)
     except MachineError as error:
-        return _fail(LACKING, error)
+        return fail(LACKING, error)
     except (RunError, TopologyError, Deadlock) as error:
-        return _fail(FAILED, error)
+        return fail(FAILED, error)
     except BrokenOff:
         return BROKEN_OFF
     print(f"report: {out / 'validation.html'}")
@@ -151,15 +151,14 @@ def _run(scenario: Scenario, engine: Literal["emulate", "simulate"], out: Path) 
 def write(validations: Sequence[Validation], out: Path) -> None:
     """Write `validation.json`, `validation.png` and `validation.html`, which needs no other
     file."""
-    text = msgspec.json.format(msgspec.json.encode([_plain(v) for v in validations]))
-    (out / "validation.json").write_bytes(text + b"\n")
+    write_json(out / "validation.json", [_plain(v) for v in validations])
     picture = out / "validation.png"
     with style.context(STYLE):
         draw(validations).savefig(picture)
     page = render(
         "validation.html.j2",
         validations=validations,
-        picture=base64.b64encode(picture.read_bytes()).decode(),
+        picture=embedded(picture),
         marks=(JCT_MARK, TTFT_MARK, USE_MARK),
         columns=COLUMNS,
         cells=cells,
@@ -298,11 +297,6 @@ def _check_names(scenarios: Sequence[Scenario]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise ScenarioError("name", name, "give every scenario a name of its own")
-
-
-def _fail(status: int, error: Exception) -> int:
-    print(f"error: {error}", file=sys.stderr)
-    return status
 
 
 if __name__ == "__main__":
