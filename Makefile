@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-SCENARIO := scenarios/quickstart.yaml
+SCENARIO := quickstart
 ARGS :=
 
 UV_VERSION := 0.13.9

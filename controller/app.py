@@ -32,9 +32,9 @@ from controller.flows import (
     difference,
     pipelines,
 )
-from controller.routing import Port, routes
 from controller.telemetry import Round
 from plan.model import Plan
+from plan.routing import Port, routes
 
 Event = dict[str, object]
 

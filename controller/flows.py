@@ -13,9 +13,9 @@ from collections import defaultdict
 
 import msgspec
 
-from controller.routing import Routes
 from plan.fabric import Fabric
 from plan.lanes import LaneTable
+from plan.routing import Routes
 
 CLASSIFY, FORWARD = 0, 1
 ETH_TYPE_IPV4 = 0x0800

@@ -21,10 +21,10 @@ from typing import IO
 
 import msgspec
 
-from nodes.agents import AgentPopulation
-from nodes.block_store import BlockStore, LmdbBlockStore
+from nodes.agents.population import AgentPopulation
 from nodes.roles import make_node
-from nodes.socket_world import SocketWorld
+from nodes.storage.block_store import BlockStore, LmdbBlockStore
+from nodes.worlds.sockets.world import SocketWorld
 from plan.deployment import System
 from plan.model import read_plan
 from plan.records import RequestRecord

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from nodes.agents import AgentPopulation
-from nodes.block_store import BlockStore
-from nodes.decode_node import DecodeNode
-from nodes.prefill_node import PrefillNode
-from nodes.scheduler import SchedulerNode
-from nodes.storage import StorageNode, storage_host
-from nodes.world import Node, World
+from nodes.agents.population import AgentPopulation
+from nodes.engines.decode_node import DecodeNode
+from nodes.engines.prefill_node import PrefillNode
+from nodes.protocol.world import Node, World
+from nodes.scheduling.scheduler import SchedulerNode
+from nodes.storage.block_store import BlockStore
+from nodes.storage.server import StorageNode, storage_host
 from plan.deployment import System
 from plan.model import Plan
 from plan.records import RequestRecord

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nodes.agents import AgentPopulation
-from nodes.block_store import IdentityBlockStore
-from nodes.failure import on_callback_error
+from nodes.agents.population import AgentPopulation
 from nodes.roles import make_node
-from nodes.virtual_time import VirtualTimeLoop, run
-from nodes.virtual_world import VirtualCluster, VirtualWorld
+from nodes.storage.block_store import IdentityBlockStore
+from nodes.worlds.failure import on_callback_error
+from nodes.worlds.virtual.loop import VirtualTimeLoop, run
+from nodes.worlds.virtual.world import VirtualCluster, VirtualWorld
 from plan.deployment import System
 from plan.model import Plan
 from plan.records import CounterSample, NodeStats, RequestRecord

@@ -1,4 +1,4 @@
-"""Run a scenario: `sudo python -m scenarios.run scenarios/NAME.yaml`.
+"""Run a scenario: `sudo python -m scenarios.run NAME`.
 
 Builds what the scenario describes, serves its agents by every system it names, and writes a
 report. Exit status: 0 the run is done and to be believed; 1 it failed; 2 the scenario or
@@ -18,19 +18,26 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from nodes.virtual_time import Deadlock
+from nodes.worlds.virtual.loop import Deadlock
+from scenarios.configuration import library
+from scenarios.configuration.schema import Scenario, load_scenario
+from scenarios.configuration.units import count
 from scenarios.errors import MachineError, RunError, ScenarioError
-from scenarios.execution import DONE, FAILED, LACKING, WRONG, enter_sandbox, fail, run_scenario
-from scenarios.planning import make_plan
-from scenarios.schema import Scenario, load_scenario
-from scenarios.sweep import run_sweep
-from scenarios.sweep_points import load_points
-from scenarios.taps import find_taps
-from scenarios.units import count
+from scenarios.planning.plan import make_plan
+from scenarios.planning.points import load_points
+from scenarios.results.taps import find_taps
+from scenarios.running.execution import (
+    DONE,
+    FAILED,
+    LACKING,
+    WRONG,
+    enter_sandbox,
+    fail,
+    run_scenario,
+)
+from scenarios.running.sweep import run_sweep
 from topology import machine
 from topology.errors import TopologyError
-
-QUICKSTART = Path(__file__).parent / "quickstart.yaml"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,7 +68,13 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("scenario", nargs="?", type=Path, default=QUICKSTART, help="YAML file")
+    parser.add_argument(
+        "scenario",
+        nargs="?",
+        type=Path,
+        default=library.QUICKSTART,
+        help=f"YAML file, or one of: {', '.join(library.names())}",
+    )
     parser.add_argument("--out", type=Path, help="directory of the run (default: runs/NAME-TIME)")
     parser.add_argument("--systems", help="comma-separated names, instead of the scenario's")
     parser.add_argument(
@@ -102,7 +115,7 @@ def _check() -> int:
 
 
 def _scenario(arguments: argparse.Namespace) -> Scenario:
-    return load_scenario(arguments.scenario, _overrides(arguments))
+    return load_scenario(library.find(arguments.scenario), _overrides(arguments))
 
 
 def _overrides(arguments: argparse.Namespace) -> list[str]:
@@ -117,7 +130,7 @@ def _overrides(arguments: argparse.Namespace) -> list[str]:
 def _sweep(scenario: Scenario, arguments: argparse.Namespace) -> int:
     _refuse(arguments.cli, "--cli", "a sweep has many fabrics: add --set sweep=null")
     _refuse(arguments.pcap, "--pcap", "a sweep has many fabrics: add --set sweep=null")
-    points = load_points(arguments.scenario, _overrides(arguments))
+    points = load_points(library.find(arguments.scenario), _overrides(arguments))
     jobs = 1
     if all(point.scenario.engine == "simulate" for point in points):
         jobs = arguments.jobs or len(os.sched_getaffinity(0))

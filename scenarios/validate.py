@@ -27,10 +27,17 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from nodes.virtual_time import Deadlock
-from scenarios.agreement import JCT_MARK, TTFT_MARK, USE_MARK, Comparison, compare
+from nodes.worlds.virtual.loop import Deadlock
+from scenarios.analysis.agreement import JCT_MARK, TTFT_MARK, USE_MARK, Comparison, compare
+from scenarios.configuration import library
+from scenarios.configuration.schema import Scenario, load_scenario
+from scenarios.configuration.units import Duration, count
 from scenarios.errors import MachineError, RunError, ScenarioError
-from scenarios.execution import (
+from scenarios.planning.plan import make_plan
+from scenarios.reports.page import embedded, render, write_json
+from scenarios.reports.plots import INK, STYLE, colour
+from scenarios.results.metrics import Summary
+from scenarios.running.execution import (
     BROKEN_OFF,
     DONE,
     DOUBTED,
@@ -42,12 +49,6 @@ from scenarios.execution import (
     fail,
     run_scenario,
 )
-from scenarios.metrics import Summary
-from scenarios.page import embedded, render, write_json
-from scenarios.planning import make_plan
-from scenarios.plots import INK, STYLE, colour
-from scenarios.schema import Scenario, load_scenario
-from scenarios.units import Duration, count
 from topology.errors import TopologyError
 
 MISSED = 5
@@ -59,7 +60,7 @@ class Validation(msgspec.Struct, frozen=True, kw_only=True):
     """One scenario by both engines.
 
     Attributes:
-        verdicts: of the emulated runs, by system (`scenarios.fidelity`).
+        verdicts: of the emulated runs, by system (`scenarios.results.fidelity`).
         systems: figures side by side, by system.
     """
 
@@ -85,7 +86,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     arguments = _arguments(argv)
     try:
-        scenarios = [load_scenario(path, arguments.set) for path in arguments.scenario]
+        scenarios = [
+            load_scenario(library.find(path), arguments.set) for path in arguments.scenario
+        ]
         _check_names(scenarios)
         for scenario in scenarios:
             make_plan(scenario)
@@ -277,7 +280,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("scenario", nargs="+", type=Path, help="YAML file")
+    parser.add_argument(
+        "scenario", nargs="+", type=Path, help="YAML file, name, or pattern such as 'validation/*'"
+    )
     parser.add_argument("--out", type=Path, help="directory (default: runs/validation-TIME)")
     parser.add_argument(
         "--repeats", type=count, default=5, help="simulated runs of a scenario (default: 5)"

@@ -11,11 +11,11 @@ import msgspec
 import pytest
 from msgspec import inspect
 
-from nodes.models import GPUS, MODELS
-from nodes.trace_formats import Format
-from scenarios import execution
-from scenarios.metrics import SystemSummary
-from scenarios.schema import SYSTEMS, Scenario
+from scenarios.configuration.models import GPUS, MODELS
+from scenarios.configuration.schema import SYSTEMS, Scenario
+from scenarios.results.metrics import SystemSummary
+from scenarios.running import execution
+from scenarios.workload.trace_formats import Format
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

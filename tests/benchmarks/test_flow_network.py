@@ -13,8 +13,8 @@ from collections.abc import Callable, Coroutine
 import pytest
 
 from controller.lanes import lane_table
-from nodes.flow_network import FlowNetwork
-from nodes.virtual_time import VirtualTimeLoop, run
+from nodes.worlds.virtual.flow_network import FlowNetwork
+from nodes.worlds.virtual.loop import VirtualTimeLoop, run
 from plan.fabric import Fabric
 from topology.fattree import FabricSpec, build_fabric
 

@@ -17,11 +17,12 @@ from matplotlib.figure import Figure
 
 import scenarios
 from nodes.virtual_run import simulate
-from scenarios.planning import make_plan
-from scenarios.schema import load_scenario
-from scenarios.simulation import rare_collections
+from scenarios.configuration import library
+from scenarios.configuration.schema import load_scenario
+from scenarios.planning.plan import make_plan
+from scenarios.running.simulation import rare_collections
 
-FULL = Path(scenarios.__file__).with_name("full-2p4d.yaml")
+FULL = library.find(Path("full-2p4d"))
 AGENTS = 512
 """Per unit of 2P4D."""
 SIZES = (1, 2, 4, 8, 16)

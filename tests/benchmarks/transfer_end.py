@@ -16,10 +16,10 @@ import sys
 import time
 from pathlib import Path
 
-from nodes.blocks import Piece
-from nodes.messages import Message, Remote
-from nodes.socket_world import SocketWorld
-from nodes.world import Span
+from nodes.protocol.blocks import Piece
+from nodes.protocol.messages import Message, Remote
+from nodes.protocol.world import Span
+from nodes.worlds.sockets.world import SocketWorld
 from plan.model import read_plan
 
 SOURCE, TARGET = "pe0.hbm0", "de0.dram0"

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from controller import qos
-from controller.routing import routes
 from controller.telemetry import read_samples
 from plan.fabric import End
 from plan.lanes import TrafficClass
 from plan.model import Plan, write_plan
 from plan.records import CounterSample
+from plan.routing import routes
 from tests.controller.fabrics import make_fabric, make_plan
 from topology import ovs, shaping
 from topology.namespace import entered

@@ -18,8 +18,8 @@ from controller.flows import (
     pipelines,
 )
 from controller.lanes import lane_table
-from controller.routing import Route, Routes, routes
 from plan.lanes import TrafficClass
+from plan.routing import Route, Routes, routes
 from tests.controller.fabrics import make_fabric
 
 FABRIC = make_fabric()

@@ -9,11 +9,11 @@ from typing import Literal
 import msgspec
 
 from controller.lanes import lane_table
-from nodes.models import GPUS, MODELS
 from plan.deployment import BlockLayout, SchedulerConstants, System, Trajectory, Turn
 from plan.fabric import End, Fabric, Nic
 from plan.model import Plan
 from plan.scale import Scale
+from scenarios.configuration.models import GPUS, MODELS
 from topology.fattree import FabricSpec, build_fabric
 
 TOKENS = 64

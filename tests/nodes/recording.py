@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from nodes.messages import Message
-from nodes.virtual_time import VirtualTimeLoop
-from nodes.virtual_world import VirtualCluster, VirtualWorld
+from nodes.protocol.messages import Message
+from nodes.worlds.virtual.loop import VirtualTimeLoop
+from nodes.worlds.virtual.world import VirtualCluster, VirtualWorld
 from plan.model import Plan
 
 Sent = list[tuple[str, Message]]

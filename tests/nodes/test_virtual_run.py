@@ -12,14 +12,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from nodes.block_store import IdentityBlockStore
-from nodes.blocks import Piece
-from nodes.decode_node import DecodeNode
-from nodes.messages import Message, PrefillDone
-from nodes.prefill_node import PrefillNode
+from nodes.engines.decode_node import DecodeNode
+from nodes.engines.prefill_node import PrefillNode
+from nodes.protocol.blocks import Piece
+from nodes.protocol.messages import Message, PrefillDone
+from nodes.protocol.world import Region
+from nodes.storage.block_store import IdentityBlockStore
 from nodes.virtual_run import VirtualRun, simulate
-from nodes.virtual_time import Deadlock
-from nodes.world import Region
+from nodes.worlds.virtual.loop import Deadlock
 from plan.deployment import System, Trajectory, Turn
 from plan.model import Plan
 from tests.nodes.plans import (

@@ -7,14 +7,14 @@ import random
 from collections.abc import Mapping
 
 from controller.lanes import lane_table
-from nodes.models import GPUS, MODELS
 from plan.deployment import BlockLayout, SchedulerConstants
 from plan.durations import Durations
 from plan.model import Plan
 from plan.records import BacklogSample, CounterSample, ForwardRecord, NodeStats, RequestRecord
 from plan.scale import Scale
-from scenarios.metrics import SystemResult
-from scenarios.schema import SYSTEMS
+from scenarios.configuration.models import GPUS, MODELS
+from scenarios.configuration.schema import SYSTEMS
+from scenarios.results.metrics import SystemResult
 from topology.fattree import FabricSpec, build_fabric
 
 STEP_S = 0.5

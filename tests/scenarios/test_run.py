@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from scenarios.display import Progress
-from scenarios.execution import BROKEN_OFF, DONE, DOUBTED, LACKING, WRONG
 from scenarios.run import main
+from scenarios.running.display import Progress
+from scenarios.running.execution import BROKEN_OFF, DONE, DOUBTED, LACKING, WRONG
 from tests.scenarios.commands import TINY, await_line, started
 
 pytestmark = pytest.mark.slow

@@ -8,20 +8,22 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from nodes.compute import prefill_layer_s
+from nodes.timing.compute import prefill_layer_s
 from plan.model import Plan
 from plan.records import CounterSample
-from scenarios import simulation, validate
-from scenarios.agreement import Comparison, compare
-from scenarios.execution import DONE, DOUBTED, WRONG
-from scenarios.metrics import Summary, SystemResult, summarise
-from scenarios.planning import make_plan
-from scenarios.schema import SYSTEMS, Scenario, load_scenario
+from scenarios import validate
+from scenarios.analysis.agreement import Comparison, compare
+from scenarios.configuration import library
+from scenarios.configuration.schema import SYSTEMS, Scenario, load_scenario
+from scenarios.planning.plan import make_plan
+from scenarios.results.metrics import Summary, SystemResult, summarise
+from scenarios.running import simulation
+from scenarios.running.execution import DONE, DOUBTED, WRONG
 from tests.scenarios.synthetic import basic_and_dualpath
 
 pytestmark = pytest.mark.slow
 
-SCENARIOS = sorted((Path(validate.__file__).parent / "validation").glob("*.yaml"))
+SCENARIOS = sorted((library.LIBRARY / "validation").glob("*.yaml"))
 BUSY = 0.85
 HIGH_LANE = 0.1
 

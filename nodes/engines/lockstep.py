@@ -1,0 +1,141 @@
+"""The barrier of an expert-parallel group: its engines go through layers in lockstep.
+
+Data-parallel attention ends in a barrier before the FFN (paper section 4), so every GPU of
+the group waits for the slowest. The group's leader node keeps the beat: an engine with a
+batch joins at the next boundary between forwards; in a forward all participants arrive at
+every round, and when the last has, the leader lets all go on. Engines without work take no
+part.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from nodes.protocol.messages import Arrive, Go, Join
+from nodes.protocol.world import World
+from plan.names import node_of
+from plan.records import ForwardRecord
+
+
+class Beat:
+    """The leader's side.
+
+    Args:
+        world: of the group's first node.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._waiting: dict[str, None] = {}
+        self._inside: dict[str, None] = {}
+        self._arrived: dict[str, Arrive] = {}
+
+    def join(self, message: Join) -> None:
+        """An engine wants to take part from the next boundary on."""
+        self._waiting[message.engine] = None
+        if not self._inside:
+            self._begin(0)
+
+    def arrive(self, message: Arrive) -> None:
+        """An engine has come to the end of a round."""
+        self._arrived[message.engine] = message
+        if len(self._arrived) < len(self._inside):
+            return
+        arrived, self._arrived = list(self._arrived.values()), {}
+        tokens = sum(arrival.tokens for arrival in arrived)
+        if arrived[0].attention_s:
+            self._log(arrived)
+        if not message.boundary:
+            self._go(tokens)
+            return
+        leaving = [arrival.engine for arrival in arrived if not arrival.stays]
+        for engine in leaving:
+            del self._inside[engine]
+        self._begin(tokens, leaving)
+
+    def _begin(self, tokens: int, leaving: list[str] | None = None) -> None:
+        """Open the next forward to those who stayed and those who waited.
+
+        An engine that left and has joined again is told twice: once for either.
+        """
+        self._inside.update(self._waiting)
+        self._waiting.clear()
+        self._go(tokens, leaving or [])
+
+    def _go(self, tokens: int, also: list[str] | None = None) -> None:
+        engines = [*self._inside, *(also or [])]
+        for node in dict.fromkeys(node_of(engine) for engine in engines):
+            named = tuple(engine for engine in engines if node_of(engine) == node)
+            self._world.send(node, Go(named, tokens))
+
+    def _log(self, arrived: list[Arrive]) -> None:
+        times = [arrival.attention_s for arrival in arrived]
+        self._world.stats.forwards.append(
+            ForwardRecord(
+                t_s=self._world.clock.now(),
+                engines=len(times),
+                tokens=sum(arrival.tokens for arrival in arrived),
+                attention_max_s=max(times),
+                attention_mean_s=sum(times) / len(times),
+            )
+        )
+
+
+class Lockstep:
+    """One engine's side.
+
+    Args:
+        leader: the group's first node, where its `Beat` is.
+
+    Attributes:
+        inside: whether the engine takes part in the current forward.
+    """
+
+    def __init__(self, world: World, engine: str, leader: str) -> None:
+        self._world = world
+        self._engine = engine
+        self._leader = leader
+        self.inside = False
+        self._start: asyncio.Future[int] | None = None
+        self._round: asyncio.Future[int] | None = None
+
+    def join(self) -> None:
+        """There is a batch: take part from the next boundary on. Idempotent."""
+        if self._start is None and not self.inside:
+            self._start = asyncio.get_running_loop().create_future()
+            self._world.send(self._leader, Join(self._engine))
+
+    async def begin(self) -> bool:
+        """Wait for the forward that this engine joined or stayed for; False if it stayed,
+        and so need not wait."""
+        if self.inside:
+            return False
+        assert self._start is not None
+        await self._start
+        self._start, self.inside = None, True
+        return True
+
+    async def arrive(
+        self, tokens: int, attention_s: float = 0.0, *, boundary: bool = False, stays: bool = True
+    ) -> int:
+        """Wait for all participants; returns the tokens of all of them.
+
+        Args:
+            attention_s: attention time of this engine's batch, said once per forward.
+            boundary: the forward ends with this round.
+            stays: at a boundary, whether a next batch is there.
+        """
+        came_s = self._world.clock.now()
+        self._round = asyncio.get_running_loop().create_future()
+        self._world.send(self._leader, Arrive(self._engine, tokens, attention_s, boundary, stays))
+        if boundary:
+            self.inside = stays
+        total = await self._round
+        self._world.stats.bubble_s += self._world.clock.now() - came_s
+        return total
+
+    def go(self, tokens: int) -> None:
+        """The leader said go: to the round that is waited for, else to the start."""
+        waiting, self._round = self._round or self._start, None
+        assert waiting is not None
+        waiting.set_result(tokens)

@@ -1,0 +1,205 @@
+"""What nodes say to each other over the management network. Times: model seconds."""
+
+from __future__ import annotations
+
+import msgspec
+
+from nodes.protocol.blocks import Runs
+from plan.records import RequestRecord
+
+
+class Remote(msgspec.Struct, frozen=True, array_like=True):
+    """A registered region of a node, as a peer reaches it: through which end, by which key."""
+
+    end: str
+    key: int
+
+
+class Request(msgspec.Struct, frozen=True, array_like=True):
+    """One turn as the agent asks for it.
+
+    Attributes:
+        runs: the blocks of prompt and generation, in row order.
+        prompt: prompt tokens (context and append); gen: tokens to generate.
+        cached: tokens of the prompt whose KV-Cache may be in storage.
+    """
+
+    number: int
+    agent: int
+    turn: int
+    runs: Runs
+    prompt: int
+    cached: int
+    gen: int
+    submit_s: float
+
+    @property
+    def total(self) -> int:
+        """Tokens at the end of the turn: what a DE must hold."""
+        return self.prompt + self.gen
+
+
+class Submit(msgspec.Struct, frozen=True, array_like=True, tag="submit"):
+    """Agent -> scheduler."""
+
+    request: Request
+
+
+class Assign(msgspec.Struct, frozen=True, array_like=True, tag="assign"):
+    """Scheduler -> the chosen PE's node and the chosen DE's node.
+
+    Attributes:
+        pe, de: engine names, `<node>.<gpu>`.
+        pe_blocks: so many leading hit blocks are read on the prefill side, the others on
+            the decode side.
+    """
+
+    request: Request
+    pe: str
+    de: str
+    pe_blocks: int
+    assigned_s: float
+
+
+class Report(msgspec.Struct, frozen=True, array_like=True, tag="report"):
+    """Node -> the leader of its group.
+
+    Attributes:
+        finished: requests (number) that ended on the node's engines since the last report.
+        read_queue: the node's disk read queue, tokens.
+        pool: trajectories of which the node's DRAM pool holds an entry (True), or no longer
+            does, since the last report.
+    """
+
+    node: str
+    finished: tuple[int, ...]
+    read_queue: int
+    pool: tuple[tuple[int, bool], ...] = ()
+
+
+class Fetch(msgspec.Struct, frozen=True, array_like=True, tag="fetch"):
+    """Leader -> scheduler: what its group's nodes report, and readiness for more."""
+
+    group: int
+    reports: tuple[Report, ...]
+
+
+class Join(msgspec.Struct, frozen=True, array_like=True, tag="join"):
+    """Engine -> leader of its expert-parallel group: has a batch for the next forward."""
+
+    engine: str
+
+
+class Arrive(msgspec.Struct, frozen=True, array_like=True, tag="arrive"):
+    """Engine -> leader of its expert-parallel group: at the end of a round. See `lockstep`."""
+
+    engine: str
+    tokens: int
+    attention_s: float
+    boundary: bool
+    stays: bool
+
+
+class Go(msgspec.Struct, frozen=True, array_like=True, tag="go"):
+    """Leader -> node: the named engines go on; `tokens` of all participants of the round."""
+
+    engines: tuple[str, ...]
+    tokens: int
+
+
+class NeedBuffer(msgspec.Struct, frozen=True, array_like=True, tag="need"):
+    """PE node -> DE node: the request now needs its DE buffer."""
+
+    number: int
+
+
+class BufferReady(msgspec.Struct, frozen=True, array_like=True, tag="buffer"):
+    """DE node -> PE node: the request's DE buffer is registered."""
+
+    number: int
+    buffer: Remote
+
+
+class HitsReady(msgspec.Struct, frozen=True, array_like=True, tag="hits"):
+    """DE node -> PE node: the decode side's hits are in the DE buffer, up to block `upto`."""
+
+    number: int
+    upto: int
+    read_start_s: float
+    read_end_s: float
+
+
+class PrefillDone(msgspec.Struct, frozen=True, array_like=True, tag="prefilled"):
+    """PE node -> DE node: the whole prompt's KV-Cache is in the DE buffer."""
+
+    number: int
+    hit_blocks: int
+    read_start_s: float | None
+    read_end_s: float | None
+    prefill_start_s: float
+    first_s: float
+
+
+class Done(msgspec.Struct, frozen=True, array_like=True, tag="done"):
+    """DE node -> agents: the turn is over."""
+
+    record: RequestRecord
+
+
+class ReadBlocks(msgspec.Struct, frozen=True, array_like=True, tag="read"):
+    """Node -> storage: write what is held of rows `lo ..` of the context into my buffer, as
+    far as all blocks before are held, too. Row `lo` goes to row `buffer_row`."""
+
+    number: int
+    node: str
+    trajectory: int
+    runs: Runs
+    lo: int
+    buffer: Remote
+    buffer_row: int
+
+
+class BlocksRead(msgspec.Struct, frozen=True, array_like=True, tag="was_read"):
+    """Storage -> node: the blocks are in the buffer, up to row `upto` of the context."""
+
+    number: int
+    upto: int
+
+
+class StoreBlocks(msgspec.Struct, frozen=True, array_like=True, tag="store"):
+    """Node -> storage: persist rows `lo .. hi` of the context; row `lo` is at `buffer_row`."""
+
+    ticket: int
+    node: str
+    trajectory: int
+    runs: Runs
+    lo: int
+    hi: int
+    buffer: Remote
+    buffer_row: int
+
+
+class BlocksStored(msgspec.Struct, frozen=True, array_like=True, tag="was_stored"):
+    """Storage -> node: persisted; the buffer may be freed."""
+
+    ticket: int
+
+
+Message = (
+    Submit
+    | Assign
+    | Report
+    | Fetch
+    | Join
+    | Arrive
+    | Go
+    | NeedBuffer
+    | BufferReady
+    | HitsReady
+    | PrefillDone
+    | Done
+    | ReadBlocks
+    | BlocksRead
+    | StoreBlocks
+    | BlocksStored
+)

@@ -1,0 +1,119 @@
+"""The seam: what a node gets from outside, so that it runs on sockets or in virtual time.
+
+Node code awaits only what a `World` hands out (and asyncio primitives built on it).
+Control messages are one-way and ordered per pair of nodes. Bulk data moves by one-sided
+verbs, as with RDMA: the initiator alone acts and gets the completion; transfers between
+the same two ends in the same class complete in the order in which they were posted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Coroutine
+from typing import Any, NamedTuple, Protocol
+
+from nodes.protocol.blocks import Piece
+from nodes.protocol.messages import Message, Remote
+from plan.lanes import TrafficClass
+from plan.records import NodeStats
+
+
+class Span(NamedTuple):
+    """Part of a region: rows `lo .. hi`, one Layer Block group, or all (Full Blocks)."""
+
+    lo: int
+    hi: int
+    group: int | None = None
+
+
+class Region(Protocol):
+    """Registered memory of shape [rows, groups] Layer Blocks, in DRAM or HBM."""
+
+    key: int
+
+    def grow(self, rows: int) -> None:
+        """Have at least so many rows; what is there stays. No transfer may be under way."""
+
+    def fill(self, pieces: list[Piece], group: int | None) -> None:
+        """KV-Cache was computed: the named blocks now stand in their rows."""
+
+    def corrupt(self, pieces: list[Piece], group: int | None) -> int:
+        """How many Layer Blocks of `pieces` are not there, or not intact."""
+
+
+class Clock(Protocol):
+    """Model time."""
+
+    def now(self) -> float:
+        """Model seconds since the run's start."""
+
+    def sleep_until(self, deadline_s: float) -> Awaitable[None]:
+        """Wait for an absolute model time; at once if it has passed."""
+
+
+class World(Protocol):
+    """One node's access to time, memory, network and tasks."""
+
+    node: str
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def stats(self) -> NodeStats: ...
+
+    def send(self, to: str, message: Message) -> None:
+        """Send a control message to a node; it arrives, in order, or the run fails."""
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a task of this node; its failure is the run's failure."""
+
+    def allocate(self, rows: int) -> Region:
+        """Register memory for `rows` Full Blocks."""
+
+    def free(self, region: Region) -> None:
+        """Give memory back; no transfer may still use it."""
+
+    def write(
+        self,
+        source: Region,
+        span: Span,
+        end: str,
+        target: Remote,
+        traffic: TrafficClass,
+        target_row: int | None = None,
+    ) -> asyncio.Future[None]:
+        """One-sided write of `span` from `source` at this node's `end` into `target`.
+
+        Starts at once; await it for the completion. Rows keep their places unless
+        `target_row` says where row `span.lo` goes.
+        """
+
+    def read(
+        self,
+        target: Region,
+        span: Span,
+        end: str,
+        source: Remote,
+        traffic: TrafficClass,
+        source_row: int | None = None,
+    ) -> asyncio.Future[None]:
+        """One-sided read of `span` into `target` at this node's `end` from `source`."""
+
+    def burst(
+        self, size_bytes: float, end: str, peer_end: str, traffic: TrafficClass
+    ) -> asyncio.Future[None]:
+        """Send `size_bytes` (model bytes) of no lasting content; await it for the arrival."""
+
+    def verified(self, blocks: int, corrupt: int) -> None:
+        """Count Layer Blocks that were checked where they were consumed."""
+
+
+class Node(Protocol):
+    """A node's program."""
+
+    def start(self) -> None:
+        """The run begins: spawn what acts by itself."""
+
+    def handle(self, message: Message) -> None:
+        """A control message arrived."""

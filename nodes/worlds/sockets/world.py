@@ -1,0 +1,262 @@
+"""The world of the testbed: a dilated wall clock and real sockets in real namespaces."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import ExitStack
+from typing import Any, NamedTuple, cast, get_args
+
+import msgspec
+
+from nodes.protocol.messages import Message, Remote
+from nodes.protocol.world import Region, Span
+from nodes.worlds.dram_bus import DramBus, dram_ends
+from nodes.worlds.failure import fail, on_callback_error
+from nodes.worlds.sockets.byte_region import ByteRegion
+from nodes.worlds.sockets.namespaces import network_namespace, tcp_socket
+from nodes.worlds.sockets.queue_pair import QueuePair
+from nodes.worlds.sockets.wall_clock import WallClock
+from plan.fabric import End
+from plan.lanes import TrafficClass
+from plan.model import Plan
+from plan.records import NodeStats
+
+DATA_PORT = 7000
+"""Queue pairs of the i-th traffic class meet at port DATA_PORT + i."""
+MESSAGE_PORT = 7100
+
+_CLASSES: tuple[TrafficClass, ...] = get_args(TrafficClass)
+
+
+class _Pair(NamedTuple):
+    local: str
+    remote: str
+    traffic: TrafficClass
+
+
+class SocketWorld:
+    """See `nodes.protocol.world.World`.
+
+    Args:
+        plan: addresses, DSCPs, block layout, scale.
+        node: which node this process is.
+        namespaces: Mininet host -> pid in its network namespace, for the ends that are not
+            in the process's own (the GPUs' HBM ends).
+        tasks: the process's task group.
+    """
+
+    def __init__(
+        self, plan: Plan, node: str, namespaces: Mapping[str, int], tasks: asyncio.TaskGroup
+    ) -> None:
+        self.node = node
+        self._plan = plan
+        self._loop = asyncio.get_running_loop()
+        self._opened = ExitStack()
+        self.clock = WallClock(plan.scale, self._loop)
+        self._opened.callback(self.clock.close)
+        self.stats = NodeStats(node=node)
+        self._namespaces = namespaces
+        self._tasks = tasks
+        self._ends = plan.fabric.ends()
+        self._own = [end for nic in plan.fabric.nics if nic.node == node for end in nic.ends]
+        self._dram_ends = dram_ends(plan.fabric)
+        self._dram = DramBus(plan.dram_bytes_per_s)
+        self._regions: dict[int, ByteRegion] = {}
+        self._next_key = 0
+        self._ending = False
+        self._pairs: dict[_Pair, QueuePair] = {}
+        self._connecting: dict[_Pair, asyncio.Task[QueuePair]] = {}
+        self._peers: dict[str, asyncio.StreamWriter] = {}
+        self._unsent: dict[str, list[bytes]] = {}
+        self._encoder = msgspec.msgpack.Encoder()
+        self._decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+        self._handle: Callable[[Message], None] | None = None
+        self._loop.set_exception_handler(on_callback_error(tasks))
+
+    async def open(self, handle: Callable[[Message], None]) -> None:
+        """Listen on all of the node's ends; `handle` gets every control message."""
+        self._handle = handle
+        for end in self._own:
+            if end.name.endswith(".mgmt"):
+                sock = self._socket(end, "control")
+                sock.bind((end.ip, MESSAGE_PORT))
+                server = await asyncio.start_server(self._read_messages, sock=sock)
+                self._opened.callback(server.close)
+                continue
+            for index, traffic in enumerate(_CLASSES):
+                sock = self._socket(end, traffic)
+                sock.bind((end.ip, DATA_PORT + index))
+                sock.listen(1024)
+                self._loop.add_reader(sock, self._accept, sock, end.name)
+                self._opened.callback(sock.close)
+                self._opened.callback(self._loop.remove_reader, sock)
+
+    def close(self) -> None:
+        """Stop listening and drop all connections; the peers see them break."""
+        self._opened.close()
+
+    def send(self, to: str, message: Message) -> None:
+        body = self._encoder.encode(message)
+        frame = len(body).to_bytes(4, "little") + body
+        peer = self._peers.get(to)
+        if peer is not None:
+            peer.write(frame)
+        elif to in self._unsent:
+            self._unsent[to].append(frame)
+        else:
+            self._unsent[to] = [frame]
+            self.spawn(self._connect_peer(to))
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return self._tasks.create_task(coroutine)
+
+    def allocate(self, rows: int) -> ByteRegion:
+        self._next_key += 1
+        region = ByteRegion(self._next_key, rows, self._plan.layout)
+        self._regions[region.key] = region
+        return region
+
+    def free(self, region: Region) -> None:
+        del self._regions[region.key]
+
+    def write(
+        self,
+        source: Region,
+        span: Span,
+        end: str,
+        target: Remote,
+        traffic: TrafficClass,
+        target_row: int | None = None,
+    ) -> asyncio.Future[None]:
+        pair = _Pair(end, target.end, traffic)
+        row = span.lo if target_row is None else target_row
+        queue_pair = self._pairs.get(pair)
+        if queue_pair is not None:
+            return queue_pair.write(cast(ByteRegion, source), span, target.key, row)
+        return self._tasks.create_task(self._first_write(pair, source, span, target.key, row))
+
+    def read(
+        self,
+        target: Region,
+        span: Span,
+        end: str,
+        source: Remote,
+        traffic: TrafficClass,
+        source_row: int | None = None,
+    ) -> asyncio.Future[None]:
+        pair = _Pair(end, source.end, traffic)
+        row = span.lo if source_row is None else source_row
+        queue_pair = self._pairs.get(pair)
+        if queue_pair is not None:
+            return queue_pair.read(cast(ByteRegion, target), span, source.key, row)
+        return self._tasks.create_task(self._first_read(pair, target, span, source.key, row))
+
+    def burst(
+        self, size_bytes: float, end: str, peer_end: str, traffic: TrafficClass
+    ) -> asyncio.Future[None]:
+        pair = _Pair(end, peer_end, traffic)
+        size = max(1, round(self._plan.scale.wire_bytes(size_bytes)))
+        queue_pair = self._pairs.get(pair)
+        if queue_pair is not None:
+            return queue_pair.burst(size)
+        return self._tasks.create_task(self._first_burst(pair, size))
+
+    def verified(self, blocks: int, corrupt: int) -> None:
+        self.stats.blocks_verified += blocks
+        self.stats.blocks_corrupt += corrupt
+
+    async def _first_write(
+        self, pair: _Pair, source: Region, span: Span, key: int, row: int
+    ) -> None:
+        queue_pair = await self._connect(pair)
+        await queue_pair.write(cast(ByteRegion, source), span, key, row)
+
+    async def _first_read(
+        self, pair: _Pair, target: Region, span: Span, key: int, row: int
+    ) -> None:
+        queue_pair = await self._connect(pair)
+        await queue_pair.read(cast(ByteRegion, target), span, key, row)
+
+    async def _first_burst(self, pair: _Pair, size: int) -> None:
+        queue_pair = await self._connect(pair)
+        await queue_pair.burst(size)
+
+    def _connect(self, pair: _Pair) -> asyncio.Task[QueuePair]:
+        task = self._connecting.get(pair)
+        if task is None:
+            task = self._connecting[pair] = self._tasks.create_task(self._open_pair(pair))
+        return task
+
+    async def _open_pair(self, pair: _Pair) -> QueuePair:
+        local = self._ends[pair.local]
+        sock = self._socket(local, pair.traffic)
+        sock.bind((local.ip, 0))
+        address = (self._ends[pair.remote].ip, DATA_PORT + _CLASSES.index(pair.traffic))
+        await self._loop.sock_connect(sock, address)
+        queue_pair = self._queue_pair(sock, local.name)
+        self._pairs[pair] = queue_pair
+        return queue_pair
+
+    def _accept(self, listener: socket.socket, end: str) -> None:
+        sock, _ = listener.accept()
+        sock.setblocking(False)
+        self._queue_pair(sock, end)
+
+    def _queue_pair(self, sock: socket.socket, end: str) -> QueuePair:
+        in_dram = self._pass_dram if end in self._dram_ends else None
+        queue_pair = QueuePair(self._loop, sock, self._regions, self._broken, in_dram)
+        self._opened.callback(queue_pair.close)
+        return queue_pair
+
+    def _pass_dram(self, wire_bytes: int, then: Callable[[], None]) -> None:
+        """Do something when so many bytes have their turn on the node's DRAM bus."""
+        now = self.clock.now()
+        turn_s = self._dram.reserve(self._plan.scale.model_bytes(wire_bytes), now)
+        self.stats.dram_bytes = self._dram.moved_bytes
+        if turn_s <= now:
+            then()
+        else:
+            self.clock.sleep_until(turn_s).add_done_callback(lambda _: then())
+
+    def _socket(self, end: End, traffic: TrafficClass) -> socket.socket:
+        with network_namespace(self._namespaces.get(end.host)):
+            return tcp_socket(self._plan.lanes.dscp[traffic])
+
+    async def _connect_peer(self, to: str) -> None:
+        local, remote = self._ends[f"{self.node}.mgmt"], self._ends[f"{to}.mgmt"]
+        sock = self._socket(local, "control")
+        await self._loop.sock_connect(sock, (remote.ip, MESSAGE_PORT))
+        _, writer = await asyncio.open_connection(sock=sock)
+        for frame in self._unsent.pop(to):
+            writer.write(frame)
+        self._opened.callback(writer.close)
+        self._peers[to] = writer
+
+    async def _read_messages(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._opened.callback(writer.close)
+        try:
+            while True:
+                size = int.from_bytes(await reader.readexactly(4), "little")
+                message = self._decoder.decode(await reader.readexactly(size))
+                assert self._handle is not None
+                self._handle(message)
+        except asyncio.CancelledError:
+            return  # the run is over; asyncio would log it as an error
+        except asyncio.IncompleteReadError:
+            self._broken(ConnectionResetError("a peer closed its control connection"))
+        except OSError as error:
+            self._broken(error)
+        except Exception as error:
+            fail(self._tasks, error)
+
+    def expect_end(self) -> None:
+        """The run is over: a connection that breaks from now on is no failure."""
+        self._ending = True
+
+    def _broken(self, error: OSError) -> None:
+        if not self._ending:
+            fail(self._tasks, error)

@@ -1,0 +1,517 @@
+"""What a scenario may say: typed, frozen, checked before anything is built.
+
+Quantities carry units (`units`) and are model quantities: those of the paper's cluster, not of
+the emulated wire. `scenarios/library/quickstart.yaml` is a commented example.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from plan.deployment import GpuSpec, ModelSpec, System
+from plan.fabric import NodeKind
+from scenarios.configuration import yaml_dialect
+from scenarios.configuration.decoding import convert
+from scenarios.configuration.models import GPUS, MODELS
+from scenarios.configuration.units import (
+    AutoBandwidth,
+    Bandwidth,
+    ByteRate,
+    Duration,
+    Ratio,
+    Size,
+    TokenLimit,
+)
+from scenarios.errors import ScenarioError
+
+Count = Annotated[int, Meta(ge=1)]
+Positive = Annotated[float, Meta(gt=0)]
+Row = Literal["32K", "48K", "64K"]
+"""A row of the paper's trace table (paper section 5)."""
+
+SYSTEMS: dict[str, System] = {
+    system.name: system
+    for system in (
+        System(name="basic", layerwise=False, paths="pe", scheduler="round_robin"),
+        System(name="layerwise", paths="pe", scheduler="round_robin"),
+        System(name="dram-pool", paths="pe", dram_pool=True),
+        System(name="dualpath-rr", scheduler="round_robin"),
+        System(name="dualpath"),
+        System(name="oracle", io=False),
+    )
+}
+"""The compared systems (paper section 4): each adds one feature to the one before, but for
+`dram-pool`, which puts memory in front of storage instead of a second path, and `oracle`."""
+
+
+class Storage(msgspec.Struct, frozen=True, kw_only=True):
+    """Storage hosts. `rate` of each; "auto" is the sum of all SNICs."""
+
+    hosts: Count = 1
+    rate: AutoBandwidth = AutoBandwidth("auto")
+
+
+class FatTree(msgspec.Struct, frozen=True, kw_only=True):
+    """Both planes' shape: `k` even, None for the smallest that holds all hosts."""
+
+    k: Annotated[int, Meta(ge=2, multiple_of=2)] | None = None
+    oversubscription: Annotated[float, Meta(ge=1)] = 1.0
+
+
+class GroupNodes(msgspec.Struct, frozen=True, kw_only=True):
+    """Nodes of each engine group (paper section 4), None for all of the side in one.
+
+    A group is an expert-parallel group too, and fetches together.
+    """
+
+    prefill: Count | None = None
+    decode: Count | None = None
+
+
+class Cluster(msgspec.Struct, frozen=True, kw_only=True):
+    """The modelled cluster (paper section 1) and the share of it that is emulated.
+
+    Attributes:
+        prefill, decode: nodes of each kind.
+        group_nodes: how many of them are one engine group.
+        cnic, snic, dram: rates of one GPU's CNIC and one whole node's SNIC and DRAM.
+        slice: the share of every node that is emulated: its GPUs, its SNIC and its DRAM.
+            Every ratio of paper section 2 keeps its value.
+        merge: so many GPUs of a node are one engine, with all their CNIC, FLOP/s and HBM.
+        converged: one fabric for both planes.
+        dram_buffer: DRAM of a whole node that is PE or DE buffer.
+        dram_pool: DRAM of a whole decode node that `dram-pool` keeps KV-Cache in.
+        management: rate of each node's management NIC.
+        message_latency: of a control message, one way, in virtual time; emulated ones take
+            what they take.
+    """
+
+    prefill: Count = 1
+    decode: Count = 1
+    group_nodes: GroupNodes = GroupNodes()
+    gpus_per_node: Count = 8
+    cnic: Bandwidth = Bandwidth(400e9)
+    snic: Bandwidth = Bandwidth(400e9)
+    dram: ByteRate = ByteRate(500e9)
+    dram_buffer: Size = Size(80e9)
+    dram_pool: Size = Size(400e9)
+    slice: Ratio = Ratio(1)
+    merge: Count = 1
+    storage: Storage = Storage()
+    fat_tree: FatTree = FatTree()
+    converged: bool = False
+    management: Bandwidth = Bandwidth(100e9)
+    message_latency: Duration = Duration(50e-6)
+
+    @property
+    def nodes_per_group(self) -> dict[NodeKind, int]:
+        """Nodes of an engine group on each side."""
+        groups = self.group_nodes
+        return {
+            "prefill": groups.prefill or self.prefill,
+            "decode": groups.decode or self.decode,
+        }
+
+    @property
+    def sliced_gpus(self) -> Fraction:
+        """GPUs of a node that are emulated; whole in a checked scenario."""
+        return self.gpus_per_node * self.slice
+
+    @property
+    def engines_per_node(self) -> int:
+        """Engines of a node: its emulated GPUs, merged."""
+        return int(self.sliced_gpus) // self.merge
+
+    @property
+    def engine_cnic_bps(self) -> float:
+        """CNIC rate of one engine, bit/s."""
+        return self.cnic * self.merge
+
+    @property
+    def node_snic_bps(self) -> float:
+        """SNIC rate of one emulated node, bit/s."""
+        return self.snic * float(self.slice)
+
+    @property
+    def node_dram_bytes_per_s(self) -> float:
+        """DRAM rate of one emulated node, reads and writes together, bytes/s."""
+        return self.dram * float(self.slice)
+
+    @property
+    def node_dram_buffer_bytes(self) -> float:
+        """PE or DE buffer of one emulated node, bytes."""
+        return self.dram_buffer * float(self.slice)
+
+    @property
+    def storage_bps(self) -> float:
+        """Rate of one storage host, bit/s; by default it can fill every SNIC by itself, as the
+        paper's storage can, whose files are striped: no host is ever the bottleneck."""
+        auto = (self.prefill + self.decode) * self.node_snic_bps
+        return self.storage.rate.bps(auto)
+
+
+class ScaleChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """How the model is put on this machine.
+
+    Attributes:
+        byte_scale: model bytes per emulated byte.
+        dilation: wall seconds per model second; "auto" finds by a pilot what leaves this
+            machine room (`scenarios.running.calibration`). Virtual time has none.
+        layer_groups: Layer Blocks of a Full Block; each stands for several layers.
+        block_tokens: tokens of a block (paper section 1).
+    """
+
+    byte_scale: Positive = 2000.0
+    dilation: Positive | Literal["auto"] = 1.0
+    layer_groups: Count = 6
+    block_tokens: Count = 64
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """Where trajectories come from: a generator row or a trace, one of the two.
+
+    Attributes:
+        generator: row of the paper's trace table to draw from.
+        trace: file or directory; relative to the scenario file, or to the working directory
+            where it is given as an override.
+        format: how the trace is written.
+        fallback: generator row that stands in, with a warning, where `trace` is missing.
+    """
+
+    generator: Row | None = None
+    trace: str | None = None
+    format: Literal["mini-swe-agent", "kv-cache-tester", "kv-cache-tester-raw", "mooncake"] = (
+        "mini-swe-agent"
+    )
+    fallback: Row | None = None
+
+
+class TurnWindow(msgspec.Struct, frozen=True, kw_only=True):
+    """The turns of each trajectory that are replayed, `skip` first ones left out.
+
+    What the skipped turns left behind is in storage before the run.
+    """
+
+    skip: Annotated[int, Meta(ge=0)] = 0
+    count: Count | None = None
+
+    @property
+    def needed(self) -> int:
+        """Turns that a trajectory must have to be replayed like this."""
+        return self.skip + (self.count or 1)
+
+
+class Workload(msgspec.Struct, frozen=True, kw_only=True):
+    """Agents and what each of them replays (paper section 5).
+
+    Attributes:
+        min_turns: trajectories with fewer turns are not used; None: with fewer than `turns`
+            asks for.
+        max_gen: cut generations to that many tokens; None leaves them.
+        max_context: a trajectory ends before its context exceeds it; None: no limit.
+        append_scale, gen_scale: factors on the lengths (paper section 7, Fig 9).
+        arrival: `offline`: all agents start together.
+    """
+
+    source: Source
+    agents: Count
+    min_turns: Count | None = None
+    turns: TurnWindow = TurnWindow()
+    max_gen: Count | None = None
+    max_context: Count | None = None
+    append_scale: Positive = 1.0
+    gen_scale: Positive = 1.0
+    arrival: Literal["offline"] = "offline"
+
+    @property
+    def shortest(self) -> int:
+        """Turns of the shortest trajectory that is used."""
+        return self.min_turns or self.turns.needed
+
+
+class SchedulerChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """Constants of the schedulers (paper section 4).
+
+    Attributes:
+        alpha: a disk read queue up to this is short (of reading time, or tokens).
+        beta: an engine with more unfinished gets nothing (of computing time, or tokens).
+        quota: predicted attention time of one forward batch.
+        fetch_interval: between two fetches of a leader engine.
+        reads_in_flight: requests that a node reads from storage at once.
+    """
+
+    alpha: TokenLimit = TokenLimit("3 s")
+    beta: TokenLimit = TokenLimit("5 s")
+    quota: Duration = Duration(0.3)
+    fetch_interval: Duration = Duration(0.05)
+    reads_in_flight: Count = 2
+
+
+class ReportChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """`sample`: model time between two readings of the counters."""
+
+    sample: Duration = Duration(0.5)
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole scenario.
+
+    Attributes:
+        name: names the run's directory; the file's stem where it is not given.
+        engine: `emulate` builds the network; `simulate` runs the same nodes in virtual time
+            over a modelled one.
+        model, gpu: a preset's name, or the fields of `ModelSpec`, `GpuSpec`.
+        ep: expert parallelism over all GPUs of a side; None: if the model has experts.
+        systems: names of `SYSTEMS`, or the fields of `System`.
+        lanes: virtual lanes on; off sends every traffic class through one queue.
+        collectives: what the engines of a group exchange in every layer, as traffic on the
+            high lane: `alltoall` for expert parallelism (true means this), `tensor` for the
+            ReduceScatters and AllGathers of tensor and context parallelism, `off` (false).
+        copies: `cnic` puts H2D and D2H copies in the lane of the KV-Cache (paper section 1);
+            `direct` leaves them outside the CNIC's control, beside the collectives.
+        sweep: dotted keys with lists of values, all combinations of which are run, or a list
+            of points with a value for each key; `pd` stands for `cluster.prefill` and
+            `cluster.decode`, as 2:1.
+    """
+
+    name: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
+    description: str = ""
+    seed: Annotated[int, Meta(ge=0)] = 1
+    engine: Literal["emulate", "simulate"] = "emulate"
+    cluster: Cluster = Cluster()
+    model: str | ModelSpec = "ds-27b"
+    gpu: str | GpuSpec = "h800"
+    ep: bool | None = None
+    scale: ScaleChoice = ScaleChoice()
+    workload: Workload
+    systems: Annotated[tuple[str | System, ...], Meta(min_length=1)] = ("basic", "dualpath")
+    scheduler: SchedulerChoice = SchedulerChoice()
+    lanes: bool = True
+    collectives: bool | Literal["off", "alltoall", "tensor"] = False
+    copies: Literal["cnic", "direct"] = "cnic"
+    report: ReportChoice = ReportChoice()
+    sweep: dict[str, tuple[Any, ...]] | tuple[dict[str, Any], ...] | None = None
+
+    @property
+    def model_spec(self) -> ModelSpec:
+        """The model, preset or inline."""
+        return MODELS[self.model] if isinstance(self.model, str) else self.model
+
+    @property
+    def gpu_spec(self) -> GpuSpec:
+        """The GPU, preset or inline, before merging."""
+        return GPUS[self.gpu] if isinstance(self.gpu, str) else self.gpu
+
+    @property
+    def expert_parallel(self) -> bool:
+        """Whether experts are spread over all GPUs of a side."""
+        return self.model_spec.expert_bytes > 0 if self.ep is None else self.ep
+
+    @property
+    def exchanged(self) -> Literal["alltoall", "tensor"] | None:
+        """The collectives that are sent."""
+        if isinstance(self.collectives, bool):
+            return "alltoall" if self.collectives else None
+        return None if self.collectives == "off" else self.collectives
+
+    @property
+    def compared(self) -> tuple[System, ...]:
+        """The systems to run, in order."""
+        return tuple(SYSTEMS[s] if isinstance(s, str) else s for s in self.systems)
+
+
+def plain(scenario: Scenario) -> dict[str, Any]:
+    """The scenario with all defaults filled in, as plain data (quantities as text)."""
+    data: dict[str, Any] = msgspec.to_builtins(scenario, enc_hook=str)
+    return data
+
+
+def with_dilation(scenario: Scenario, dilation: float) -> Scenario:
+    """The scenario at a dilation."""
+    scale = msgspec.structs.replace(scenario.scale, dilation=dilation)
+    return msgspec.structs.replace(scenario, scale=scale)
+
+
+def resolved_yaml(scenario: Scenario) -> str:
+    """The scenario with all defaults filled in; `load_scenario` reads it back equal."""
+    return yaml_dialect.write(plain(scenario))
+
+
+def load_scenario(
+    path: Path, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None
+) -> Scenario:
+    """Read, override and check a scenario file.
+
+    Args:
+        overrides: "key.path=value", the value in YAML; later ones win. Setting one of
+            `workload.source.generator` and `.trace` takes the other away.
+        values: of dotted keys, set after the overrides: a point of the scenario's sweep,
+            which goes.
+
+    Raises:
+        ScenarioError: it cannot be read, or something in it cannot be honoured.
+    """
+    data = _read_mapping(path)
+    data.setdefault("name", path.stem)
+    _anchor_trace(data, path.parent)
+    for override in overrides:
+        _override(data, override)
+    _anchor_trace(data, Path.cwd())
+    if values:
+        data.pop("sweep", None)
+        for key, value in values.items():
+            _assign(data, key, deepcopy(value))
+        _anchor_trace(data, path.parent)
+    scenario = convert(data, Scenario)
+    check(scenario)
+    return scenario
+
+
+def check(scenario: Scenario) -> None:
+    """Reject what no single key shows to be wrong.
+
+    Raises:
+        ScenarioError: naming the key to change.
+    """
+    _check_presets(scenario)
+    _check_slice(scenario.cluster)
+    _check_groups(scenario.cluster)
+    _check_model(scenario)
+    _check_source(scenario.workload.source)
+    _check_turns(scenario.workload)
+    _check_systems(scenario.systems)
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml_dialect.read(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ScenarioError("scenario", str(path), str(error.strerror), "cannot be read") from None
+    except ValueError as error:
+        raise ScenarioError("scenario", str(path), str(error), "is not YAML") from None
+    if not isinstance(data, dict):
+        raise ScenarioError("scenario", str(path), "write keys such as workload:", "is no mapping")
+    return data
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not all(key.strip().split(".")):
+        raise ScenarioError("--set", override, "write e.g. --set workload.agents=20")
+    try:
+        value = yaml_dialect.read(text)
+    except ValueError as error:
+        raise ScenarioError(key, text, str(error), "is not YAML") from None
+    _assign(data, key.strip(), value)
+
+
+def _assign(data: dict[str, Any], key: str, value: Any) -> None:
+    steps = key.split(".")
+    for step in steps[:-1]:
+        child = data.setdefault(step, {})
+        if not isinstance(child, dict):
+            raise ScenarioError(key, value, f"{step} is {child!r}: override {step} as a whole")
+        data = child
+    data[steps[-1]] = value
+    alternatives = {"generator", "trace"}
+    if steps[:2] == ["workload", "source"] and steps[-1] in alternatives:
+        data.pop((alternatives - {steps[-1]}).pop(), None)
+
+
+def _anchor_trace(data: dict[str, Any], directory: Path) -> None:
+    workload = data.get("workload")
+    source = workload.get("source") if isinstance(workload, dict) else None
+    if isinstance(source, dict) and isinstance(source.get("trace"), str):
+        source["trace"] = os.path.normpath(directory.absolute() / source["trace"])
+
+
+def _check_presets(scenario: Scenario) -> None:
+    for key, value, known in (
+        ("model", scenario.model, list(MODELS)),
+        ("gpu", scenario.gpu, list(GPUS)),
+    ):
+        if isinstance(value, str) and value not in known:
+            raise ScenarioError(key, value, f"write one of {', '.join(known)}", "is not a preset")
+
+
+def _check_slice(cluster: Cluster) -> None:
+    key, gpus = "cluster.slice", cluster.sliced_gpus
+    if not 0 < cluster.slice <= 1:
+        raise ScenarioError(key, str(cluster.slice), "write a share of a node, at most 1")
+    if gpus.denominator != 1:
+        remedy = f"write a multiple of 1/{cluster.gpus_per_node}"
+        raise ScenarioError(key, str(cluster.slice), remedy, f"leaves {gpus} GPUs of a node")
+    if int(gpus) % cluster.merge:
+        remedy = f"write a divisor of the {gpus} emulated GPUs of a node"
+        raise ScenarioError("cluster.merge", cluster.merge, remedy)
+
+
+def _check_groups(cluster: Cluster) -> None:
+    nodes_of: dict[NodeKind, int] = {"prefill": cluster.prefill, "decode": cluster.decode}
+    for kind, size in cluster.nodes_per_group.items():
+        if (nodes := nodes_of[kind]) % size:
+            remedy = f"write a divisor of the {nodes} {kind} nodes"
+            raise ScenarioError(f"cluster.group_nodes.{kind}", size, remedy)
+
+
+def _check_model(scenario: Scenario) -> None:
+    for key, spec in (("model", scenario.model), ("gpu", scenario.gpu)):
+        if not isinstance(spec, str):
+            _check_numbers(key, spec)
+    model = scenario.model_spec
+    if scenario.ep and not model.expert_bytes:
+        raise ScenarioError("ep", True, f"write false or null: {model.name} has no experts")
+    if scenario.exchanged == "alltoall" and not scenario.expert_parallel:
+        remedy = "write tensor or off: without expert parallelism there is no AllToAll"
+        raise ScenarioError("collectives", scenario.collectives, remedy)
+    if scenario.scale.layer_groups > model.layers:
+        remedy = f"{model.name} has {model.layers} layers: write at most {model.layers}"
+        raise ScenarioError("scale.layer_groups", scenario.scale.layer_groups, remedy)
+
+
+def _check_numbers(key: str, spec: ModelSpec | GpuSpec) -> None:
+    for field in msgspec.structs.fields(spec):
+        value = getattr(spec, field.encode_name)
+        if isinstance(value, int | float) and (value < 0 or (field.required and value == 0)):
+            raise ScenarioError(f"{key}.{field.name}", value, "write a positive number")
+
+
+def _check_source(source: Source) -> None:
+    key = "workload.source"
+    if (source.generator is None) == (source.trace is None):
+        given = "both" if source.trace else "nothing"
+        raise ScenarioError(key, given, "write either generator or trace", "is given")
+    if source.trace is None and source.fallback:
+        raise ScenarioError(f"{key}.fallback", source.fallback, "leave it out without a trace")
+    if source.trace and not source.fallback and not os.path.exists(source.trace):
+        remedy = "correct the path, or write fallback: a generator row to use instead"
+        raise ScenarioError(f"{key}.trace", source.trace, remedy, "does not exist")
+
+
+def _check_turns(workload: Workload) -> None:
+    needed = workload.turns.needed
+    if workload.min_turns is not None and workload.min_turns < needed:
+        remedy = f"turns.skip and turns.count need trajectories of at least {needed} turns"
+        raise ScenarioError("workload.min_turns", workload.min_turns, remedy, "is too small")
+
+
+def _check_systems(systems: tuple[str | System, ...]) -> None:
+    names = [system if isinstance(system, str) else system.name for system in systems]
+    for index, (system, name) in enumerate(zip(systems, names, strict=True)):
+        key = f"systems[{index}]"
+        if isinstance(system, str) and name not in SYSTEMS:
+            remedy = f"write one of {', '.join(SYSTEMS)}, or a mapping with name, io, layerwise..."
+            raise ScenarioError(key, name, remedy, "is not a built-in system")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", name, re.ASCII):
+            raise ScenarioError(key, name, "name it with letters, digits and hyphens")
+        if names.count(name) > 1:
+            raise ScenarioError(key, name, "name every system once", "is there twice")

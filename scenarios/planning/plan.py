@@ -1,0 +1,306 @@
+"""From a checked scenario to the plan that every process of the run is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+
+from controller.lanes import lane_table
+from nodes.timing.compute import kv_capacity, prefill_layer_s, weights_per_gpu
+from nodes.worlds.sockets.byte_region import MIN_BLOCK_BYTES, WORD
+from plan.deployment import (
+    BlockLayout,
+    GpuSpec,
+    ModelSpec,
+    SchedulerConstants,
+    Trajectory,
+    Turn,
+)
+from plan.fabric import Fabric, NodeKind
+from plan.model import Plan
+from plan.scale import Scale
+from scenarios.configuration.schema import Cluster, Scenario, Workload
+from scenarios.configuration.units import Size
+from scenarios.errors import ScenarioError
+from scenarios.workload.generator import MaxLen, generate
+from scenarios.workload.trace import Selection, Step, TraceError, extend, load, steps, window
+from topology.fattree import FabricSpec, build_fabric
+
+FIRST_ROUND_TOKENS = 128
+"""Length of the synthetic first round of agents made beyond the trace's own (section 5)."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan, and what a user should know of how it came about."""
+
+    plan: Plan
+    warnings: list[str]
+
+
+def make_plan(scenario: Scenario) -> Planned:
+    """Build the plan of a scenario; where its dilation is `auto`, at 1 until it is found.
+
+    Raises:
+        ScenarioError: something in it cannot be honoured; names the key.
+    """
+    model, gpu, ep_group = _merged(scenario)
+    layout, scale = _layout(scenario, model)
+    trajectories, warnings = _trajectories(scenario)
+    fabric = _fabric(scenario.cluster)
+    context = max(step.context for step in _turns(trajectories))
+    for kind, size in ep_group.items():
+        _check_weights(model, gpu, kind, size)
+        _check_hbm(model, gpu, kind, size, context)
+    prompt = max(step.prompt for step in _turns(trajectories))
+    _check_dram_buffer(scenario.cluster, model, layout, prompt)
+    plan = Plan(
+        seed=scenario.seed,
+        scale=scale,
+        fabric=fabric,
+        lanes=lane_table(enabled=scenario.lanes, direct_copies=scenario.copies == "direct"),
+        layout=layout,
+        model=model,
+        gpu=gpu,
+        ep_group=ep_group,
+        groups=_groups(fabric, scenario.cluster),
+        collectives=scenario.exchanged,
+        dram_buffer_bytes=scenario.cluster.node_dram_buffer_bytes,
+        dram_pool_bytes=scenario.cluster.dram_pool * float(scenario.cluster.slice),
+        dram_bytes_per_s=scenario.cluster.node_dram_bytes_per_s,
+        message_s=float(scenario.cluster.message_latency),
+        constants=_constants(scenario, model, gpu, trajectories),
+        trajectories=tuple(trajectories),
+    )
+    return Planned(plan, warnings)
+
+
+def _merged(scenario: Scenario) -> tuple[ModelSpec, GpuSpec, dict[NodeKind, int]]:
+    """Model, GPU and expert-parallel groups as one engine of `merge` GPUs sees them.
+
+    A merged engine reads its replicated weights once for every GPU it stands for, so that a
+    decode step takes what it takes on one of them.
+    """
+    cluster, model, gpu = scenario.cluster, scenario.model_spec, scenario.gpu_spec
+    merge = cluster.merge
+    replicated = model.weight_bytes - model.expert_bytes
+    ep: dict[NodeKind, int] = {}
+    for kind, nodes in cluster.nodes_per_group.items():
+        size = nodes * cluster.gpus_per_node if scenario.expert_parallel else 1
+        ep[kind] = max(1, size // merge)
+    if not scenario.expert_parallel:
+        replicated, experts = model.weight_bytes, 0.0
+    else:
+        experts = model.expert_bytes
+    return (
+        msgspec.structs.replace(
+            model, weight_bytes=merge * replicated + experts, expert_bytes=experts
+        ),
+        msgspec.structs.replace(
+            gpu,
+            flops=gpu.flops * merge,
+            hbm_bytes=gpu.hbm_bytes * merge,
+            hbm_bytes_per_s=gpu.hbm_bytes_per_s * merge,
+        ),
+        ep,
+    )
+
+
+def _check_weights(model: ModelSpec, gpu: GpuSpec, kind: NodeKind, ep_group: int) -> None:
+    needed = weights_per_gpu(model, ep_group)
+    if needed >= gpu.hbm_bytes:
+        raise ScenarioError(
+            f"cluster.{kind}",
+            f"{model.name} on {ep_group} GPUs",
+            f"{needed / 1e9:.1f} GB of weights per engine do not fit {gpu.hbm_bytes / 1e9:.1f} GB"
+            " of HBM: use more nodes, expert parallelism or a smaller model",
+        )
+
+
+def _check_hbm(model: ModelSpec, gpu: GpuSpec, kind: NodeKind, ep_group: int, longest: int) -> None:
+    """The longest turn has to fit one engine's HBM: a request waits for room, not for ever."""
+    room = kv_capacity(model, gpu, ep_group)
+    if longest > room:
+        raise ScenarioError(
+            "workload.max_context",
+            longest,
+            f"one {kind} engine's HBM has room for {room:.0f} tokens beside the weights: write"
+            " at most that",
+            "tokens of context cannot be served",
+        )
+
+
+def _check_dram_buffer(
+    cluster: Cluster, model: ModelSpec, layout: BlockLayout, longest: int
+) -> None:
+    """The longest prompt has to fit a node's DRAM buffer, or it would wait for ever."""
+    needed = layout.blocks(longest) * layout.tokens * model.token_bytes
+    if needed > cluster.node_dram_buffer_bytes:
+        least = Size(needed / float(cluster.slice))
+        raise ScenarioError(
+            "cluster.dram_buffer",
+            str(cluster.dram_buffer),
+            f"a prompt of {longest} tokens needs {least} of a whole node: write more",
+            "is too small",
+        )
+
+
+def _layout(scenario: Scenario, model: ModelSpec) -> tuple[BlockLayout, Scale]:
+    """Blocks of whole 32-bit words; the byte scale becomes exact for them."""
+    choice = scenario.scale
+    layers = model.layers / choice.layer_groups
+    block = layers * choice.block_tokens * (model.kv_bytes + model.index_bytes)
+    wire = round(block / choice.byte_scale / WORD) * WORD
+    if wire < MIN_BLOCK_BYTES:
+        raise ScenarioError(
+            "scale.byte_scale",
+            choice.byte_scale,
+            f"leaves {block / choice.byte_scale:.1f} bytes of a Layer Block, which needs"
+            f" {MIN_BLOCK_BYTES} for its identity: write at most"
+            f" {block / MIN_BLOCK_BYTES:.0f}, or fewer layer_groups",
+        )
+    dilation = 1.0 if choice.dilation == "auto" else float(choice.dilation)
+    layout = BlockLayout(tokens=choice.block_tokens, groups=choice.layer_groups, wire_bytes=wire)
+    return layout, Scale(byte_scale=block / wire, dilation=dilation)
+
+
+def _fabric(cluster: Cluster) -> Fabric:
+    spec = FabricSpec(
+        prefill=cluster.prefill,
+        decode=cluster.decode,
+        storage=cluster.storage.hosts,
+        gpus_per_node=cluster.engines_per_node,
+        snic_bps=float(cluster.node_snic_bps),
+        cnic_bps=float(cluster.engine_cnic_bps),
+        storage_bps=float(cluster.storage_bps),
+        management_bps=float(cluster.management),
+        k=cluster.fat_tree.k,
+        oversubscription=cluster.fat_tree.oversubscription,
+        converged=cluster.converged,
+    )
+    try:
+        return build_fabric(spec)
+    except ValueError as error:
+        raise ScenarioError("cluster", f"{cluster.prefill}P{cluster.decode}D", str(error)) from None
+
+
+def _groups(fabric: Fabric, cluster: Cluster) -> tuple[tuple[str, ...], ...]:
+    """Engine groups of neighbouring nodes, the prefill side's first."""
+    groups = []
+    for kind, size in cluster.nodes_per_group.items():
+        names = [node.name for node in fabric.nodes_of(kind)]
+        groups += [tuple(names[i : i + size]) for i in range(0, len(names), size)]
+    return tuple(groups)
+
+
+def _trajectories(scenario: Scenario) -> tuple[list[Trajectory], list[str]]:
+    workload = scenario.workload
+    found, warnings = _source(workload, scenario.seed)
+    if not found:
+        raise ScenarioError(
+            "workload.min_turns", workload.shortest, "no trajectory is that long: write less"
+        )
+    agents = extend(found, workload.agents, scenario.seed, FIRST_ROUND_TOKENS)
+    skip, count = workload.turns.skip, workload.turns.count
+    cut = [
+        window(agent, skip, count or len(agent.turns) - skip) for agent in agents[: workload.agents]
+    ]
+    return [_scaled(trajectory, workload) for trajectory in cut], warnings
+
+
+def _source(workload: Workload, seed: int) -> tuple[list[Trajectory], list[str]]:
+    source, warnings = workload.source, []
+    row = source.generator
+    if source.trace is not None:
+        if source.fallback and not Path(source.trace).exists():
+            row = source.fallback
+            warnings.append(f"{source.trace} is not there: generated {row} trajectories instead")
+        else:
+            selection = Selection(
+                min_turns=workload.shortest,
+                max_gen=workload.max_gen,
+                max_context=workload.max_context,
+            )
+            try:
+                return load(Path(source.trace), source.format, selection), warnings
+            except TraceError as error:
+                raise ScenarioError("workload.source.trace", source.trace, str(error)) from None
+    assert row is not None
+    return _generated(workload, row, seed), warnings
+
+
+def _generated(workload: Workload, row: MaxLen, seed: int) -> list[Trajectory]:
+    """As many long enough trajectories as there are agents, in the generator's order."""
+    pool = workload.agents
+    while True:
+        made = [_capped(t, workload) for t in generate(row, pool, seed)]
+        found = list(
+            islice((t for t in made if len(t.turns) >= workload.shortest), workload.agents)
+        )
+        if len(found) == workload.agents or pool > 100 * workload.agents:
+            return found
+        pool *= 2
+
+
+def _capped(trajectory: Trajectory, workload: Workload) -> Trajectory:
+    max_gen, max_context = workload.max_gen, workload.max_context
+    if max_gen is not None:
+        turns = tuple(msgspec.structs.replace(t, gen=min(t.gen, max_gen)) for t in trajectory.turns)
+        trajectory = msgspec.structs.replace(trajectory, turns=turns)
+    if max_context is not None:
+        fitting = sum(1 for step in steps(trajectory) if step.context <= max_context)
+        trajectory = msgspec.structs.replace(trajectory, turns=trajectory.turns[:fitting])
+    return trajectory
+
+
+def _scaled(trajectory: Trajectory, workload: Workload) -> Trajectory:
+    """Append and generation lengths times their factors (paper section 7, Fig 9)."""
+    if workload.append_scale == workload.gen_scale == 1.0:
+        return trajectory
+    turns = []
+    for turn in trajectory.turns:
+        if turn.keep is not None:
+            raise ScenarioError(
+                "workload.append_scale",
+                workload.append_scale,
+                "leave append_scale and gen_scale at 1 for a trace with context resets",
+            )
+        turns.append(
+            Turn(
+                max(1, round(turn.append * workload.append_scale)),
+                max(1, round(turn.gen * workload.gen_scale)),
+            )
+        )
+    return msgspec.structs.replace(trajectory, turns=tuple(turns))
+
+
+def _turns(trajectories: list[Trajectory]) -> Iterator[Step]:
+    return (step for trajectory in trajectories for step in steps(trajectory))
+
+
+def _constants(
+    scenario: Scenario, model: ModelSpec, gpu: GpuSpec, trajectories: list[Trajectory]
+) -> SchedulerConstants:
+    """alpha and beta in tokens: times of reading and of computing (paper section 4).
+
+    Unfinished requests count with their whole prompts, so beta's rate is prompt tokens,
+    cached ones included, that one engine gets through in a second of this workload.
+    """
+    choice = scenario.scheduler
+    read_per_s = scenario.cluster.node_snic_bps / 8 / model.token_bytes
+    prompts, compute_s = 0, 0.0
+    for step in _turns(trajectories):
+        prompts += step.prompt
+        pair = (step.hit, step.prompt - step.hit)
+        compute_s += model.layers * prefill_layer_s(model, gpu, [pair])
+    return SchedulerConstants(
+        alpha_tokens=choice.alpha.tokens(read_per_s),
+        beta_tokens=choice.beta.tokens(prompts / compute_s),
+        quota_s=float(choice.quota),
+        fetch_interval_s=float(choice.fetch_interval),
+        reads_in_flight=choice.reads_in_flight,
+    )

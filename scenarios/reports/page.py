@@ -1,0 +1,40 @@
+"""What reports are written with: HTML pages from the templates, and JSON."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import jinja2
+import msgspec
+
+ABSENT = "-"
+"""Stands where there is no figure."""
+
+_ENVIRONMENT = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def render(template: str, **values: object) -> str:
+    """The page that a template makes of the values; one that is missing is an error."""
+    return _ENVIRONMENT.get_template(template).render(values)
+
+
+def embedded(picture: Path) -> str:
+    """A picture in base64, so that a page needs no other file."""
+    return base64.b64encode(picture.read_bytes()).decode()
+
+
+def number(value: float | None) -> str:
+    """A figure to four digits."""
+    return ABSENT if value is None else f"{value:.4g}"
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write anything that msgspec encodes, to be read by people, too."""
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(value)) + b"\n")

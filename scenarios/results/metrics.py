@@ -1,0 +1,460 @@
+"""From what a run measured to what is reported of it: `summary.json`, in model units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+
+from controller.telemetry import at
+from plan.deployment import System
+from plan.fabric import Nic
+from plan.model import Plan
+from plan.records import BacklogSample, CounterSample, NodeStats, RequestRecord
+from scenarios.results import congestion, fidelity, windows
+from scenarios.results.congestion import Backlog, Collectives
+from scenarios.results.fidelity import Fidelity, Signs
+from scenarios.results.windows import Series, Windows
+from scenarios.results.wire import LinkTraffic
+from scenarios.running.cpu import CpuShares
+
+BUSY = 0.1
+"""SNIC balance is taken over windows in which the SNICs are used to that share on average."""
+
+
+@dataclass(frozen=True)
+class SystemResult:
+    """What one system's run left behind, in model units (`wall_s` in wall seconds).
+
+    Attributes:
+        drops: packets dropped, by lane.
+        complete: False if the run was cut short.
+        probes: achieved over nominal rate by NIC, measured before the workload.
+        backlog: what waited in the fabric's queues; empty where virtual.
+        cpu: processors used while requests were served; None where virtual.
+        incidents: what befell the fabric meanwhile, a clause each.
+        captures: links that were recorded.
+    """
+
+    system: System
+    records: Sequence[RequestRecord]
+    samples: Sequence[CounterSample]
+    node_stats: Sequence[NodeStats]
+    drops: Mapping[str, int]
+    complete: bool
+    wall_s: float
+    probes: Mapping[str, float] = field(default_factory=dict)
+    backlog: Sequence[BacklogSample] = ()
+    cpu: CpuShares | None = None
+    incidents: Sequence[str] = ()
+    captures: Sequence[LinkTraffic] = ()
+
+
+class Distribution(msgspec.Struct, frozen=True, kw_only=True):
+    """A figure over requests or agents; `count` of them have it."""
+
+    count: int
+    mean: float
+    p50: float
+    p90: float
+    p99: float
+
+
+class SnicUse(msgspec.Struct, frozen=True, kw_only=True):
+    """An SNIC over the whole run; utilisations are of its rate times the JCT."""
+
+    rate_bps: float
+    read_bytes: float
+    write_bytes: float
+    utilisation: float
+    write_utilisation: float
+
+
+class CnicUse(msgspec.Struct, frozen=True, kw_only=True):
+    """A CNIC over the whole run: reads and writes of the node's memory (paper section 2)."""
+
+    rate_bps: float
+    read_bytes: float
+    write_bytes: float
+    read_utilisation: float
+    write_utilisation: float
+
+
+class DramUse(msgspec.Struct, frozen=True, kw_only=True):
+    """A node's DRAM over the whole run: what transfers read and wrote, added up.
+
+    Attributes:
+        utilisation: of its bandwidth times the JCT; None where nothing was done.
+    """
+
+    rate_bytes_per_s: float
+    moved_bytes: float
+    utilisation: float | None
+
+
+class SteadyUse(msgspec.Struct, frozen=True, kw_only=True):
+    """NICs in the part of a run that is a steady state: every agent has had its first
+    request done, and none its last.
+
+    Attributes:
+        start_s, end_s: that part, model seconds since the run's start.
+        snic: by node. cnic: by node, then GPU.
+    """
+
+    start_s: float
+    end_s: float
+    snic: dict[str, SnicUse]
+    cnic: dict[str, dict[str, CnicUse]]
+
+
+class LaneUse(msgspec.Struct, frozen=True, kw_only=True):
+    """A lane over the whole run; bytes count at every egress they pass.
+
+    Attributes:
+        backlog: None where virtual: there senders wait, not packets.
+    """
+
+    bytes: float
+    drops: int
+    backlog: Backlog | None = None
+
+
+class SystemSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """One system's figures. Times in model seconds; None where nothing was measured.
+
+    Attributes:
+        jct_s: when the last request was done, from the first submission.
+        agent_jct_s: the same agent by agent.
+        ttft_parts_s: means of what makes up TTFT, in order (paper section 7, Fig 12).
+        prompt_tokens, generated_tokens, hit_tokens: sums over completed requests.
+        pool_tokens: hits that came from a DRAM pool, the others are from storage.
+        snic, dram: by node. cnic: by node, then GPU. lanes: by lane.
+        snic_max_over_avg: the SNICs' largest over average read rate in a window, mean over
+            the windows in which they are busy (paper section 7, Fig 13).
+        attention_max_over_avg: longest over average attention time in a forward of an
+            expert-parallel prefill group; `_first` over the run's first 5 % (paper section
+            7, Fig 14); forward_engines: mean number of engines that had work in one.
+        bubble_share: by side, share of its engines' time spent waiting at the barrier.
+        steady: None where the run is incomplete or agents were never all at work.
+    """
+
+    requests: int
+    completed: int
+    failed: int
+    jct_s: float | None
+    agent_jct_s: Distribution | None
+    ttft_s: Distribution | None
+    ttst_s: Distribution | None
+    tpot_s: Distribution | None
+    ttft_parts_s: dict[str, float]
+    prompt_tokens: int
+    generated_tokens: int
+    hit_tokens: int
+    pool_tokens: int = 0
+    snic: dict[str, SnicUse]
+    snic_max_over_avg: float | None
+    cnic: dict[str, dict[str, CnicUse]]
+    lanes: dict[str, LaneUse]
+    attention_max_over_avg: float | None
+    attention_max_over_avg_first: float | None
+    forward_engines: float | None
+    bubble_share: dict[str, float]
+    collectives: Collectives | None
+    retransmits: int
+    blocks_verified: int
+    blocks_corrupt: int
+    wall_s: float
+    fidelity: Fidelity
+    dram: dict[str, DramUse] = {}
+    steady: SteadyUse | None = None
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """All systems of a run.
+
+    Attributes:
+        speedup_over_basic: Basic's JCT over the system's; only between complete runs.
+    """
+
+    systems: dict[str, SystemSummary]
+    speedup_over_basic: dict[str, float]
+
+
+def summarise(plan: Plan, results: Sequence[SystemResult]) -> Summary:
+    """Reduce the results of all systems that served the same plan."""
+    systems = {result.system.name: summarise_system(plan, result) for result in results}
+    finished = {
+        result.system.name: jct_s
+        for result in results
+        if result.complete and (jct_s := systems[result.system.name].jct_s)
+    }
+    basic = finished.get("basic")
+    speedups = {name: basic / jct_s for name, jct_s in finished.items()} if basic else {}
+    return Summary(systems=systems, speedup_over_basic=speedups)
+
+
+def summarise_system(plan: Plan, result: SystemResult) -> SystemSummary:
+    """Reduce one system's result."""
+    done = [record for record in result.records if record.done_s is not None and not record.error]
+    jct_s = _span_s(done)
+    cut = windows_of(plan, result)
+    engine_nodes = {node.name for node in plan.fabric.engine_nodes}
+    nics = [nic for nic in plan.fabric.nics if nic.node in engine_nodes]
+    snics = [nic for nic in nics if nic.kind == "snic"]
+    use = _Use(result.samples, jct_s)
+    forwards = congestion.forwards(result.node_stats)
+    first_s = congestion.FIRST * (jct_s or 0.0)
+    return SystemSummary(
+        requests=len(result.records),
+        completed=len(done),
+        failed=sum(record.error is not None for record in result.records),
+        jct_s=jct_s,
+        agent_jct_s=distribution(_agent_jcts(done)),
+        ttft_s=distribution(ttft_s(done)),
+        ttst_s=distribution(ttst_s(done)),
+        tpot_s=distribution(tpot_s(done)),
+        ttft_parts_s=ttft_parts(done),
+        prompt_tokens=sum(record.prompt_tokens for record in done),
+        generated_tokens=sum(record.gen_tokens for record in done),
+        hit_tokens=sum(record.hit_tokens for record in done),
+        pool_tokens=sum(record.pool_tokens for record in done),
+        snic=use.snics(nics) if use.known else {},
+        snic_max_over_avg=_mean_balance(cut, snics),
+        cnic=use.cnics(nics) if use.known else {},
+        lanes=_lanes(result),
+        attention_max_over_avg=congestion.attention_max_over_avg(forwards),
+        attention_max_over_avg_first=congestion.attention_max_over_avg(
+            forward for forward in forwards if forward.t_s <= first_s
+        ),
+        forward_engines=float(np.mean([f.engines for f in forwards])) if forwards else None,
+        bubble_share=congestion.bubble_share(plan, result.node_stats, jct_s),
+        collectives=congestion.collectives(result.node_stats),
+        retransmits=sum(stats.retransmits for stats in result.node_stats),
+        blocks_verified=sum(stats.blocks_verified for stats in result.node_stats),
+        blocks_corrupt=sum(stats.blocks_corrupt for stats in result.node_stats),
+        wall_s=result.wall_s,
+        fidelity=fidelity.judge(_signs(plan, result, cut)),
+        dram=_drams(plan, result.node_stats, jct_s),
+        steady=_steady(result, done, nics),
+    )
+
+
+def windows_of(plan: Plan, result: SystemResult) -> Windows | None:
+    """A run in windows up to its last request's end; None where there is not one whole window."""
+    ends = [record.done_s for record in result.records if record.done_s is not None]
+    return windows.cut(result.samples, plan.fabric, max(ends, default=float("inf")))
+
+
+def ttft_s(records: Iterable[RequestRecord]) -> list[float]:
+    """Time to first token, of the records that got one."""
+    return [r.first_s - r.submit_s for r in records if r.first_s is not None]
+
+
+def ttst_s(records: Iterable[RequestRecord]) -> list[float]:
+    """Time from first to second token, of the records that got both."""
+    return [
+        r.second_s - r.first_s for r in records if r.first_s is not None and r.second_s is not None
+    ]
+
+
+def tpot_s(records: Iterable[RequestRecord]) -> list[float]:
+    """Time per output token after the second, of the records with three or more."""
+    return [
+        (r.done_s - r.second_s) / (r.gen_tokens - 2)
+        for r in records
+        if r.second_s is not None and r.done_s is not None and r.gen_tokens > 2
+    ]
+
+
+def ttft_parts(records: Iterable[RequestRecord]) -> dict[str, float]:
+    """Mean seconds of scheduling, disk queue, KV read, prefill queue and prefill.
+
+    They add up to the mean TTFT of the records that have them all; a request without hits
+    has neither disk queue nor KV read.
+    """
+    rows = [
+        np.diff([r.submit_s, r.assigned_s, *_read(r), r.prefill_start_s, r.first_s])
+        for r in records
+        if r.assigned_s is not None and r.prefill_start_s is not None and r.first_s is not None
+    ]
+    names = ("scheduling", "disk queue", "KV read", "prefill queue", "prefill")
+    return dict(zip(names, np.mean(rows, axis=0).tolist(), strict=True)) if rows else {}
+
+
+def _read(record: RequestRecord) -> tuple[float | None, float | None]:
+    if record.read_start_s is None or record.read_end_s is None:
+        return record.assigned_s, record.assigned_s
+    return record.read_start_s, record.read_end_s
+
+
+def distribution(values: Sequence[float]) -> Distribution | None:
+    """Mean and percentiles; None for no values."""
+    if not values:
+        return None
+    p50, p90, p99 = np.percentile(values, [50, 90, 99]).tolist()
+    return Distribution(count=len(values), mean=float(np.mean(values)), p50=p50, p90=p90, p99=p99)
+
+
+def balance(cut: Windows, snics: Sequence[Nic]) -> Series:
+    """Largest over average SNIC read rate in each window; NaN where they are not busy.
+
+    Paper section 7, Fig 13. 1 is perfect balance, the number of SNICs the worst.
+    """
+    reads = np.stack([cut.read[nic.name] for nic in snics])
+    average = reads.mean(axis=0)
+    busy = average >= BUSY * np.mean([nic.rate_bps for nic in snics])
+    ratio: Series = np.full(len(average), np.nan)
+    ratio[busy] = reads.max(axis=0)[busy] / average[busy]
+    return ratio
+
+
+def _mean_balance(cut: Windows | None, snics: Sequence[Nic]) -> float | None:
+    if cut is None or not snics:
+        return None
+    ratio = balance(cut, snics)
+    return float(np.nanmean(ratio)) if np.isfinite(ratio).any() else None
+
+
+def _span_s(done: Sequence[RequestRecord]) -> float | None:
+    if not done:
+        return None
+    start = min(record.submit_s for record in done)
+    return max(record.done_s for record in done if record.done_s is not None) - start
+
+
+def _agent_jcts(done: Sequence[RequestRecord]) -> list[float]:
+    agents: dict[int, list[RequestRecord]] = {}
+    for record in done:
+        agents.setdefault(record.agent, []).append(record)
+    return [span for turns in agents.values() if (span := _span_s(turns)) is not None]
+
+
+def _steady(
+    result: SystemResult, done: Sequence[RequestRecord], nics: Sequence[Nic]
+) -> SteadyUse | None:
+    ends: dict[int, list[float]] = {}
+    for record in done:
+        if record.done_s is not None:
+            ends.setdefault(record.agent, []).append(record.done_s)
+    if not result.complete or not ends or not result.samples:
+        return None
+    start_s = max(min(moments) for moments in ends.values())
+    end_s = min(min(max(moments) for moments in ends.values()), result.samples[-1].t_s)
+    if not result.samples[0].t_s <= start_s < end_s:
+        return None
+    use = _Use([at(result.samples, moment) for moment in (start_s, end_s)], end_s - start_s)
+    return SteadyUse(start_s=start_s, end_s=end_s, snic=use.snics(nics), cnic=use.cnics(nics))
+
+
+@dataclass(frozen=True)
+class _Use:
+    """NICs from the first of the samples to the last, as shares of so many seconds."""
+
+    samples: Sequence[CounterSample]
+    span_s: float | None
+
+    @property
+    def known(self) -> bool:
+        return len(self.samples) >= 2 and bool(self.span_s)
+
+    def snics(self, nics: Sequence[Nic]) -> dict[str, SnicUse]:
+        return {nic.node: self._snic(nic) for nic in nics if nic.kind == "snic"}
+
+    def cnics(self, nics: Sequence[Nic]) -> dict[str, dict[str, CnicUse]]:
+        by_node: dict[str, dict[str, CnicUse]] = {}
+        for nic in nics:
+            if nic.kind == "cnic":
+                by_node.setdefault(nic.node, {})[nic.name.partition(".cnic")[2]] = self._cnic(nic)
+        return by_node
+
+    def _bytes(self, nic: Nic) -> tuple[float, float]:
+        (out0, in0), (out1, in1) = (self.samples[i].nics[nic.name] for i in (0, -1))
+        return out1 - out0, in1 - in0
+
+    def _share(self, nic: Nic, size_bytes: float) -> float:
+        return size_bytes * 8 / (nic.rate_bps * (self.span_s or float("inf")))
+
+    def _snic(self, nic: Nic) -> SnicUse:
+        out, into = self._bytes(nic)
+        return SnicUse(
+            rate_bps=nic.rate_bps,
+            read_bytes=into,
+            write_bytes=out,
+            utilisation=self._share(nic, into),
+            write_utilisation=self._share(nic, out),
+        )
+
+    def _cnic(self, nic: Nic) -> CnicUse:
+        out, into = self._bytes(nic)
+        return CnicUse(
+            rate_bps=nic.rate_bps,
+            read_bytes=out,
+            write_bytes=into,
+            read_utilisation=self._share(nic, out),
+            write_utilisation=self._share(nic, into),
+        )
+
+
+def _drams(plan: Plan, stats: Sequence[NodeStats], jct_s: float | None) -> dict[str, DramUse]:
+    rate = plan.dram_bytes_per_s
+    engine_nodes = {node.name for node in plan.fabric.engine_nodes}
+    return {
+        node.node: DramUse(
+            rate_bytes_per_s=rate,
+            moved_bytes=node.dram_bytes,
+            utilisation=node.dram_bytes / (rate * jct_s) if jct_s else None,
+        )
+        for node in stats
+        if node.node in engine_nodes
+    }
+
+
+def _lanes(result: SystemResult) -> dict[str, LaneUse]:
+    if not result.samples:
+        return {}
+    first, last = result.samples[0].lanes, result.samples[-1].lanes
+    backlog = congestion.backlog(result.backlog, last)
+    return {
+        name: LaneUse(
+            bytes=last[name][0] - first[name][0],
+            drops=result.drops.get(name, 0),
+            backlog=backlog.get(name),
+        )
+        for name in last
+    }
+
+
+def _signs(plan: Plan, result: SystemResult, cut: Windows | None) -> Signs:
+    stats = result.node_stats
+    lateness = [node.lateness_s[1] for node in stats if node.lateness_s is not None]
+    slots = plan.constants.reads_in_flight
+    lane_bytes = sum(lane.bytes for lane in _lanes(result).values())
+    return Signs(
+        complete=result.complete,
+        failed=sum(record.error is not None for record in result.records),
+        requests=len(result.records),
+        drops=sum(result.drops.values()),
+        retransmits=sum(node.retransmits for node in stats),
+        packets=plan.scale.wire_bytes(lane_bytes) / plan.fabric.mtu,
+        blocks_verified=sum(node.blocks_verified for node in stats),
+        blocks_corrupt=sum(node.blocks_corrupt for node in stats),
+        loads_kv=result.system.io and any(record.hit_tokens for record in result.records),
+        timer_lateness_p99_s=max(lateness, default=None),
+        timer_lateness_limit_s=_lateness_limit_s(plan, result.records),
+        rate_error=(
+            None if cut is None else fidelity.rate_error(plan.fabric, cut, result.records, slots)
+        ),
+        probe_error=max((abs(1 - ratio) for ratio in result.probes.values()), default=None),
+        cpu=result.cpu,
+        incidents=(*result.incidents, *(text for c in result.captures for text in c.problems)),
+    )
+
+
+def _lateness_limit_s(plan: Plan, records: Sequence[RequestRecord]) -> float:
+    if not records:
+        return fidelity.LATENESS_S
+    computed = np.mean([record.prompt_tokens - record.hit_tokens for record in records])
+    group_s = float(computed) * plan.model.linear_flops / plan.gpu.flops / plan.layout.groups
+    return max(fidelity.LATENESS_S, fidelity.LATENESS_SHARE * group_s)

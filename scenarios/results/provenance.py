@@ -1,0 +1,92 @@
+"""Where a result comes from: code, versions, machine, command and time."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import msgspec
+
+PACKAGES = ("mininet", "ryu", "eventlet", "msgspec", "numpy", "scapy")
+DISTRIBUTION = "dualpath-testbed"
+
+
+class Provenance(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything needed to run again and to compare with another machine.
+
+    Attributes:
+        command: the command line; started: local time with offset, ISO 8601.
+        project: version, and git revision with `-dirty` for uncommitted changes.
+        datapath: Open vSwitch datapath of the run, None for a simulated one.
+        dilation: how it was found, None where the scenario says it.
+        packages: version by package.
+        memory_bytes: of the machine.
+    """
+
+    command: str
+    started: str
+    seed: int
+    project: str
+    python: str
+    kernel: str
+    cpu: str
+    cores: int
+    memory_bytes: int
+    openvswitch: str
+    datapath: str | None
+    dilation: str | None
+    packages: dict[str, str]
+
+
+def collect(
+    command: Sequence[str], seed: int, datapath: str | None = None, dilation: str | None = None
+) -> Provenance:
+    """Describe this process, its code and its machine, now."""
+    return Provenance(
+        command=" ".join(command),
+        started=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        seed=seed,
+        project=f"{_version(DISTRIBUTION)} ({_revision()})",
+        python=platform.python_version(),
+        kernel=f"{platform.system()} {platform.release()} {platform.machine()}",
+        cpu=_cpu(),
+        cores=len(os.sched_getaffinity(0)),
+        memory_bytes=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        openvswitch=_first_line("ovs-vswitchd", "--version"),
+        datapath=datapath,
+        dilation=dilation,
+        packages={name: _version(name) for name in PACKAGES},
+    )
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _revision() -> str:
+    root = str(Path(__file__).parents[2])
+    # the checkout may belong to another user than root, whom git would then refuse to serve
+    git = ("git", "-c", "safe.directory=*", "-C", root)
+    return _first_line(*git, "describe", "--always", "--dirty", "--abbrev=12")
+
+
+def _first_line(*command: str) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return next(iter(done.stdout.splitlines()), "unknown")
+
+
+def _cpu() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(models, platform.machine())

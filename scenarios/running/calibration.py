@@ -1,0 +1,229 @@
+"""`dilation: auto`: how slow a scenario has to run for this machine to keep up with it.
+
+What a byte costs is measured: a pilot, the last turn of some agents, is served on the
+scenario's own fabric, and the CPU time of switch and nodes is divided by the bytes that passed
+the switches' ports. So are the lateness of timers and what other programs use meanwhile.
+How many bytes a second it will be is predicted: the same pilot in virtual time, in which
+every storage NIC that can be full is full, gives the busiest moment. Cost times rate is the
+processors that dilation 1 would take; dilation divides it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+
+from plan.deployment import System, Trajectory
+from plan.model import Plan
+from plan.records import CounterSample
+from scenarios.errors import RunError
+from scenarios.reports.page import write_json
+from scenarios.results.fidelity import LATENESS_S
+from scenarios.results.metrics import SystemResult
+from scenarios.running import emulation, simulation
+from scenarios.workload.trace import window
+
+SWITCH_CORES = 0.5
+"""Of the one core that the switch daemon can use, so much at the busiest moment."""
+ALL_CORES = 0.6
+"""Of the cores that others leave, the share that switch and nodes use at the busiest moment."""
+LEFT_CORES = 0.25
+"""Others are not taken to leave less than that share of all cores: they have to share, too."""
+TIMER_SHARE = 0.6
+"""Of the lateness of timers that a run may show and be believed."""
+LEAST, MOST = 0.5, 100.0
+"""Timers of a usual kernel are too coarse for less, patience ends before more."""
+STEPS = (1.0, 1.25, 1.6, 2.0, 2.5, 3.2, 4.0, 5.0, 6.4, 8.0)
+"""A dilation is one of these times a power of ten, so that noise changes it seldom."""
+PILOT_AGENTS = 12
+"""For each prefill and decode node: enough to fill its storage NIC for a while."""
+PILOT_GEN = 8
+SAMPLE_S = 0.25
+"""Model seconds between two readings of the pilot's counters; the busiest moment's length."""
+GUESS_BPS = 0.5e9
+"""What a small machine forwards over all ports at ease, wire bit/s: only where the pilot starts."""
+
+
+class Pilot(msgspec.Struct, frozen=True, kw_only=True):
+    """What serving a pilot measured.
+
+    Attributes:
+        switch_s, nodes_s: CPU seconds for every model byte that leaves a switch port.
+        others_cores: used by other programs meanwhile.
+        lateness_s: of the worst node's timers at the 99th percentile, wall seconds.
+    """
+
+    switch_s: float
+    nodes_s: float
+    others_cores: float
+    lateness_s: float
+
+
+class Calibration(msgspec.Struct, frozen=True, kw_only=True):
+    """A dilation and what it rests on.
+
+    Attributes:
+        peak_bytes_per_s: predicted, over all switch ports, model bytes a model second.
+        switch_cores, nodes_cores: what the busiest moment would take at dilation 1.
+        cores: of this machine.
+    """
+
+    dilation: float
+    peak_bytes_per_s: float
+    switch_cores: float
+    nodes_cores: float
+    cores: int
+    pilot: Pilot
+
+    @property
+    def reason(self) -> str:
+        """For the report."""
+        return (
+            f"auto: {self.dilation:g}. At 1 the busiest moment would take"
+            f" {self.switch_cores:.2f} cores for the switch and {self.nodes_cores:.2f} for nodes;"
+            f" wanted are at most {SWITCH_CORES:g}, and in all {ALL_CORES:.0%} of what others"
+            f" leave of {self.cores} cores (they used {self.pilot.others_cores:.1f})."
+            f" Timers were {1e3 * self.pilot.lateness_s:.1f} ms late by the wall; wanted are at"
+            f" most {1e3 * TIMER_SHARE * LATENESS_S:.1f} ms of model time."
+        )
+
+
+def choose(peak_bytes_per_s: float, pilot: Pilot, cores: int) -> Calibration:
+    """The least dilation at which the busiest moment leaves this machine room.
+
+    Args:
+        peak_bytes_per_s: over all switch ports, model bytes a model second.
+        cores: of this machine.
+    """
+    switch, nodes = peak_bytes_per_s * pilot.switch_s, peak_bytes_per_s * pilot.nodes_s
+    left = max(cores - pilot.others_cores, LEFT_CORES * cores)
+    wanted = max(
+        switch / SWITCH_CORES,
+        (switch + nodes) / (ALL_CORES * left),
+        pilot.lateness_s / (TIMER_SHARE * LATENESS_S),
+    )
+    return Calibration(
+        dilation=round_up(min(max(wanted, LEAST), MOST)),
+        peak_bytes_per_s=peak_bytes_per_s,
+        switch_cores=switch,
+        nodes_cores=nodes,
+        cores=cores,
+        pilot=pilot,
+    )
+
+
+def round_up(dilation: float) -> float:
+    """The next of `STEPS` times a power of ten."""
+    decade = 1.0
+    while dilation < decade:
+        decade /= 10
+    while dilation > STEPS[-1] * decade:
+        decade *= 10
+    return next(step * decade for step in STEPS if step * decade >= dilation * (1 - 1e-9))
+
+
+def port_bytes(sample: CounterSample) -> float:
+    """Model bytes that have left all switch ports."""
+    into_nodes = sum(into for _, into in sample.nics.values())
+    return into_nodes + sum(up + down for up, down in sample.links.values())
+
+
+def peak(samples: Sequence[CounterSample]) -> float:
+    """The largest rate between two samples, over all switch ports, model bytes/s."""
+    return max(
+        (
+            (port_bytes(late) - port_bytes(early)) / (late.t_s - early.t_s)
+            for early, late in pairwise(samples)
+            # the last two may lie so close that a single transfer makes a rate of its own
+            if late.t_s - early.t_s > SAMPLE_S / 2
+        ),
+        default=0.0,
+    )
+
+
+def pilot_plan(plan: Plan) -> Plan:
+    """The plan with the last turn of as many agents as keep the storage NICs busy."""
+    nodes = len(plan.fabric.engine_nodes)
+    agents = plan.trajectories[: PILOT_AGENTS * nodes]
+    return msgspec.structs.replace(plan, trajectories=tuple(map(_last_turn, agents)))
+
+
+def heaviest(systems: Sequence[System]) -> System:
+    """The system that moves most at a time: with I/O, and by both paths."""
+    return max(systems, key=lambda system: (system.io, system.paths != "pe"))
+
+
+def calibrate(
+    plan: Plan, systems: Sequence[System], directory: Path, note: Callable[[str], None]
+) -> Calibration:
+    """Measure this machine with the plan's pilot and choose a dilation; inside a sandbox.
+
+    Args:
+        plan: its dilation does not matter.
+        directory: for the pilot's logs and `calibration.json`; it is made.
+        note: told what is going on.
+
+    Raises:
+        RunError, TopologyError: the pilot could not be served.
+    """
+    note("dilation: serving a pilot to find it")
+    small, system = pilot_plan(plan), heaviest(systems)
+    simulated = simulation.serve(small, system, SAMPLE_S, lambda done, use: None)
+    if not simulated.complete:
+        raise KeyboardInterrupt
+    peak_bytes_per_s = peak(simulated.samples)
+    guess = 8 * peak_bytes_per_s * plan.fabric.framing / plan.scale.byte_scale / GUESS_BPS
+    start = min(max(guess, 1.0), MOST)
+    small = at_dilation(small, start)
+    pilot = measured(small, _serve(small, system, directory))
+    found = choose(peak_bytes_per_s, pilot, len(os.sched_getaffinity(0)))
+    write_json(directory / "calibration.json", found)
+    note(f"dilation {found.reason}")
+    return found
+
+
+def at_dilation(plan: Plan, dilation: float) -> Plan:
+    """The plan at another dilation."""
+    scale = msgspec.structs.replace(plan.scale, dilation=dilation)
+    return msgspec.structs.replace(plan, scale=scale)
+
+
+def _last_turn(trajectory: Trajectory) -> Trajectory:
+    last = window(trajectory, len(trajectory.turns) - 1, 1)
+    [turn] = last.turns
+    short = msgspec.structs.replace(turn, gen=min(turn.gen, PILOT_GEN))
+    return msgspec.structs.replace(last, turns=(short,))
+
+
+def _serve(plan: Plan, system: System, directory: Path) -> SystemResult:
+    place = directory / "systems" / system.name
+    place.mkdir(parents=True)
+    emulation.write_inputs(plan, directory)
+    with emulation.fabric(plan, directory, plan.scale.wall_s(SAMPLE_S), probe=False) as fabric:
+        result = emulation.serve(plan, system, fabric, place, lambda done, use: None)
+    if not result.complete:
+        raise KeyboardInterrupt
+    return result
+
+
+def measured(plan: Plan, result: SystemResult) -> Pilot:
+    """What an emulated result says of this machine.
+
+    Raises:
+        RunError: no byte crossed the fabric.
+    """
+    moved = port_bytes(result.samples[-1]) - port_bytes(result.samples[0])
+    if not moved or result.cpu is None:
+        raise RunError("no byte crossed the fabric in the pilot: write a number for scale.dilation")
+    late = [stats.lateness_s[1] for stats in result.node_stats if stats.lateness_s is not None]
+    cpu = result.cpu
+    return Pilot(
+        switch_s=cpu.switch * cpu.wall_s / moved,
+        nodes_s=(cpu.nodes + cpu.controller) * cpu.wall_s / moved,
+        others_cores=cpu.others,
+        lateness_s=plan.scale.wall_s(max(late, default=0.0)),
+    )

@@ -1,0 +1,82 @@
+"""The controller as a run sees it: a process that is watched to the run's end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from scenarios.running.events import Event, EventStream
+
+CONTROLLER_PORT = 6653
+"""On the loopback of the sandbox, so runs side by side do not meet."""
+
+
+class Controller:
+    """A running controller.
+
+    Attributes:
+        pid: of its process.
+        events: what it says; whoever reads them passes them to `heed`.
+        incidents: what befell the fabric since the controller was ready, a clause each.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.pid = process.pid
+        self.events = EventStream(process, "controller")
+        self.incidents: list[str] = []
+
+    def heed(self, events: list[Event]) -> None:
+        """Keep what a run has to know of events."""
+        for event in events:
+            if event["event"] == "switch" and not event["connected"]:
+                self.incidents.append(f"switch {event['switch']} lost its controller")
+            elif event["event"] == "port" and event["state"] == "down":
+                port = f"port {event['port']} of switch {event['switch']}"
+                self.incidents.append(f"{port} ({event['link']}) went down")
+
+    def check(self) -> None:
+        """Heed what it has said by now.
+
+        Raises:
+            RunError: it reported an error, or ended.
+        """
+        self.heed(self.events.take_now())
+
+
+@contextmanager
+def controller(directory: Path, telemetry: Path, sample_s: float) -> Iterator[Controller]:
+    """Start the controller for `directory/plan.json` and wait until it has set up the fabric.
+
+    Args:
+        directory: also for its log.
+        sample_s: wall seconds between two counter samples, written to `telemetry`.
+
+    Raises:
+        RunError: it reported an error, or ended.
+    """
+    with (directory / "controller.log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "controller.launcher"),
+                *("--plan", str(directory / "plan.json")),
+                *("--listen", f"127.0.0.1:{CONTROLLER_PORT}"),
+                *("--telemetry", str(telemetry)),
+                *("--interval", str(sample_s)),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            running = Controller(process)
+            running.events.await_event("ready")
+            yield running
+        finally:
+            process.kill()
+            process.wait()
+            assert process.stdout is not None
+            process.stdout.close()

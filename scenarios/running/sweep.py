@@ -1,0 +1,223 @@
+"""Run a sweep: every point in a directory of its own, one report for all of them.
+
+Emulated points run one after another, a fabric each; simulated ones side by side in
+processes. A directory in which a sweep was broken off is taken up where it stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from nodes.worlds.virtual.loop import Deadlock
+from scenarios.analysis.sweep_figures import gather
+from scenarios.configuration import yaml_dialect
+from scenarios.configuration.schema import Scenario, resolved_yaml, with_dilation
+from scenarios.errors import RunError, ScenarioError
+from scenarios.planning.points import Point
+from scenarios.reports.sweep_report import write_sweep
+from scenarios.results.metrics import Summary
+from scenarios.running.execution import BROKEN_OFF, DONE, DOUBTED, FAILED, run_scenario
+from topology.errors import TopologyError
+
+POINTS = "points"
+"""The directory of the points' directories."""
+
+
+class Ended(NamedTuple):
+    """How a point's run ended: its exit status, and what went wrong if it failed."""
+
+    directory: str
+    status: int
+    error: str | None = None
+
+
+def run_sweep(scenario: Scenario, points: Sequence[Point], out: Path, jobs: int = 1) -> int:
+    """Run what `out` does not hold yet of a sweep and write `sweep.json` and `sweep.html`.
+
+    A point that fails does not keep the others from running.
+
+    Args:
+        scenario: that declares the sweep; points: all of it (`load_points`).
+        jobs: points at once; more than 1 only where they are simulated.
+
+    Returns:
+        Exit status.
+
+    Raises:
+        ScenarioError: `out` holds something else.
+    """
+    left = prepare(out, points)
+    (out / "scenario.yaml").write_text(resolved_yaml(scenario))
+    errors: dict[str, str] = {}
+    broken_off = False
+    try:
+        for ended in _run(points, left, out, jobs):
+            if ended.status == BROKEN_OFF:
+                raise KeyboardInterrupt
+            if ended.error is not None:
+                errors[ended.directory] = ended.error
+                print(f"{ended.directory} failed: {ended.error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        broken_off = True
+    summaries = {p.directory: s for p in points if (s := _summary(out / POINTS / p.directory))}
+    sweep = gather(scenario.name, scenario.description, points, summaries, errors)
+    write_sweep(out, sweep, points)
+    print(f"report: {out / 'sweep.html'}")
+    if broken_off:
+        return BROKEN_OFF
+    if not sweep.complete:
+        return FAILED
+    verdicts = {s.verdict for point in sweep.points for s in point.systems.values()}
+    return DOUBTED if "not believable" in verdicts else DONE
+
+
+def prepare(out: Path, points: Sequence[Point]) -> list[Point]:
+    """Make the sweep's directory, or take one up; returns the points that have yet to run.
+
+    What is left of a point that was broken off is removed.
+
+    Raises:
+        ScenarioError: `out` holds another run, or a point whose scenario is not the same.
+    """
+    directory = out / POINTS
+    if out.is_dir() and any(out.iterdir()) and not directory.is_dir():
+        raise ScenarioError(
+            "--out", str(out), "name a new directory, or that of a sweep", "holds no sweep"
+        )
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ScenarioError("--out", str(out), f"{error.strerror}: name another") from None
+    strangers = {found.name for found in directory.iterdir()} - {p.directory for p in points}
+    if strangers:
+        raise ScenarioError(
+            "--out",
+            str(out),
+            "name a new directory",
+            f"holds points that this sweep lacks ({', '.join(sorted(strangers))})",
+        )
+    for point in points:
+        written = directory / point.directory / "scenario.yaml"
+        if written.exists() and not _is_of(written.read_text(), point.scenario):
+            raise ScenarioError(
+                "--out",
+                str(out),
+                "name a new directory",
+                f"ran {point.label} with another scenario than this",
+            )
+    left = [point for point in points if not _is_done(point, directory / point.directory)]
+    for point in left:
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(directory / point.directory)
+    return left
+
+
+def _is_of(written: str, scenario: Scenario) -> bool:
+    """Whether a run's resolved scenario is that of a point, at any dilation `auto` may find."""
+    if scenario.scale.dilation == "auto":
+        scenario = with_dilation(scenario, yaml_dialect.read(written)["scale"]["dilation"])
+    return written == resolved_yaml(scenario)
+
+
+def _is_done(point: Point, directory: Path) -> bool:
+    summary = _summary(directory)
+    # the page is written last
+    if summary is None or not (directory / "report.html").exists():
+        return False
+    served = [s for s in summary.systems.values() if s.fidelity.complete]
+    return len(served) == len(point.scenario.compared)
+
+
+def _summary(directory: Path) -> Summary | None:
+    try:
+        return msgspec.json.decode((directory / "summary.json").read_bytes(), type=Summary)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def _run(points: Sequence[Point], left: Sequence[Point], out: Path, jobs: int) -> Iterator[Ended]:
+    """Run points and say how each ended, as it does."""
+    watch = _Watch(len(points), len(left))
+    if jobs > 1 and len(left) > 1:
+        yield from _side_by_side(left, out, min(jobs, len(left)), watch)
+        return
+    for point in left:
+        watch.say(point.label)
+        yield _run_point(point, out)
+        watch.done += 1
+
+
+def _run_point(point: Point, out: Path) -> Ended:
+    try:
+        status, _ = run_scenario(point.scenario, out / POINTS / point.directory)
+    except (RunError, ScenarioError, TopologyError, Deadlock) as error:
+        return Ended(point.directory, FAILED, str(error))
+    return Ended(point.directory, status)
+
+
+def _run_quietly(point: Point, out: Path) -> Ended:
+    with (
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+    ):
+        return _run_point(point, out)
+
+
+def _side_by_side(left: Sequence[Point], out: Path, jobs: int, watch: _Watch) -> Iterator[Ended]:
+    watch.say(f"{jobs} at once")
+    # a fork would take the display's threads and locks along
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, context, initializer=_leave_interrupts) as pool:
+        futures = {pool.submit(_run_quietly, point, out): point for point in left}
+        try:
+            for future in as_completed(futures):
+                watch.done += 1
+                watch.say(f"{futures[future].label} is done")
+                yield future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+            raise
+
+
+def _leave_interrupts() -> None:
+    """Ctrl-C is for the parent to answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+class _Watch:
+    """Which point of how many, and how long the others may take.
+
+    Args:
+        total: points of the sweep; left: those that have to run.
+    """
+
+    def __init__(self, total: int, left: int, now: Callable[[], float] = time.monotonic) -> None:
+        self._total, self._left, self._now = total, left, now
+        self._begun = now()
+        self.done = 0
+
+    def say(self, what: str) -> None:
+        number = self._total - self._left + self.done
+        print(f"[{number} of {self._total} points done{self._time_left()}] {what}", file=sys.stderr)
+
+    def _time_left(self) -> str:
+        if not self.done:
+            return ""
+        left_s = (self._now() - self._begun) / self.done * (self._left - self.done)
+        minutes, seconds = divmod(round(left_s), 60)
+        return f", about {minutes}:{seconds:02d} left"

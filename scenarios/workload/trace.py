@@ -1,0 +1,186 @@
+"""Agent trajectories (paper section 5): loaded, measured out, cut into windows, extended.
+
+A trajectory is one chain of tokens: turn i keeps a prefix of the context so far (usually
+all of it), appends prompt tokens and generates. Hits are found within a trajectory only.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
+from pathlib import Path
+
+import msgspec
+
+from plan.deployment import Trajectory, Turn
+from scenarios.workload.trace_formats import READERS, Format
+from scenarios.workload.trace_formats import TraceError as TraceError
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """Which part of a recorded trace to use; the defaults use all of it.
+
+    Attributes:
+        min_turns: trajectories shorter than this (after the cuts below) are dropped.
+        max_turns: later turns are cut off.
+        max_gen: longer generations are shortened to this, tokens; the context of later
+            turns shrinks with them.
+        max_context: a trajectory ends before the turn whose context, generation included,
+            would exceed this, tokens.
+
+    Raises:
+        ValueError: one of them is below 1.
+    """
+
+    min_turns: int = 1
+    max_turns: int | None = None
+    max_gen: int | None = None
+    max_context: int | None = None
+
+    def __post_init__(self) -> None:
+        for field in ("min_turns", "max_turns", "max_gen", "max_context"):
+            value = getattr(self, field)
+            if value is not None and value < 1:
+                raise ValueError(f"{field} must be >= 1, not {value}; leave it out for no limit")
+
+
+class Step(msgspec.Struct, frozen=True):
+    """A turn in absolute tokens: `hit` tokens of earlier context start a prompt of `prompt`
+    tokens; with the generation the context is `context` long."""
+
+    hit: int
+    prompt: int
+    context: int
+
+
+def steps(trajectory: Trajectory) -> Iterator[Step]:
+    """The turns of a trajectory in absolute tokens.
+
+    Raises:
+        ValueError: a turn keeps more than the context so far.
+    """
+    context = trajectory.preloaded
+    for i, turn in enumerate(trajectory.turns):
+        hit = context if turn.keep is None else turn.keep
+        if not 0 <= hit <= context:
+            raise ValueError(
+                f"keep: turn {i} of {trajectory.name} keeps {hit} tokens of a context of "
+                f"{context}; use 0 <= keep <= context"
+            )
+        prompt = hit + turn.append
+        context = prompt + turn.gen
+        yield Step(hit, prompt, context)
+
+
+def load(path: Path, format: Format, selection: Selection | None = None) -> list[Trajectory]:
+    """Load a recorded trace, gzipped or not. What each format loses: see `trace_formats`.
+
+    Args:
+        path: the trace file; for kv-cache-tester-raw a file or a folder of them.
+        format: who recorded it.
+        selection: which part of it to use (default: all).
+
+    Raises:
+        TraceError: the trace is missing, unreadable or malformed; names file, line, field.
+        ValueError: unknown format.
+    """
+    if format not in READERS:
+        raise ValueError(f"format: unknown {format!r}; use one of {', '.join(READERS)}")
+    selection = selection or Selection()
+    selected = (_select(trajectory, selection) for trajectory in READERS[format](path))
+    return [trajectory for trajectory in selected if len(trajectory.turns) >= selection.min_turns]
+
+
+def window(trajectory: Trajectory, skip: int, count: int) -> Trajectory:
+    """Turns [skip, skip + count), the context before them being in storage already.
+
+    `keep` counts from the start of the context, so it stays as it is.
+
+    Raises:
+        ValueError: the trajectory has no such turns.
+    """
+    turns = len(trajectory.turns)
+    if skip < 0 or count < 1 or skip + count > turns:
+        raise ValueError(
+            f"skip, count: {trajectory.name} has {turns} turns and no window of {count} from "
+            f"{skip}; use skip >= 0, count >= 1, skip + count <= {turns}"
+        )
+    contexts = [trajectory.preloaded, *(step.context for step in steps(trajectory))]
+    return Trajectory(
+        name=f"{trajectory.name}[{skip}:{skip + count}]",
+        turns=trajectory.turns[skip : skip + count],
+        preloaded=contexts[skip],
+    )
+
+
+def extend(
+    trajectories: Sequence[Trajectory], n: int, seed: int, first_tokens: int
+) -> list[Trajectory]:
+    """`n` agents: the given ones first, then extra ones made as in paper section 5.
+
+    An extra agent samples a trajectory and puts a synthetic first round of `first_tokens`
+    random tokens with one generated token before it, so nothing of it hits what another
+    agent stored. A larger `n` with the same seed begins with the same agents.
+
+    Raises:
+        ValueError: nothing to sample from, `first_tokens` < 1, or a sampled trajectory has
+            preloaded tokens.
+    """
+    if first_tokens < 1:
+        raise ValueError(f"first_tokens must be >= 1, not {first_tokens}")
+    if n > len(trajectories) == 0:
+        raise ValueError(f"trajectories: none to make {n} agents from; load or generate some")
+    rng = random.Random(seed)
+    extra = range(n - len(trajectories))
+    sampled = [_prepend(rng.choice(trajectories), number, first_tokens) for number in extra]
+    return [*trajectories[:n], *sampled]
+
+
+def _prepend(trajectory: Trajectory, number: int, first_tokens: int) -> Trajectory:
+    if trajectory.preloaded:
+        raise ValueError(
+            f"preloaded: {trajectory.name} continues a stored context, so no round can come "
+            "before it; extend first, then take windows"
+        )
+    shift = first_tokens + 1
+    turns = [Turn(first_tokens, 1)]
+    for i, turn in enumerate(trajectory.turns):
+        keep = turn.keep
+        if i == 0:
+            keep = None  # goes on from the synthetic round, whatever it said of nothing
+        elif keep == 0:
+            shift = 0  # a reset drops the synthetic round too
+        elif keep is not None:
+            keep += shift
+        turns.append(Turn(turn.append, turn.gen, keep))
+    return Trajectory(name=f"{trajectory.name}+{number}", turns=tuple(turns))
+
+
+def _select(trajectory: Trajectory, selection: Selection) -> Trajectory:
+    turns = trajectory.turns[: selection.max_turns]
+    if selection.max_gen is not None:
+        turns = _shorten_generations(turns, selection.max_gen)
+    cut = msgspec.structs.replace(trajectory, turns=turns)
+    limit = selection.max_context
+    if limit is None:
+        return cut
+    fitting = sum(1 for _ in takewhile(lambda step: step.context <= limit, steps(cut)))
+    return msgspec.structs.replace(cut, turns=turns[:fitting])
+
+
+def _shorten_generations(turns: Sequence[Turn], max_gen: int) -> tuple[Turn, ...]:
+    """Cap generations; a later `keep` loses the tokens that were cut out below it."""
+    context = 0
+    cuts: list[tuple[int, int]] = []  # (start, length) of what is gone, in recorded tokens
+    shortened = []
+    for turn in turns:
+        kept = context if turn.keep is None else turn.keep
+        cuts = [(start, min(length, kept - start)) for start, length in cuts if start < kept]
+        keep = None if turn.keep is None else kept - sum(length for _, length in cuts)
+        shortened.append(Turn(turn.append, min(turn.gen, max_gen), keep))
+        end = kept + turn.append
+        context = end + turn.gen
+        if turn.gen > max_gen:
+            cuts.append((end + max_gen, turn.gen - max_gen))
+    return tuple(shortened)

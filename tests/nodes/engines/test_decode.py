@@ -1,0 +1,161 @@
+"""Claims: a decode engine batches all it has, step by step; full blocks are persisted."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nodes.engines.decode import DecodeEngine, Sequence
+from nodes.protocol.messages import Assign, Request
+from nodes.timing.compute import attended, decode_step_s
+from nodes.virtual_run import simulate
+from nodes.worlds.virtual.identity_region import IdentityRegion
+from nodes.worlds.virtual.loop import run
+from plan.model import Plan
+from tests.nodes.plans import BASIC, LAYERWISE, ORACLE, TOKENS, agent, make_plan
+from tests.nodes.recording import recorded
+
+Joining = tuple[float, int, int]
+"""(time of joining in model seconds, prompt, gen)."""
+
+Outcome = tuple[dict[int, float], dict[int, float], dict[tuple[int, int], float]]
+"""Times of the second token, of the last one, and of each (request, persisted row)."""
+
+
+def served(plan: Plan, joinings: list[Joining]) -> Outcome:
+    """What a decode engine does with requests that join over time."""
+    second: dict[int, float] = {}
+    done: dict[int, float] = {}
+    persisted: dict[tuple[int, int], float] = {}
+
+    async def main() -> None:
+        async with recorded(plan, "de0") as (world, _):
+
+            def persist(sequence: Sequence, row: int) -> None:
+                persisted[sequence.assign.request.number, row] = world.clock.now()
+
+            engine = DecodeEngine(world, plan, "de0.0", persist)
+            running = world.spawn(engine.run())
+
+            async def serve(number: int, joining: Joining) -> None:
+                at_s, prompt, gen = joining
+                await world.clock.sleep_until(at_s)
+                request = Request(number, 0, 0, ((0, 99),), prompt, 0, gen, 0.0)
+                finished = asyncio.get_running_loop().create_future()
+                region = IdentityRegion(1, 99, plan.layout.groups)
+                sequence = Sequence(Assign(request, "pe0.0", "de0.0", 0, 0.0), region, finished)
+                engine.join(sequence)
+                await finished
+                assert sequence.second_s is not None
+                second[number], done[number] = sequence.second_s, world.clock.now()
+
+            async with asyncio.TaskGroup() as tasks:
+                for number, joining in enumerate(joinings):
+                    tasks.create_task(serve(number, joining))
+            running.cancel()
+
+    run(main())
+    return second, done, persisted
+
+
+def step_by_step(plan: Plan, joinings: list[Joining]) -> Outcome:
+    """The same, one step and one request after another."""
+    second: dict[int, float] = {}
+    done: dict[int, float] = {}
+    persisted: dict[tuple[int, int], float] = {}
+    waiting = dict(sorted(enumerate(joinings), key=lambda item: item[1][0]))
+    steps: dict[int, int] = {}
+    now = 0.0
+    while waiting or steps:
+        if not steps:
+            now = max(now, min(at_s for at_s, _, _ in waiting.values()))
+        for number in [n for n, (at_s, _, _) in waiting.items() if at_s <= now]:
+            del waiting[number]
+            steps[number] = 0
+        contexts = [joinings[number][1] + taken for number, taken in steps.items()]
+        now += decode_step_s(
+            plan.model,
+            plan.gpu,
+            plan.ep_group["decode"],
+            len(contexts),
+            sum(contexts),
+            sum(attended(plan.model, context) for context in contexts),
+        )
+        for number in list(steps):
+            _, prompt, gen = joinings[number]
+            steps[number] += 1
+            if steps[number] == 1:
+                second[number] = now
+            if (prompt + steps[number]) % TOKENS == 0:
+                persisted[number, (prompt + steps[number]) // TOKENS - 1] = now
+            if steps[number] == gen - 1:
+                done[number] = now
+                del steps[number]
+    return second, done, persisted
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 500), st.integers(1, 2000), st.integers(2, 200)),
+        min_size=1,
+        max_size=5,
+        unique_by=lambda joining: joining[0],
+    )
+)
+def test_the_calendar_agrees_with_a_batch_stepped_request_by_request(
+    joinings: list[tuple[int, int, int]],
+) -> None:
+    """Prompts below and above the top 1024 tokens that DS 27B attends."""
+    plan = make_plan([])
+    timed = [(at_ms / 1000, prompt, gen) for at_ms, prompt, gen in joinings]
+    for found, expected in zip(served(plan, timed), step_by_step(plan, timed), strict=True):
+        assert found == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_block_is_persisted_when_its_last_token_has_its_kv() -> None:
+    """The last generated token is never fed back: 100 + 93 tokens leave 192 with KV."""
+    _, done, persisted = served(make_plan([]), [(0.0, 100, 93)])
+    assert set(persisted) == {(0, 1), (0, 2)}
+    assert persisted[0, 2] == done[0]
+    _, _, persisted = served(make_plan([]), [(0.0, 100, 92)])
+    assert set(persisted) == {(0, 1)}
+
+
+def test_one_generated_token_needs_no_decoding() -> None:
+    (record,) = simulate(make_plan([agent((100, 1))]), ORACLE, 1.0).records
+    assert record.second_s is None
+    assert record.first_s is not None
+    assert record.done_s == pytest.approx(record.first_s, abs=1e-3)
+
+
+def with_hbm(plan: Plan, tokens: int) -> Plan:
+    """HBM for the weights and the KV-Cache of so many tokens."""
+    needed = plan.model.weight_bytes + tokens * plan.model.token_bytes
+    return msgspec.structs.replace(plan, gpu=msgspec.structs.replace(plan.gpu, hbm_bytes=needed))
+
+
+def test_decode_waits_for_hbm() -> None:
+    """Two turns of 700 tokens in HBM for 1000: one after the other; in HBM for 1500: together."""
+    plan = make_plan([agent((600, 100))] * 2)
+    one, other = simulate(with_hbm(plan, 1000), LAYERWISE, 1.0).records
+    assert one.done_s is not None
+    assert other.second_s is not None
+    assert other.second_s > one.done_s
+    one, other = simulate(with_hbm(plan, 1500), LAYERWISE, 1.0).records
+    assert one.done_s is not None
+    assert other.second_s is not None
+    assert other.second_s < one.done_s
+
+
+def test_a_turn_that_can_never_fit_is_an_error_not_a_wait() -> None:
+    plan = with_hbm(make_plan([agent((600, 100))]), 650)
+    with pytest.raises(ExceptionGroup) as caught:
+        simulate(plan, BASIC, 1.0)
+    assert caught.group_contains(
+        ValueError, match=r"700 asked of HBM of de0\.0 \(tokens\), which has 650"
+    )

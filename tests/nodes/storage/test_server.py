@@ -1,0 +1,135 @@
+"""Claims: a storage host serves the held prefix, and what was persisted in any order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nodes.protocol.blocks import Runs, pieces
+from nodes.protocol.messages import (
+    BlocksRead,
+    BlocksStored,
+    Message,
+    ReadBlocks,
+    Remote,
+    StoreBlocks,
+)
+from nodes.storage.block_store import IdentityBlockStore
+from nodes.storage.server import StorageNode, storage_host
+from nodes.worlds.virtual.loop import VirtualTimeLoop, run
+from nodes.worlds.virtual.world import VirtualCluster, VirtualWorld
+from tests.nodes.plans import agent, make_plan
+
+AGENT = 0
+
+
+class Client:
+    """A prefill node that asks one storage host and waits for each answer."""
+
+    def __init__(self, cluster: VirtualCluster) -> None:
+        self.world = VirtualWorld(cluster, "pe0")
+        self._answers: asyncio.Queue[Message] = asyncio.Queue()
+        cluster.handlers["pe0"] = self._answers.put_nowait
+
+    async def held(self, runs: Runs, rows: int, lo: int = 0) -> int:
+        """Up to which row a read of rows `lo ..` brings blocks; checks that they are right."""
+        buffer = self.world.allocate(rows)
+        remote = Remote("pe0.snic", buffer.key)
+        self.world.send("st0", ReadBlocks(1, "pe0", AGENT, runs, lo, remote, 0))
+        answer = await self._answers.get()
+        assert isinstance(answer, BlocksRead)
+        brought = [p._replace(row=p.row - lo) for p in pieces(AGENT, runs, lo, answer.upto)]
+        assert buffer.corrupt(brought, None) == 0
+        return answer.upto
+
+    async def store(self, runs: Runs, lo: int, hi: int) -> None:
+        """Persist rows `lo .. hi` of a context, which stand at row 2 on of a buffer."""
+        buffer = self.world.allocate(2 + hi - lo)
+        there = [p._replace(row=p.row - lo + 2) for p in pieces(AGENT, runs, lo, hi)]
+        buffer.fill(there, None)
+        remote = Remote("pe0.snic", buffer.key)
+        self.world.send("st0", StoreBlocks(1, "pe0", AGENT, runs, lo, hi, remote, 2))
+        assert isinstance(await self._answers.get(), BlocksStored)
+
+
+def with_storage(test: Callable[[Client], Awaitable[None]], preloaded: int = 0) -> None:
+    """Run a test against one storage host in virtual time."""
+    plan = make_plan([agent((1, 1), preloaded=preloaded)])
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+        async with asyncio.TaskGroup() as tasks:
+            cluster = VirtualCluster(plan, tasks, loop)
+            storage = StorageNode(VirtualWorld(cluster, "st0"), IdentityBlockStore(), plan.layout)
+            storage.preload(enumerate(plan.trajectories))
+            cluster.handlers["st0"] = storage.handle
+            await test(Client(cluster))
+
+    run(main())
+
+
+def test_a_preloaded_context_is_there_in_full_blocks() -> None:
+    async def test(client: Client) -> None:
+        assert await client.held(((0, 9),), 9) == 5
+
+    with_storage(test, preloaded=5 * 64 + 63)
+
+
+def test_the_rest_of_a_context_can_be_read_alone() -> None:
+    async def test(client: Client) -> None:
+        assert await client.held(((0, 9),), 9, lo=3) == 5
+
+    with_storage(test, preloaded=5 * 64)
+
+
+def test_nothing_is_read_of_a_context_that_is_not_there() -> None:
+    async def test(client: Client) -> None:
+        assert await client.held(((0, 9),), 9) == 0
+
+    with_storage(test)
+
+
+def test_blocks_persisted_before_their_predecessors_wait_for_them() -> None:
+    async def test(client: Client) -> None:
+        await client.store(((0, 6),), 4, 6)
+        assert await client.held(((0, 6),), 6) == 0
+        await client.store(((0, 4),), 0, 4)
+        assert await client.held(((0, 6),), 6) == 6
+
+    with_storage(test)
+
+
+def test_a_branch_whose_predecessors_are_missing_does_not_hold_up_another() -> None:
+    async def test(client: Client) -> None:
+        await client.store(((0, 2), (9, 2)), 3, 4)  # row 2 of this branch is still to come
+        await client.store(((0, 2), (5, 2)), 2, 4)
+        assert await client.held(((0, 2), (5, 2)), 4) == 4
+        await client.store(((0, 2), (9, 2)), 2, 3)
+        assert await client.held(((0, 2), (9, 2)), 4) == 4
+
+    with_storage(test, preloaded=2 * 64)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.permutations(range(6)))
+def test_rows_persisted_one_by_one_in_any_order_are_all_found(order: list[int]) -> None:
+    runs = ((0, 3), (7, 3))
+
+    async def test(client: Client) -> None:
+        stored: set[int] = set()
+        for row in order:
+            await client.store(runs, row, row + 1)
+            stored.add(row)
+            reached = next(n for n in range(7) if n not in stored)
+            assert await client.held(runs, 6) == reached
+
+    with_storage(test)
+
+
+def test_trajectories_are_spread_over_the_storage_hosts() -> None:
+    hosts = ["st0", "st1", "st2"]
+    assert [storage_host(hosts, n) for n in range(6)] == hosts * 2

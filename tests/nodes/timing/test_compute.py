@@ -1,0 +1,119 @@
+"""Compute times: exact sums, paper figures, and refusals."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nodes.timing.compute import (
+    attended,
+    attention_s,
+    decode_step_s,
+    free_hbm_bytes,
+    kv_bytes,
+    prefill_layer_s,
+    weights_per_gpu,
+)
+from plan.deployment import ModelSpec
+from scenarios.configuration.models import GPUS, MODELS
+
+H800 = GPUS["h800"]
+DS = MODELS["ds-660b"]
+QWEN = MODELS["qwen-32b"]
+models = st.sampled_from(list(MODELS.values()))
+tokens = st.integers(0, 5000)
+
+
+@given(model=models, cached=tokens, bsz=st.integers(1, 300))
+def test_attention_is_the_sum_over_tokens(model: ModelSpec, cached: int, bsz: int) -> None:
+    flops = sum(
+        model.attention_flops * attended(model, cached + j) + model.index_flops * (cached + j)
+        for j in range(1, bsz + 1)
+    )
+    expected = model.layers * flops / H800.flops
+    assert attention_s(model, H800, [(cached, bsz)]) == pytest.approx(expected, rel=1e-12)
+
+
+@given(cached=tokens, first=st.integers(1, 3000), second=st.integers(1, 3000))
+def test_cutting_a_prefill_into_chunks_computes_no_more(
+    cached: int, first: int, second: int
+) -> None:
+    whole = prefill_layer_s(DS, H800, [(cached, first + second)])
+    cut = prefill_layer_s(DS, H800, [(cached, first), (cached + first, second)])
+    assert cut == pytest.approx(whole, rel=1e-12)
+
+
+def test_attention_is_additive_over_chunks() -> None:
+    chunks = [(100, 20), (30000, 429), (0, 5000)]
+    parts = sum(attention_s(DS, H800, [chunk]) for chunk in chunks)
+    assert attention_s(DS, H800, chunks) == pytest.approx(parts)
+
+
+def test_prefill_rate_is_the_papers_offline_run() -> None:
+    """About 2.7k appended tokens/s per prefill GPU at the mean 64K turn."""
+    seconds = DS.layers * prefill_layer_s(DS, H800, [(32721, 429)])
+    assert 429 / seconds == pytest.approx(2700, rel=0.05)
+
+
+def test_sparse_attention_stops_at_top_k() -> None:
+    assert attended(DS, 2047) == 2047
+    assert attended(DS, 50_000) == 2048
+    assert attended(QWEN, 50_000) == 50_000
+
+
+def test_kv_of_a_ds_27b_turn_at_20k_is_about_390_mb() -> None:
+    assert kv_bytes(MODELS["ds-27b"], 20_000) == pytest.approx(390e6, rel=0.02)
+
+
+def decode_s(batch: int, context: int = 32721, ep_group: int = 32) -> float:
+    return decode_step_s(DS, H800, ep_group, batch, batch * context, batch * attended(DS, context))
+
+
+def test_calibrated_decode_step_is_the_papers_tpot() -> None:
+    assert decode_s(14) == pytest.approx(0.039, rel=0.01)
+
+
+def test_decode_of_a_lone_dense_request_is_bound_by_reading_the_weights() -> None:
+    step = decode_step_s(QWEN, H800, 1, 1, 1000, 1000)
+    assert step == pytest.approx(QWEN.weight_bytes / H800.hbm_bytes_per_s, rel=0.01)
+
+
+def test_an_empty_decode_batch_takes_no_time() -> None:
+    assert decode_s(0) == 0
+
+
+def test_few_tokens_touch_few_experts() -> None:
+    """Alone, with the group's experts on one GPU, a token reads 8 of 256 experts a layer."""
+    roomy = msgspec.structs.replace(H800, decode_layer_overhead_s=0.0)
+    step = decode_step_s(DS, roomy, 1, 1, 0, 0)
+    read = DS.weight_bytes - DS.expert_bytes + DS.expert_bytes * 8 / 256
+    assert step == pytest.approx(read / H800.hbm_bytes_per_s)
+
+
+@given(batch=st.integers(1, 200), context=st.integers(1, 60_000))
+def test_decode_slows_down_with_batch_and_context(batch: int, context: int) -> None:
+    assert decode_s(batch + 1, context) > decode_s(batch, context)
+    assert decode_s(batch, context + 1000) > decode_s(batch, context)
+
+
+def test_expert_parallelism_shards_only_the_experts() -> None:
+    assert weights_per_gpu(DS, 1) == DS.weight_bytes
+    saved = weights_per_gpu(DS, 16) - weights_per_gpu(DS, 32)
+    assert saved == pytest.approx(DS.expert_bytes / 32)
+    assert weights_per_gpu(QWEN, 8) == QWEN.weight_bytes
+
+
+def test_the_papers_deployments_fit_and_leave_room_for_kv() -> None:
+    for name, ep_group in [("ds-660b", 16), ("ds-27b", 8), ("qwen-32b", 1)]:
+        free = free_hbm_bytes(MODELS[name], H800, ep_group)
+        assert free > kv_bytes(MODELS[name], 64 * 1024)
+
+
+def test_weights_that_do_not_fit_are_refused_with_the_remedy() -> None:
+    with pytest.raises(ValueError, match=r"hbm_bytes: ds-660b .* larger ep_group"):
+        free_hbm_bytes(DS, H800, 8)
+
+
+def test_an_empty_expert_parallel_group_is_refused() -> None:
+    with pytest.raises(ValueError, match="ep_group must be >= 1, not 0"):
+        weights_per_gpu(DS, 0)

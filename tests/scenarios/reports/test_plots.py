@@ -1,0 +1,88 @@
+"""Every picture shows what was measured, and is left out where nothing was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scenarios.reports import gallery, plots
+from scenarios.reports.plots import Run
+from scenarios.results.metrics import summarise
+from scenarios.results.windows import cut
+from tests.scenarios.synthetic import basic_and_dualpath, make_plan, make_result
+
+pytestmark = pytest.mark.slow
+
+
+def make_run() -> Run:
+    plan, results = basic_and_dualpath()
+    cuts = {r.system.name: c for r in results if (c := cut(r.samples, plan.fabric, 1e9))}
+    return Run(plan, results, summarise(plan, results), cuts)
+
+
+def test_every_picture_is_drawn_from_a_whole_run(tmp_path: Path) -> None:
+    plan, results = basic_and_dualpath()
+    pictures = gallery.draw(tmp_path, plan, results, summarise(plan, results))
+    assert [picture.path.stem for picture in pictures] == list(gallery.PICTURES)
+    assert all(picture.path.read_bytes().startswith(b"\x89PNG") for picture in pictures)
+
+
+def test_a_run_that_measured_nothing_has_no_pictures(tmp_path: Path) -> None:
+    plan = make_plan()
+    nothing = replace(
+        make_result(plan, "basic", 9.0, {}), records=[], samples=[], node_stats=[], backlog=[]
+    )
+    assert gallery.draw(tmp_path, plan, [nothing], summarise(plan, [nothing])) == []
+
+
+def test_the_bars_are_as_long_as_the_jobs_took() -> None:
+    figure = plots.jct(make_run())
+    assert figure is not None
+    widths = [bar.get_width() for bar in figure.axes[0].patches]  # type: ignore[attr-defined]
+    assert widths == pytest.approx([38.0, 20.0])
+    assert "1.90x" in "".join(text.get_text() for text in figure.axes[0].texts)
+
+
+def test_basic_leaves_the_decode_panel_empty_and_fills_the_prefill_panel() -> None:
+    figure = plots.snic_use(make_run())
+    assert figure is not None
+    means = {axes.get_title(): axes.texts[0].get_text() for axes in figure.axes}
+    assert means == {
+        "basic · pe0 (prefill)": "mean 100 %",
+        "basic · de0 (decode)": "mean 0.0 %",
+        "dualpath · pe0 (prefill)": "mean 100 %",
+        "dualpath · de0 (decode)": "mean 100 %",
+    }
+
+
+def test_many_nodes_share_one_panel_a_kind() -> None:
+    plan = make_plan(prefill=4, decode=6)
+    result = make_result(plan, "basic", 9.0, {"pe0": 1.0})
+    windows = cut(result.samples, plan.fabric, 9.0)
+    assert windows is not None
+    figure = plots.snic_use(Run(plan, [result], summarise(plan, [result]), {"basic": windows}))
+    assert figure is not None
+    assert [axes.get_title() for axes in figure.axes] == [
+        "basic · 4 prefill nodes",
+        "basic · 6 decode nodes",
+    ]
+
+
+def test_a_prediction_is_marked_only_for_systems_that_use_both_paths() -> None:
+    run = replace(make_run(), theory={"prefill": (0.25, 0.25), "decode": (0.375, 0.375)})
+    figure = plots.cnic_use(run)
+    assert figure is not None
+    basic, dualpath = figure.axes
+    assert (len(basic.lines), len(dualpath.lines)) == (0, 4)
+
+
+def test_windows_conserve_bytes() -> None:
+    plan = make_plan()
+    result = make_result(plan, "basic", 20.0, {"pe0": 0.7, "de0": 0.2}, noise=0.5)
+    windows = cut(result.samples, plan.fabric, 20.0)
+    assert windows is not None
+    read = float(np.sum(windows.read["pe0.snic"] * np.diff(windows.edges_s))) / 8
+    assert read == pytest.approx(result.samples[-1].nics["pe0.snic"][1])

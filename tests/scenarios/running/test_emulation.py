@@ -1,0 +1,50 @@
+"""Claims about a fabric that is disturbed while it is up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scenarios.errors import RunError
+from scenarios.running import emulation
+from scenarios.running.emulation import Fabric
+from tests.topology.plans import make_plan
+from topology.ovs import vsctl
+
+pytestmark = [pytest.mark.network, pytest.mark.timeout(120)]
+
+PLAN = make_plan(byte_scale=16000)
+
+
+@pytest.fixture
+def fabric(tmp_path: Path) -> Iterator[Fabric]:
+    emulation.write_inputs(PLAN, tmp_path)
+    with emulation.fabric(PLAN, tmp_path, 0.5, probe=False) as started:
+        yield started
+
+
+def listen_until(fabric: Fabric, incident: str) -> None:
+    """Heed the controller until an incident is known; waits for what it says."""
+    while not any(incident in known for known in fabric.controller.incidents):
+        fabric.controller.heed(fabric.controller.events.take())
+
+
+def test_a_switch_that_loses_its_controller_is_an_incident(fabric: Fabric) -> None:
+    fabric.controller.check()
+    assert fabric.controller.incidents == []
+    vsctl("del-controller", "ce0")
+    listen_until(fabric, "switch ce0 lost its controller")
+
+
+def test_a_link_that_fails_is_an_incident(fabric: Fabric) -> None:
+    link = PLAN.fabric.links[0]
+    fabric.network.set_link(link, up=False)
+    listen_until(fabric, f"({link.name}) went down")
+
+
+def test_a_switch_that_is_not_the_planned_one_ends_the_run(fabric: Fabric) -> None:
+    vsctl("set", "bridge", "ce0", "other-config:datapath-id=00000000000000ff")
+    with pytest.raises(RunError, match="controller: FabricError: unknown switch"):
+        listen_until(fabric, "an incident that never comes")

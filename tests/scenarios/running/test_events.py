@@ -1,0 +1,105 @@
+"""Claims about what a run hears from its processes; they are real processes that only talk."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from scenarios.errors import RunError
+from scenarios.running.controller_process import Controller
+from scenarios.running.cpu import CpuTimes
+from scenarios.running.events import EventStream
+
+Talk = Callable[..., subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def talk() -> Iterator[Talk]:
+    """A process that says some text and then ends, or waits for the end of its input."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(text: str, then: str = "sys.stdin.read()") -> subprocess.Popen[bytes]:
+        code = f"import sys; sys.stdout.write({text!r}); sys.stdout.flush(); {then}"
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
+        )
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        with process:
+            pass
+
+
+def test_what_was_said_in_one_breath_with_the_awaited_event_is_not_lost(talk: Talk) -> None:
+    stream = EventStream(talk('{"event": "early"}\n{"event": "ready"}\n{"event": "late"}\n'), "x")
+    stream.await_event("ready")
+    assert stream.take_now() == [{"event": "late"}]
+    assert stream.take_now() == []
+
+
+def test_an_event_that_comes_in_two_pieces_is_one_event(talk: Talk) -> None:
+    halves = "sys.stdin.readline(); sys.stdout.write('dy\"}\\n'); sys.stdout.flush()"
+    process = talk('{"event": "rea', then=halves)
+    stream = EventStream(process, "x")
+    assert stream.take() == []
+    assert process.stdin is not None
+    process.stdin.write(b"\n")
+    process.stdin.flush()
+    assert stream.take() == [{"event": "ready"}]
+
+
+def test_an_error_event_ends_the_run_with_its_message(talk: Talk) -> None:
+    stream = EventStream(talk('{"event": "error", "message": "KeyError: 7"}\n'), "controller")
+    with pytest.raises(RunError, match="controller: KeyError: 7"):
+        stream.await_event("ready")
+
+
+def test_a_process_that_ends_unasked_ends_the_run_with_its_status(talk: Talk) -> None:
+    stream = EventStream(talk('{"event": "ready"}\n', then="sys.exit(3)"), "pe0")
+    stream.await_event("ready")
+    with pytest.raises(RunError, match="pe0 ended early, with status 3"):
+        stream.take()
+
+
+def test_a_lost_switch_and_a_failed_port_are_incidents_and_their_return_is_none(
+    talk: Talk,
+) -> None:
+    said = (
+        '{"event": "switch", "switch": "ce0", "connected": true}\n{"event": "ready"}\n'
+        '{"event": "switch", "switch": "ce0", "connected": false}\n'
+        '{"event": "switch", "switch": "ce0", "connected": true}\n'
+        '{"event": "port", "switch": "ca1", "port": 2, "link": "ce1-ca1", "state": "down"}\n'
+        '{"event": "port", "switch": "ca1", "port": 2, "link": "ce1-ca1", "state": "up"}\n'
+        '{"event": "rerouted", "unreachable": []}\n'
+    )
+    controller = Controller(talk(said))
+    controller.events.await_event("ready")
+    while "ca1" not in str(controller.incidents):
+        controller.heed(controller.events.take())
+    controller.check()
+    assert controller.incidents == [
+        "switch ce0 lost its controller",
+        "port 2 of switch ca1 (ce1-ca1) went down",
+    ]
+
+
+def test_cpu_shares_are_cores_and_what_is_nobodys_is_others(talk: Talk) -> None:
+    idle = talk("").pid
+    before, used_s = CpuTimes.read(idle, idle, [os.getpid()]), time.process_time()
+    while time.process_time() < used_s + 0.3:
+        pass
+    now = CpuTimes.read(idle, idle, [os.getpid()])
+    shares = now.since(before)
+    # 0.3 s and whatever else the ticks took in
+    assert shares.nodes * (now.at_s - before.at_s) == pytest.approx(0.3, abs=0.05)
+    assert shares.switch == shares.controller
+    assert 0 <= shares.others <= (os.cpu_count() or 1)
