@@ -8,8 +8,7 @@ when the round's last reply was received.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import dropwhile
 from operator import itemgetter
 from pathlib import Path
@@ -96,41 +95,6 @@ def read_samples(path: Path, plan: Plan, t0_s: float) -> list[CounterSample]:
             raise ValueError(f"sample at t={line.t}: {gap}")
         samples.append(_sample(line, plan, t0_s))
     return samples
-
-
-def at(samples: Sequence[CounterSample], t_s: float) -> CounterSample:
-    """Counters at `t_s` (model seconds), interpolated linearly between two samples.
-
-    Raises:
-        ValueError: `t_s` is outside the sampled time.
-    """
-    if not samples or not samples[0].t_s <= t_s <= samples[-1].t_s:
-        span = f"{samples[0].t_s:g}..{samples[-1].t_s:g} s" if samples else "an empty file"
-        raise ValueError(f"t_s {t_s:g} is outside the samples ({span}); keep sampling longer")
-    after = bisect_left(samples, t_s, key=lambda sample: sample.t_s)
-    late = samples[after]
-    if late.t_s == t_s:
-        return late
-    early = samples[after - 1]
-    part = (t_s - early.t_s) / (late.t_s - early.t_s)
-
-    def between(a: float, b: float) -> float:
-        return a + (b - a) * part
-
-    def pairs(
-        a: dict[str, tuple[float, float]], b: dict[str, tuple[float, float]]
-    ) -> dict[str, tuple[float, float]]:
-        return {k: (between(a[k][0], b[k][0]), between(a[k][1], b[k][1])) for k in b}
-
-    return CounterSample(
-        t_s=t_s,
-        nics=pairs(early.nics, late.nics),
-        links=pairs(early.links, late.links),
-        lanes={
-            lane: (between(early.lanes[lane][0], sent), round(between(early.lanes[lane][1], drops)))
-            for lane, (sent, drops) in late.lanes.items()
-        },
-    )
 
 
 def _sample(line: Line, plan: Plan, t0_s: float) -> CounterSample:

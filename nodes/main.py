@@ -23,7 +23,8 @@ import msgspec
 
 from nodes.agents.population import AgentPopulation
 from nodes.roles import make_node
-from nodes.storage.block_store import BlockStore, LmdbBlockStore
+from nodes.storage.block_store import BlockStore
+from nodes.worlds.sockets.lmdb_store import LmdbBlockStore
 from nodes.worlds.sockets.world import SocketWorld
 from plan.deployment import System
 from plan.model import read_plan

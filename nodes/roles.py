@@ -10,8 +10,9 @@ from nodes.engines.prefill_node import PrefillNode
 from nodes.protocol.world import Node, World
 from nodes.scheduling.scheduler import SchedulerNode
 from nodes.storage.block_store import BlockStore
-from nodes.storage.server import StorageNode, storage_host
+from nodes.storage.server import StorageNode
 from plan.deployment import System
+from plan.fabric import storage_host
 from plan.model import Plan
 from plan.records import RequestRecord
 

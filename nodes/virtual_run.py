@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from nodes.agents.population import AgentPopulation
 from nodes.roles import make_node
-from nodes.storage.block_store import IdentityBlockStore
 from nodes.worlds.failure import on_callback_error
+from nodes.worlds.virtual.identity_store import IdentityBlockStore
 from nodes.worlds.virtual.loop import VirtualTimeLoop, run
 from nodes.worlds.virtual.world import VirtualCluster, VirtualWorld
 from plan.deployment import System

@@ -124,21 +124,7 @@ class SchedulerConstants(msgspec.Struct, frozen=True, kw_only=True):
     reads_in_flight: int = 2
 
 
-class Turn(msgspec.Struct, frozen=True, array_like=True):
-    """One turn: `append` new prompt tokens, then `gen` generated tokens (both >= 1).
-
-    `keep` is how many tokens of the context so far the turn continues from; None keeps
-    all of it (append-only). Less than all models a context reset or a branch.
-    """
-
-    append: int
-    gen: int
-    keep: int | None = None
+WORD = 4
 
 
-class Trajectory(msgspec.Struct, frozen=True, kw_only=True):
-    """An agent's turns. `preloaded` tokens of context are in storage before the run."""
-
-    name: str
-    turns: tuple[Turn, ...]
-    preloaded: int = 0
+MIN_BLOCK_BYTES = 5 * WORD

@@ -131,3 +131,8 @@ class Fabric(msgspec.Struct, frozen=True, kw_only=True):
     def nic_of_end(self) -> dict[str, Nic]:
         """The NIC behind each end, by the end's name."""
         return {end.name: nic for nic in self.nics for end in nic.ends}
+
+
+def storage_host(hosts: list[str], trajectory: int) -> str:
+    """The storage host that keeps a trajectory's blocks."""
+    return hosts[trajectory % len(hosts)]

@@ -7,16 +7,11 @@ from typing import Literal
 
 import msgspec
 
-from plan.deployment import (
-    BlockLayout,
-    GpuSpec,
-    ModelSpec,
-    SchedulerConstants,
-    Trajectory,
-)
+from plan.deployment import BlockLayout, GpuSpec, ModelSpec, SchedulerConstants
 from plan.fabric import Fabric, NodeKind
 from plan.lanes import LaneTable
 from plan.scale import Scale
+from plan.workload import Trajectory
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,21 +20,15 @@ from pathlib import Path
 
 from nodes.worlds.virtual.loop import Deadlock
 from scenarios.configuration import library
-from scenarios.configuration.schema import Scenario, load_scenario
+from scenarios.configuration.loading import load_scenario
+from scenarios.configuration.schema import Scenario
 from scenarios.configuration.units import count
 from scenarios.errors import MachineError, RunError, ScenarioError
 from scenarios.planning.plan import make_plan
 from scenarios.planning.points import load_points
 from scenarios.results.taps import find_taps
-from scenarios.running.execution import (
-    DONE,
-    FAILED,
-    LACKING,
-    WRONG,
-    enter_sandbox,
-    fail,
-    run_scenario,
-)
+from scenarios.running.execution import enter_sandbox, run_scenario
+from scenarios.running.outcome import DONE, FAILED, LACKING, WRONG, fail
 from scenarios.running.sweep import run_sweep
 from topology import machine
 from topology.errors import TopologyError

@@ -12,9 +12,10 @@ import pytest
 from msgspec import inspect
 
 from scenarios.configuration.models import GPUS, MODELS
-from scenarios.configuration.schema import SYSTEMS, Scenario
-from scenarios.results.metrics import SystemSummary
-from scenarios.running import execution
+from scenarios.configuration.schema import Scenario
+from scenarios.configuration.systems import SYSTEMS
+from scenarios.results.summary import SystemSummary
+from scenarios.running import outcome
 from scenarios.workload.trace_formats import Format
 
 ROOT = Path(__file__).parents[1]
@@ -67,7 +68,7 @@ def test_the_readme_names_every_figure_of_the_summary() -> None:
 def test_the_readme_names_every_exit_status() -> None:
     statuses = {
         value
-        for name, value in vars(execution).items()
+        for name, value in vars(outcome).items()
         if name.isupper() and isinstance(value, int) and not isinstance(value, bool)
     }
     assert {int(row[0]) for row in rows("status")} == statuses

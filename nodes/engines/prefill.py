@@ -11,19 +11,18 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from math import inf
 from typing import NamedTuple
 
+from nodes.engines.batches import Job, Part
 from nodes.engines.budget import Budget
 from nodes.engines.collectives import Exchange
 from nodes.engines.lockstep import Lockstep
 from nodes.protocol.blocks import pieces
-from nodes.protocol.messages import Assign, PrefillDone, Remote, Request
-from nodes.protocol.world import Region, Span, World
+from nodes.protocol.messages import PrefillDone, Remote
+from nodes.protocol.world import Span, World
 from nodes.scheduling.intra_engine import Chunk, pack
 from nodes.scheduling.leader import Leader
-from nodes.storage.client import ReadTicket
 from nodes.timing.compute import (
     attention_s,
     expert_layer_s,
@@ -39,55 +38,10 @@ GROUPS_AHEAD = 2
 """Layer Block groups in HBM at once: the one that computes and the next one, loading."""
 
 
-@dataclass(slots=True, eq=False)
-class Job:
-    """A request in its prefill engine.
-
-    Attributes:
-        hits: leading rows that were read from storage; the first `local` of them into the
-            PE buffer, the others into the DE buffer.
-        read: when the reading began and ended, over both sides (None: nothing was read).
-        buffer: the DE buffer, the KV's destination; hbm: region of the whole prompt; both
-            None without I/O.
-        tokens: how many of the prompt have their KV-Cache.
-    """
-
-    assign: Assign
-    rows: int
-    hits: int
-    local: int
-    tokens: int
-    read: ReadTicket | None
-    pe_buffer: Region | None
-    buffer: Remote | None
-    hbm: Region | None
-    prefill_start_s: float | None = None
-    sent: list[asyncio.Future[None]] = field(default_factory=list)
-
-    @property
-    def request(self) -> Request:
-        return self.assign.request
-
-
-class _Part(NamedTuple):
-    """A job's chunk in a forward batch: new tokens, and the rows they complete."""
-
-    job: Job
-    cached: int
-    bsz: int
-    lo: int
-    hi: int
-    first: bool
-
-    @property
-    def last(self) -> bool:
-        return self.cached + self.bsz == self.job.request.prompt
-
-
 class _Stage(NamedTuple):
     """One Layer Block group of one forward batch, its loads under way."""
 
-    parts: list[_Part]
+    parts: list[Part]
     group: int
     loads: list[asyncio.Future[None]]
     not_before_s: float
@@ -166,10 +120,10 @@ class PrefillEngine:
                     self._post(parts, group, loads if group == 0 else [])
                 await self._computed.wait()
 
-    def _post(self, parts: list[_Part], group: int, loads: list[asyncio.Future[None]]) -> None:
+    def _post(self, parts: list[Part], group: int, loads: list[asyncio.Future[None]]) -> None:
         self._stages.put_nowait(_Stage(parts, group, loads, self._world.clock.now()))
 
-    async def _next_batch(self) -> list[_Part]:
+    async def _next_batch(self) -> list[Part]:
         while not self._ready:
             self._arrived.clear()
             await self._arrived.wait()
@@ -209,14 +163,14 @@ class PrefillEngine:
     def _attention_s(self, cached: int, bsz: int) -> float:
         return attention_s(self._plan.model, self._plan.gpu, [(cached, bsz)])
 
-    def _part(self, job: Job, chunk: Chunk) -> _Part:
+    def _part(self, job: Job, chunk: Chunk) -> Part:
         per_block = self._plan.layout.tokens
         end = chunk.cached + chunk.bsz
         hi = job.rows if end == job.request.prompt else end // per_block
         first = chunk.cached == job.hits * per_block
-        return _Part(job, chunk.cached, chunk.bsz, chunk.cached // per_block, hi, first)
+        return Part(job, chunk.cached, chunk.bsz, chunk.cached // per_block, hi, first)
 
-    def _loads(self, parts: list[_Part], group: int) -> list[asyncio.Future[None]]:
+    def _loads(self, parts: list[Part], group: int) -> list[asyncio.Future[None]]:
         """H2D, or DE buffer to PE HBM: what the batch needs of a group and HBM lacks."""
         loads: list[asyncio.Future[None]] = []
         for part in parts:
@@ -322,7 +276,7 @@ class PrefillEngine:
                 for group in range(self._groups):
                     self._send(part, group)
 
-    def _send(self, part: _Part, group: int) -> None:
+    def _send(self, part: Part, group: int) -> None:
         """What the DE buffer lacks: this side's hits, once, and the new rows."""
         job = part.job
         spans = [(part.lo, part.hi)]
@@ -338,7 +292,7 @@ class PrefillEngine:
                     self._world.write(job.hbm, span, hbm_end(self.name), job.buffer, "kv")
                 )
 
-    def _end_batch(self, parts: list[_Part]) -> None:
+    def _end_batch(self, parts: list[Part]) -> None:
         for part in parts:
             if part.last:
                 self._world.spawn(self._finish(part.job, self._world.clock.now()))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 from nodes.engines.arrivals import Arrivals
+from nodes.engines.batches import Job
 from nodes.engines.budget import Budget
 from nodes.engines.engine_node import EngineNode
-from nodes.engines.prefill import Job, PrefillEngine
+from nodes.engines.prefill import PrefillEngine
 from nodes.protocol.messages import Assign, BufferReady, HitsReady, Message, NeedBuffer, Remote
 from nodes.protocol.world import Region, World
 from nodes.storage.client import ReadTicket

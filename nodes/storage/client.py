@@ -16,7 +16,7 @@ from nodes.protocol.messages import (
     StoreBlocks,
 )
 from nodes.protocol.world import Region, World
-from nodes.storage.server import storage_host
+from plan.fabric import storage_host
 from plan.model import Plan
 from plan.names import snic_end
 

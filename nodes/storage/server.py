@@ -13,13 +13,9 @@ from nodes.protocol.messages import BlocksRead, BlocksStored, Message, ReadBlock
 from nodes.protocol.world import Span, World
 from nodes.storage.block_store import BlockStore
 from nodes.storage.trie import BlockTrie
-from plan.deployment import BlockLayout, Trajectory
+from plan.deployment import BlockLayout
 from plan.names import snic_end
-
-
-def storage_host(hosts: list[str], trajectory: int) -> str:
-    """The storage host that keeps a trajectory's blocks."""
-    return hosts[trajectory % len(hosts)]
+from plan.workload import Trajectory
 
 
 class StorageNode:

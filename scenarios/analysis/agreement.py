@@ -7,7 +7,7 @@ from statistics import fmean
 
 import msgspec
 
-from scenarios.results.metrics import Summary, SystemSummary
+from scenarios.results.summary import Summary, SystemSummary
 
 JCT_MARK, TTFT_MARK = 0.05, 0.10
 """Largest tolerated relative errors."""
@@ -124,3 +124,25 @@ def _uses(summary: SystemSummary) -> dict[str, float]:
             uses[f"{node}.cnic{gpu} read"] = use.read_utilisation
             uses[f"{node}.cnic{gpu} write"] = use.write_utilisation
     return uses
+
+
+class Validation(msgspec.Struct, frozen=True, kw_only=True):
+    """One scenario by both engines.
+
+    Attributes:
+        verdicts: of the emulated runs, by system (`scenarios.results.fidelity`).
+        systems: figures side by side, by system.
+    """
+
+    scenario: str
+    description: str
+    verdicts: dict[str, str]
+    systems: dict[str, list[Comparison]]
+
+    @property
+    def holds(self) -> bool:
+        return all(figure.holds for figures in self.systems.values() for figure in figures)
+
+    @property
+    def believable(self) -> bool:
+        return "not believable" not in self.verdicts.values()

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from scenarios.analysis.sweep_figures import ALL_SNICS, FULL, PointFigures, Shape, Sweep
-from scenarios.configuration.schema import SYSTEMS
+from scenarios.configuration.systems import SYSTEMS
 from scenarios.planning.points import Point
 
 SYSTEM = "dualpath"

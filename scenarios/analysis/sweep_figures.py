@@ -17,10 +17,10 @@ import msgspec
 import numpy as np
 
 from plan.deployment import System
-from scenarios import theory
+from scenarios.analysis import theory
 from scenarios.configuration.schema import Cluster
 from scenarios.planning.points import PD, Point
-from scenarios.results.metrics import CnicUse, SnicUse, Summary, SystemSummary
+from scenarios.results.summary import CnicUse, SnicUse, Summary, SystemSummary
 
 CNIC_DIRECTIONS = ("PE CNIC read", "PE CNIC write", "DE CNIC read", "DE CNIC write")
 Place = Literal["inside", "edge", "outside"]

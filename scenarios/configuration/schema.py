@@ -6,12 +6,7 @@ the emulated wire. `scenarios/library/quickstart.yaml` is a commented example.
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from fractions import Fraction
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -19,9 +14,8 @@ from msgspec import Meta
 
 from plan.deployment import GpuSpec, ModelSpec, System
 from plan.fabric import NodeKind
-from scenarios.configuration import yaml_dialect
-from scenarios.configuration.decoding import convert
 from scenarios.configuration.models import GPUS, MODELS
+from scenarios.configuration.systems import SYSTEMS
 from scenarios.configuration.units import (
     AutoBandwidth,
     Bandwidth,
@@ -31,26 +25,11 @@ from scenarios.configuration.units import (
     Size,
     TokenLimit,
 )
-from scenarios.errors import ScenarioError
 
 Count = Annotated[int, Meta(ge=1)]
 Positive = Annotated[float, Meta(gt=0)]
 Row = Literal["32K", "48K", "64K"]
 """A row of the paper's trace table (paper section 5)."""
-
-SYSTEMS: dict[str, System] = {
-    system.name: system
-    for system in (
-        System(name="basic", layerwise=False, paths="pe", scheduler="round_robin"),
-        System(name="layerwise", paths="pe", scheduler="round_robin"),
-        System(name="dram-pool", paths="pe", dram_pool=True),
-        System(name="dualpath-rr", scheduler="round_robin"),
-        System(name="dualpath"),
-        System(name="oracle", io=False),
-    )
-}
-"""The compared systems (paper section 4): each adds one feature to the one before, but for
-`dram-pool`, which puts memory in front of storage instead of a second path, and `oracle`."""
 
 
 class Storage(msgspec.Struct, frozen=True, kw_only=True):
@@ -327,191 +306,3 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     def compared(self) -> tuple[System, ...]:
         """The systems to run, in order."""
         return tuple(SYSTEMS[s] if isinstance(s, str) else s for s in self.systems)
-
-
-def plain(scenario: Scenario) -> dict[str, Any]:
-    """The scenario with all defaults filled in, as plain data (quantities as text)."""
-    data: dict[str, Any] = msgspec.to_builtins(scenario, enc_hook=str)
-    return data
-
-
-def with_dilation(scenario: Scenario, dilation: float) -> Scenario:
-    """The scenario at a dilation."""
-    scale = msgspec.structs.replace(scenario.scale, dilation=dilation)
-    return msgspec.structs.replace(scenario, scale=scale)
-
-
-def resolved_yaml(scenario: Scenario) -> str:
-    """The scenario with all defaults filled in; `load_scenario` reads it back equal."""
-    return yaml_dialect.write(plain(scenario))
-
-
-def load_scenario(
-    path: Path, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None
-) -> Scenario:
-    """Read, override and check a scenario file.
-
-    Args:
-        overrides: "key.path=value", the value in YAML; later ones win. Setting one of
-            `workload.source.generator` and `.trace` takes the other away.
-        values: of dotted keys, set after the overrides: a point of the scenario's sweep,
-            which goes.
-
-    Raises:
-        ScenarioError: it cannot be read, or something in it cannot be honoured.
-    """
-    data = _read_mapping(path)
-    data.setdefault("name", path.stem)
-    _anchor_trace(data, path.parent)
-    for override in overrides:
-        _override(data, override)
-    _anchor_trace(data, Path.cwd())
-    if values:
-        data.pop("sweep", None)
-        for key, value in values.items():
-            _assign(data, key, deepcopy(value))
-        _anchor_trace(data, path.parent)
-    scenario = convert(data, Scenario)
-    check(scenario)
-    return scenario
-
-
-def check(scenario: Scenario) -> None:
-    """Reject what no single key shows to be wrong.
-
-    Raises:
-        ScenarioError: naming the key to change.
-    """
-    _check_presets(scenario)
-    _check_slice(scenario.cluster)
-    _check_groups(scenario.cluster)
-    _check_model(scenario)
-    _check_source(scenario.workload.source)
-    _check_turns(scenario.workload)
-    _check_systems(scenario.systems)
-
-
-def _read_mapping(path: Path) -> dict[str, Any]:
-    try:
-        data = yaml_dialect.read(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ScenarioError("scenario", str(path), str(error.strerror), "cannot be read") from None
-    except ValueError as error:
-        raise ScenarioError("scenario", str(path), str(error), "is not YAML") from None
-    if not isinstance(data, dict):
-        raise ScenarioError("scenario", str(path), "write keys such as workload:", "is no mapping")
-    return data
-
-
-def _override(data: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not all(key.strip().split(".")):
-        raise ScenarioError("--set", override, "write e.g. --set workload.agents=20")
-    try:
-        value = yaml_dialect.read(text)
-    except ValueError as error:
-        raise ScenarioError(key, text, str(error), "is not YAML") from None
-    _assign(data, key.strip(), value)
-
-
-def _assign(data: dict[str, Any], key: str, value: Any) -> None:
-    steps = key.split(".")
-    for step in steps[:-1]:
-        child = data.setdefault(step, {})
-        if not isinstance(child, dict):
-            raise ScenarioError(key, value, f"{step} is {child!r}: override {step} as a whole")
-        data = child
-    data[steps[-1]] = value
-    alternatives = {"generator", "trace"}
-    if steps[:2] == ["workload", "source"] and steps[-1] in alternatives:
-        data.pop((alternatives - {steps[-1]}).pop(), None)
-
-
-def _anchor_trace(data: dict[str, Any], directory: Path) -> None:
-    workload = data.get("workload")
-    source = workload.get("source") if isinstance(workload, dict) else None
-    if isinstance(source, dict) and isinstance(source.get("trace"), str):
-        source["trace"] = os.path.normpath(directory.absolute() / source["trace"])
-
-
-def _check_presets(scenario: Scenario) -> None:
-    for key, value, known in (
-        ("model", scenario.model, list(MODELS)),
-        ("gpu", scenario.gpu, list(GPUS)),
-    ):
-        if isinstance(value, str) and value not in known:
-            raise ScenarioError(key, value, f"write one of {', '.join(known)}", "is not a preset")
-
-
-def _check_slice(cluster: Cluster) -> None:
-    key, gpus = "cluster.slice", cluster.sliced_gpus
-    if not 0 < cluster.slice <= 1:
-        raise ScenarioError(key, str(cluster.slice), "write a share of a node, at most 1")
-    if gpus.denominator != 1:
-        remedy = f"write a multiple of 1/{cluster.gpus_per_node}"
-        raise ScenarioError(key, str(cluster.slice), remedy, f"leaves {gpus} GPUs of a node")
-    if int(gpus) % cluster.merge:
-        remedy = f"write a divisor of the {gpus} emulated GPUs of a node"
-        raise ScenarioError("cluster.merge", cluster.merge, remedy)
-
-
-def _check_groups(cluster: Cluster) -> None:
-    nodes_of: dict[NodeKind, int] = {"prefill": cluster.prefill, "decode": cluster.decode}
-    for kind, size in cluster.nodes_per_group.items():
-        if (nodes := nodes_of[kind]) % size:
-            remedy = f"write a divisor of the {nodes} {kind} nodes"
-            raise ScenarioError(f"cluster.group_nodes.{kind}", size, remedy)
-
-
-def _check_model(scenario: Scenario) -> None:
-    for key, spec in (("model", scenario.model), ("gpu", scenario.gpu)):
-        if not isinstance(spec, str):
-            _check_numbers(key, spec)
-    model = scenario.model_spec
-    if scenario.ep and not model.expert_bytes:
-        raise ScenarioError("ep", True, f"write false or null: {model.name} has no experts")
-    if scenario.exchanged == "alltoall" and not scenario.expert_parallel:
-        remedy = "write tensor or off: without expert parallelism there is no AllToAll"
-        raise ScenarioError("collectives", scenario.collectives, remedy)
-    if scenario.scale.layer_groups > model.layers:
-        remedy = f"{model.name} has {model.layers} layers: write at most {model.layers}"
-        raise ScenarioError("scale.layer_groups", scenario.scale.layer_groups, remedy)
-
-
-def _check_numbers(key: str, spec: ModelSpec | GpuSpec) -> None:
-    for field in msgspec.structs.fields(spec):
-        value = getattr(spec, field.encode_name)
-        if isinstance(value, int | float) and (value < 0 or (field.required and value == 0)):
-            raise ScenarioError(f"{key}.{field.name}", value, "write a positive number")
-
-
-def _check_source(source: Source) -> None:
-    key = "workload.source"
-    if (source.generator is None) == (source.trace is None):
-        given = "both" if source.trace else "nothing"
-        raise ScenarioError(key, given, "write either generator or trace", "is given")
-    if source.trace is None and source.fallback:
-        raise ScenarioError(f"{key}.fallback", source.fallback, "leave it out without a trace")
-    if source.trace and not source.fallback and not os.path.exists(source.trace):
-        remedy = "correct the path, or write fallback: a generator row to use instead"
-        raise ScenarioError(f"{key}.trace", source.trace, remedy, "does not exist")
-
-
-def _check_turns(workload: Workload) -> None:
-    needed = workload.turns.needed
-    if workload.min_turns is not None and workload.min_turns < needed:
-        remedy = f"turns.skip and turns.count need trajectories of at least {needed} turns"
-        raise ScenarioError("workload.min_turns", workload.min_turns, remedy, "is too small")
-
-
-def _check_systems(systems: tuple[str | System, ...]) -> None:
-    names = [system if isinstance(system, str) else system.name for system in systems]
-    for index, (system, name) in enumerate(zip(systems, names, strict=True)):
-        key = f"systems[{index}]"
-        if isinstance(system, str) and name not in SYSTEMS:
-            remedy = f"write one of {', '.join(SYSTEMS)}, or a mapping with name, io, layerwise..."
-            raise ScenarioError(key, name, remedy, "is not a built-in system")
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", name, re.ASCII):
-            raise ScenarioError(key, name, "name it with letters, digits and hyphens")
-        if names.count(name) > 1:
-            raise ScenarioError(key, name, "name every system once", "is there twice")

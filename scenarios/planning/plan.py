@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
 
 import msgspec
 
 from controller.lanes import lane_table
 from nodes.timing.compute import kv_capacity, prefill_layer_s, weights_per_gpu
-from nodes.worlds.sockets.byte_region import MIN_BLOCK_BYTES, WORD
 from plan.deployment import (
+    MIN_BLOCK_BYTES,
+    WORD,
     BlockLayout,
     GpuSpec,
     ModelSpec,
     SchedulerConstants,
-    Trajectory,
-    Turn,
 )
 from plan.fabric import Fabric, NodeKind
 from plan.model import Plan
 from plan.scale import Scale
-from scenarios.configuration.schema import Cluster, Scenario, Workload
+from plan.workload import Trajectory
+from scenarios.configuration.schema import Cluster, Scenario
 from scenarios.configuration.units import Size
 from scenarios.errors import ScenarioError
-from scenarios.workload.generator import MaxLen, generate
-from scenarios.workload.trace import Selection, Step, TraceError, extend, load, steps, window
+from scenarios.planning.trajectories import all_steps, make_trajectories
 from topology.fattree import FabricSpec, build_fabric
-
-FIRST_ROUND_TOKENS = 128
-"""Length of the synthetic first round of agents made beyond the trace's own (section 5)."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +43,13 @@ def make_plan(scenario: Scenario) -> Planned:
     """
     model, gpu, ep_group = _merged(scenario)
     layout, scale = _layout(scenario, model)
-    trajectories, warnings = _trajectories(scenario)
+    trajectories, warnings = make_trajectories(scenario)
     fabric = _fabric(scenario.cluster)
-    context = max(step.context for step in _turns(trajectories))
+    context = max(step.context for step in all_steps(trajectories))
     for kind, size in ep_group.items():
         _check_weights(model, gpu, kind, size)
         _check_hbm(model, gpu, kind, size, context)
-    prompt = max(step.prompt for step in _turns(trajectories))
+    prompt = max(step.prompt for step in all_steps(trajectories))
     _check_dram_buffer(scenario.cluster, model, layout, prompt)
     plan = Plan(
         seed=scenario.seed,
@@ -197,91 +190,6 @@ def _groups(fabric: Fabric, cluster: Cluster) -> tuple[tuple[str, ...], ...]:
     return tuple(groups)
 
 
-def _trajectories(scenario: Scenario) -> tuple[list[Trajectory], list[str]]:
-    workload = scenario.workload
-    found, warnings = _source(workload, scenario.seed)
-    if not found:
-        raise ScenarioError(
-            "workload.min_turns", workload.shortest, "no trajectory is that long: write less"
-        )
-    agents = extend(found, workload.agents, scenario.seed, FIRST_ROUND_TOKENS)
-    skip, count = workload.turns.skip, workload.turns.count
-    cut = [
-        window(agent, skip, count or len(agent.turns) - skip) for agent in agents[: workload.agents]
-    ]
-    return [_scaled(trajectory, workload) for trajectory in cut], warnings
-
-
-def _source(workload: Workload, seed: int) -> tuple[list[Trajectory], list[str]]:
-    source, warnings = workload.source, []
-    row = source.generator
-    if source.trace is not None:
-        if source.fallback and not Path(source.trace).exists():
-            row = source.fallback
-            warnings.append(f"{source.trace} is not there: generated {row} trajectories instead")
-        else:
-            selection = Selection(
-                min_turns=workload.shortest,
-                max_gen=workload.max_gen,
-                max_context=workload.max_context,
-            )
-            try:
-                return load(Path(source.trace), source.format, selection), warnings
-            except TraceError as error:
-                raise ScenarioError("workload.source.trace", source.trace, str(error)) from None
-    assert row is not None
-    return _generated(workload, row, seed), warnings
-
-
-def _generated(workload: Workload, row: MaxLen, seed: int) -> list[Trajectory]:
-    """As many long enough trajectories as there are agents, in the generator's order."""
-    pool = workload.agents
-    while True:
-        made = [_capped(t, workload) for t in generate(row, pool, seed)]
-        found = list(
-            islice((t for t in made if len(t.turns) >= workload.shortest), workload.agents)
-        )
-        if len(found) == workload.agents or pool > 100 * workload.agents:
-            return found
-        pool *= 2
-
-
-def _capped(trajectory: Trajectory, workload: Workload) -> Trajectory:
-    max_gen, max_context = workload.max_gen, workload.max_context
-    if max_gen is not None:
-        turns = tuple(msgspec.structs.replace(t, gen=min(t.gen, max_gen)) for t in trajectory.turns)
-        trajectory = msgspec.structs.replace(trajectory, turns=turns)
-    if max_context is not None:
-        fitting = sum(1 for step in steps(trajectory) if step.context <= max_context)
-        trajectory = msgspec.structs.replace(trajectory, turns=trajectory.turns[:fitting])
-    return trajectory
-
-
-def _scaled(trajectory: Trajectory, workload: Workload) -> Trajectory:
-    """Append and generation lengths times their factors (paper section 7, Fig 9)."""
-    if workload.append_scale == workload.gen_scale == 1.0:
-        return trajectory
-    turns = []
-    for turn in trajectory.turns:
-        if turn.keep is not None:
-            raise ScenarioError(
-                "workload.append_scale",
-                workload.append_scale,
-                "leave append_scale and gen_scale at 1 for a trace with context resets",
-            )
-        turns.append(
-            Turn(
-                max(1, round(turn.append * workload.append_scale)),
-                max(1, round(turn.gen * workload.gen_scale)),
-            )
-        )
-    return msgspec.structs.replace(trajectory, turns=tuple(turns))
-
-
-def _turns(trajectories: list[Trajectory]) -> Iterator[Step]:
-    return (step for trajectory in trajectories for step in steps(trajectory))
-
-
 def _constants(
     scenario: Scenario, model: ModelSpec, gpu: GpuSpec, trajectories: list[Trajectory]
 ) -> SchedulerConstants:
@@ -293,7 +201,7 @@ def _constants(
     choice = scenario.scheduler
     read_per_s = scenario.cluster.node_snic_bps / 8 / model.token_bytes
     prompts, compute_s = 0, 0.0
-    for step in _turns(trajectories):
+    for step in all_steps(trajectories):
         prompts += step.prompt
         pair = (step.hit, step.prompt - step.hit)
         compute_s += model.layers * prefill_layer_s(model, gpu, [pair])

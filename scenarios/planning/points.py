@@ -15,7 +15,8 @@ from typing import Any
 
 import msgspec
 
-from scenarios.configuration.schema import Scenario, load_scenario
+from scenarios.configuration.loading import load_scenario
+from scenarios.configuration.schema import Scenario
 from scenarios.errors import ScenarioError
 from scenarios.planning.plan import make_plan
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from plan.fabric import Fabric
 from plan.records import ForwardRecord
-from scenarios.reports.plots import FAINT, INK, LANE_COLOURS, Run, colour, legend, single
+from scenarios.reports.drawing import FAINT, INK, LANE_COLOURS, Run, colour, legend, single
 from scenarios.results import congestion, windows
 from scenarios.results.windows import Series
 

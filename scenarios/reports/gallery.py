@@ -10,8 +10,10 @@ from matplotlib.figure import Figure
 
 from plan.model import Plan
 from scenarios.reports import congestion_plots, plots
-from scenarios.reports.plots import STYLE, CnicTheory, Picture, Run
-from scenarios.results.metrics import Summary, SystemResult, windows_of
+from scenarios.reports.drawing import STYLE, CnicTheory, Picture, Run
+from scenarios.results.metrics import windows_of
+from scenarios.results.result import SystemResult
+from scenarios.results.summary import Summary
 
 PICTURES: dict[str, tuple[Callable[[Run], Figure | None], str, str]] = {
     "jct": (

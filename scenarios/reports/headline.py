@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from plan.deployment import System
 from plan.fabric import NodeKind
 from plan.model import Plan
-from scenarios.results.metrics import Summary, SystemSummary
+from scenarios.results.summary import Summary, SystemSummary
 
 TITLES = {
     "basic": "Basic",

@@ -10,16 +10,18 @@ from typing import TypeVar
 import msgspec
 
 from plan.model import Plan
-from scenarios import theory
-from scenarios.configuration.schema import Cluster, Scenario, resolved_yaml
+from scenarios.analysis import theory
+from scenarios.configuration.loading import resolved_yaml
+from scenarios.configuration.schema import Cluster, Scenario
 from scenarios.reports import gallery, wire_report
+from scenarios.reports.drawing import CnicTheory
 from scenarios.reports.headline import headline, title
 from scenarios.reports.page import ABSENT, embedded, number, render, write_json
-from scenarios.reports.plots import CnicTheory
 from scenarios.results.congestion import SIDES
-from scenarios.results.metrics import Distribution, Summary, SystemResult, SystemSummary, summarise
+from scenarios.results.metrics import summarise
 from scenarios.results.provenance import Provenance
-from scenarios.running.cpu import CpuShares
+from scenarios.results.result import CpuShares, SystemResult
+from scenarios.results.summary import Distribution, Summary, SystemSummary
 
 TEMPLATE = "report.html.j2"
 CPU_USERS: dict[str, Callable[[CpuShares], float]] = {

@@ -11,9 +11,9 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from scenarios.reports.drawing import FAINT, INK, STYLE, Picture
 from scenarios.reports.headline import title
-from scenarios.reports.plots import FAINT, INK, STYLE, Picture
-from scenarios.results.metrics import SystemResult
+from scenarios.results.result import SystemResult
 from scenarios.results.wire import LinkTraffic
 
 CLASS_COLOURS = {

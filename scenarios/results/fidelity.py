@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from plan.fabric import Fabric, Nic
 from plan.records import RequestRecord
+from scenarios.results.result import CpuShares
 from scenarios.results.windows import Series, Windows
-from scenarios.running.cpu import CpuShares
 
 Verdict = Literal["believable", "doubtful", "not believable"]
 

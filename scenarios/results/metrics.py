@@ -2,184 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-import msgspec
 import numpy as np
 
-from controller.telemetry import at
-from plan.deployment import System
 from plan.fabric import Nic
 from plan.model import Plan
-from plan.records import BacklogSample, CounterSample, NodeStats, RequestRecord
+from plan.records import CounterSample, NodeStats, RequestRecord
 from scenarios.results import congestion, fidelity, windows
-from scenarios.results.congestion import Backlog, Collectives
-from scenarios.results.fidelity import Fidelity, Signs
+from scenarios.results.fidelity import Signs
+from scenarios.results.latencies import tpot_s, ttft_parts, ttft_s, ttst_s
+from scenarios.results.result import SystemResult
+from scenarios.results.samples import at
+from scenarios.results.summary import (
+    CnicUse,
+    Distribution,
+    DramUse,
+    LaneUse,
+    SnicUse,
+    SteadyUse,
+    Summary,
+    SystemSummary,
+)
 from scenarios.results.windows import Series, Windows
-from scenarios.results.wire import LinkTraffic
-from scenarios.running.cpu import CpuShares
 
 BUSY = 0.1
 """SNIC balance is taken over windows in which the SNICs are used to that share on average."""
-
-
-@dataclass(frozen=True)
-class SystemResult:
-    """What one system's run left behind, in model units (`wall_s` in wall seconds).
-
-    Attributes:
-        drops: packets dropped, by lane.
-        complete: False if the run was cut short.
-        probes: achieved over nominal rate by NIC, measured before the workload.
-        backlog: what waited in the fabric's queues; empty where virtual.
-        cpu: processors used while requests were served; None where virtual.
-        incidents: what befell the fabric meanwhile, a clause each.
-        captures: links that were recorded.
-    """
-
-    system: System
-    records: Sequence[RequestRecord]
-    samples: Sequence[CounterSample]
-    node_stats: Sequence[NodeStats]
-    drops: Mapping[str, int]
-    complete: bool
-    wall_s: float
-    probes: Mapping[str, float] = field(default_factory=dict)
-    backlog: Sequence[BacklogSample] = ()
-    cpu: CpuShares | None = None
-    incidents: Sequence[str] = ()
-    captures: Sequence[LinkTraffic] = ()
-
-
-class Distribution(msgspec.Struct, frozen=True, kw_only=True):
-    """A figure over requests or agents; `count` of them have it."""
-
-    count: int
-    mean: float
-    p50: float
-    p90: float
-    p99: float
-
-
-class SnicUse(msgspec.Struct, frozen=True, kw_only=True):
-    """An SNIC over the whole run; utilisations are of its rate times the JCT."""
-
-    rate_bps: float
-    read_bytes: float
-    write_bytes: float
-    utilisation: float
-    write_utilisation: float
-
-
-class CnicUse(msgspec.Struct, frozen=True, kw_only=True):
-    """A CNIC over the whole run: reads and writes of the node's memory (paper section 2)."""
-
-    rate_bps: float
-    read_bytes: float
-    write_bytes: float
-    read_utilisation: float
-    write_utilisation: float
-
-
-class DramUse(msgspec.Struct, frozen=True, kw_only=True):
-    """A node's DRAM over the whole run: what transfers read and wrote, added up.
-
-    Attributes:
-        utilisation: of its bandwidth times the JCT; None where nothing was done.
-    """
-
-    rate_bytes_per_s: float
-    moved_bytes: float
-    utilisation: float | None
-
-
-class SteadyUse(msgspec.Struct, frozen=True, kw_only=True):
-    """NICs in the part of a run that is a steady state: every agent has had its first
-    request done, and none its last.
-
-    Attributes:
-        start_s, end_s: that part, model seconds since the run's start.
-        snic: by node. cnic: by node, then GPU.
-    """
-
-    start_s: float
-    end_s: float
-    snic: dict[str, SnicUse]
-    cnic: dict[str, dict[str, CnicUse]]
-
-
-class LaneUse(msgspec.Struct, frozen=True, kw_only=True):
-    """A lane over the whole run; bytes count at every egress they pass.
-
-    Attributes:
-        backlog: None where virtual: there senders wait, not packets.
-    """
-
-    bytes: float
-    drops: int
-    backlog: Backlog | None = None
-
-
-class SystemSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """One system's figures. Times in model seconds; None where nothing was measured.
-
-    Attributes:
-        jct_s: when the last request was done, from the first submission.
-        agent_jct_s: the same agent by agent.
-        ttft_parts_s: means of what makes up TTFT, in order (paper section 7, Fig 12).
-        prompt_tokens, generated_tokens, hit_tokens: sums over completed requests.
-        pool_tokens: hits that came from a DRAM pool, the others are from storage.
-        snic, dram: by node. cnic: by node, then GPU. lanes: by lane.
-        snic_max_over_avg: the SNICs' largest over average read rate in a window, mean over
-            the windows in which they are busy (paper section 7, Fig 13).
-        attention_max_over_avg: longest over average attention time in a forward of an
-            expert-parallel prefill group; `_first` over the run's first 5 % (paper section
-            7, Fig 14); forward_engines: mean number of engines that had work in one.
-        bubble_share: by side, share of its engines' time spent waiting at the barrier.
-        steady: None where the run is incomplete or agents were never all at work.
-    """
-
-    requests: int
-    completed: int
-    failed: int
-    jct_s: float | None
-    agent_jct_s: Distribution | None
-    ttft_s: Distribution | None
-    ttst_s: Distribution | None
-    tpot_s: Distribution | None
-    ttft_parts_s: dict[str, float]
-    prompt_tokens: int
-    generated_tokens: int
-    hit_tokens: int
-    pool_tokens: int = 0
-    snic: dict[str, SnicUse]
-    snic_max_over_avg: float | None
-    cnic: dict[str, dict[str, CnicUse]]
-    lanes: dict[str, LaneUse]
-    attention_max_over_avg: float | None
-    attention_max_over_avg_first: float | None
-    forward_engines: float | None
-    bubble_share: dict[str, float]
-    collectives: Collectives | None
-    retransmits: int
-    blocks_verified: int
-    blocks_corrupt: int
-    wall_s: float
-    fidelity: Fidelity
-    dram: dict[str, DramUse] = {}
-    steady: SteadyUse | None = None
-
-
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """All systems of a run.
-
-    Attributes:
-        speedup_over_basic: Basic's JCT over the system's; only between complete runs.
-    """
-
-    systems: dict[str, SystemSummary]
-    speedup_over_basic: dict[str, float]
 
 
 def summarise(plan: Plan, results: Sequence[SystemResult]) -> Summary:
@@ -245,48 +94,6 @@ def windows_of(plan: Plan, result: SystemResult) -> Windows | None:
     """A run in windows up to its last request's end; None where there is not one whole window."""
     ends = [record.done_s for record in result.records if record.done_s is not None]
     return windows.cut(result.samples, plan.fabric, max(ends, default=float("inf")))
-
-
-def ttft_s(records: Iterable[RequestRecord]) -> list[float]:
-    """Time to first token, of the records that got one."""
-    return [r.first_s - r.submit_s for r in records if r.first_s is not None]
-
-
-def ttst_s(records: Iterable[RequestRecord]) -> list[float]:
-    """Time from first to second token, of the records that got both."""
-    return [
-        r.second_s - r.first_s for r in records if r.first_s is not None and r.second_s is not None
-    ]
-
-
-def tpot_s(records: Iterable[RequestRecord]) -> list[float]:
-    """Time per output token after the second, of the records with three or more."""
-    return [
-        (r.done_s - r.second_s) / (r.gen_tokens - 2)
-        for r in records
-        if r.second_s is not None and r.done_s is not None and r.gen_tokens > 2
-    ]
-
-
-def ttft_parts(records: Iterable[RequestRecord]) -> dict[str, float]:
-    """Mean seconds of scheduling, disk queue, KV read, prefill queue and prefill.
-
-    They add up to the mean TTFT of the records that have them all; a request without hits
-    has neither disk queue nor KV read.
-    """
-    rows = [
-        np.diff([r.submit_s, r.assigned_s, *_read(r), r.prefill_start_s, r.first_s])
-        for r in records
-        if r.assigned_s is not None and r.prefill_start_s is not None and r.first_s is not None
-    ]
-    names = ("scheduling", "disk queue", "KV read", "prefill queue", "prefill")
-    return dict(zip(names, np.mean(rows, axis=0).tolist(), strict=True)) if rows else {}
-
-
-def _read(record: RequestRecord) -> tuple[float | None, float | None]:
-    if record.read_start_s is None or record.read_end_s is None:
-        return record.assigned_s, record.assigned_s
-    return record.read_start_s, record.read_end_s
 
 
 def distribution(values: Sequence[float]) -> Distribution | None:

@@ -17,14 +17,16 @@ from pathlib import Path
 
 import msgspec
 
-from plan.deployment import System, Trajectory
+from plan.deployment import System
 from plan.model import Plan
 from plan.records import CounterSample
+from plan.workload import Trajectory
 from scenarios.errors import RunError
 from scenarios.reports.page import write_json
 from scenarios.results.fidelity import LATENESS_S
-from scenarios.results.metrics import SystemResult
+from scenarios.results.result import SystemResult
 from scenarios.running import emulation, simulation
+from scenarios.running.fabric import open_fabric
 from scenarios.workload.trace import window
 
 SWITCH_CORES = 0.5
@@ -203,7 +205,7 @@ def _serve(plan: Plan, system: System, directory: Path) -> SystemResult:
     place = directory / "systems" / system.name
     place.mkdir(parents=True)
     emulation.write_inputs(plan, directory)
-    with emulation.fabric(plan, directory, plan.scale.wall_s(SAMPLE_S), probe=False) as fabric:
+    with open_fabric(plan, directory, plan.scale.wall_s(SAMPLE_S), probe=False) as fabric:
         result = emulation.serve(plan, system, fabric, place, lambda done, use: None)
     if not result.complete:
         raise KeyboardInterrupt

@@ -10,24 +10,9 @@ from typing import Self
 
 import msgspec
 
+from scenarios.results.result import CpuShares
+
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
-
-
-class CpuShares(msgspec.Struct, frozen=True, kw_only=True):
-    """Processors used over a time, in cores (CPU seconds per wall second).
-
-    Attributes:
-        wall_s: the time, wall seconds.
-        switch: the switch daemon, which forwards in one thread: at 1 it is full.
-        nodes: processes of all nodes together.
-        others: everything else on this machine, the kernel's own threads among it.
-    """
-
-    wall_s: float
-    switch: float
-    controller: float
-    nodes: float
-    others: float
 
 
 class CpuTimes(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,21 +8,22 @@ from pathlib import Path
 
 from plan.deployment import System
 from plan.model import Plan
-from scenarios.configuration.schema import Scenario, resolved_yaml, with_dilation
+from scenarios.configuration.loading import resolved_yaml, with_dilation
+from scenarios.configuration.schema import Scenario
 from scenarios.errors import MachineError, ScenarioError
 from scenarios.planning.plan import make_plan
 from scenarios.reports.page import write_json
 from scenarios.reports.report import write_records, write_report
 from scenarios.results import provenance
-from scenarios.results.metrics import Summary, SystemResult
+from scenarios.results.result import SystemResult
+from scenarios.results.summary import Summary
 from scenarios.results.taps import Tap, find_taps
 from scenarios.running import emulation, simulation
 from scenarios.running.calibration import at_dilation, calibrate
 from scenarios.running.display import Progress
+from scenarios.running.fabric import open_fabric
+from scenarios.running.outcome import BROKEN_OFF, DONE, DOUBTED
 from topology import machine, sandbox
-
-DONE, FAILED, WRONG, LACKING, DOUBTED, BROKEN_OFF = 0, 1, 2, 3, 4, 130
-"""Exit statuses; `scenarios.run` says what they mean."""
 
 
 def enter_sandbox(capture: bool = False) -> None:
@@ -109,12 +110,6 @@ def run_scenario(
     return (DOUBTED if "not believable" in verdicts else DONE), summary
 
 
-def fail(status: int, error: Exception) -> int:
-    """Say in one line what went wrong; returns the exit status."""
-    print(f"error: {error}", file=sys.stderr)
-    return status
-
-
 def claim(out: Path) -> None:
     """Make the run's directory; never mix two runs.
 
@@ -151,7 +146,7 @@ def _emulate(
 ) -> str:
     progress.note("building the fabric")
     sample_s = plan.scale.wall_s(float(scenario.report.sample))
-    with emulation.fabric(plan, out, sample_s) as fabric:
+    with open_fabric(plan, out, sample_s) as fabric:
         if cli:
             progress.end()
             fabric.network.cli()

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from nodes.virtual_run import simulate
 from plan.deployment import System
 from plan.model import Plan
-from scenarios.results.metrics import SystemResult
+from scenarios.results.result import SystemResult
 from scenarios.running.snic_watch import SnicWatch
 
 YOUNG_OBJECTS = 50_000

@@ -23,12 +23,14 @@ import msgspec
 from nodes.worlds.virtual.loop import Deadlock
 from scenarios.analysis.sweep_figures import gather
 from scenarios.configuration import yaml_dialect
-from scenarios.configuration.schema import Scenario, resolved_yaml, with_dilation
+from scenarios.configuration.loading import resolved_yaml, with_dilation
+from scenarios.configuration.schema import Scenario
 from scenarios.errors import RunError, ScenarioError
 from scenarios.planning.points import Point
 from scenarios.reports.sweep_report import write_sweep
-from scenarios.results.metrics import Summary
-from scenarios.running.execution import BROKEN_OFF, DONE, DOUBTED, FAILED, run_scenario
+from scenarios.results.summary import Summary
+from scenarios.running.execution import run_scenario
+from scenarios.running.outcome import BROKEN_OFF, DONE, DOUBTED, FAILED
 from topology.errors import TopologyError
 
 POINTS = "points"

@@ -28,8 +28,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from plan.deployment import Trajectory, Turn
-from scenarios.workload.trace import steps
+from plan.workload import Trajectory, Turn, steps
 
 MaxLen = Literal["32K", "48K", "64K"]
 Floats = npt.NDArray[np.float64]

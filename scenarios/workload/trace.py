@@ -7,13 +7,13 @@ all of it), appends prompt tokens and generates. Hits are found within a traject
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 
 import msgspec
 
-from plan.deployment import Trajectory, Turn
+from plan.workload import Trajectory, Turn, steps
 from scenarios.workload.trace_formats import READERS, Format
 from scenarios.workload.trace_formats import TraceError as TraceError
 
@@ -43,34 +43,6 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
             value = getattr(self, field)
             if value is not None and value < 1:
                 raise ValueError(f"{field} must be >= 1, not {value}; leave it out for no limit")
-
-
-class Step(msgspec.Struct, frozen=True):
-    """A turn in absolute tokens: `hit` tokens of earlier context start a prompt of `prompt`
-    tokens; with the generation the context is `context` long."""
-
-    hit: int
-    prompt: int
-    context: int
-
-
-def steps(trajectory: Trajectory) -> Iterator[Step]:
-    """The turns of a trajectory in absolute tokens.
-
-    Raises:
-        ValueError: a turn keeps more than the context so far.
-    """
-    context = trajectory.preloaded
-    for i, turn in enumerate(trajectory.turns):
-        hit = context if turn.keep is None else turn.keep
-        if not 0 <= hit <= context:
-            raise ValueError(
-                f"keep: turn {i} of {trajectory.name} keeps {hit} tokens of a context of "
-                f"{context}; use 0 <= keep <= context"
-            )
-        prompt = hit + turn.append
-        context = prompt + turn.gen
-        yield Step(hit, prompt, context)
 
 
 def load(path: Path, format: Format, selection: Selection | None = None) -> list[Trajectory]:

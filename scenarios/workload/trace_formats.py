@@ -17,7 +17,7 @@ from typing import Annotated, Literal, NamedTuple, TypeVar
 
 import msgspec
 
-from plan.deployment import Trajectory, Turn
+from plan.workload import Trajectory, Turn
 
 Format = Literal["mini-swe-agent", "kv-cache-tester", "kv-cache-tester-raw", "mooncake"]
 Count = Annotated[int, msgspec.Meta(ge=0)]

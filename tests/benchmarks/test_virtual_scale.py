@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 import scenarios
 from nodes.virtual_run import simulate
 from scenarios.configuration import library
-from scenarios.configuration.schema import load_scenario
+from scenarios.configuration.loading import load_scenario
 from scenarios.planning.plan import make_plan
 from scenarios.running.simulation import rare_collections
 

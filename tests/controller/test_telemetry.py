@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.telemetry import Line, Round, at, read_samples
+from controller.telemetry import Line, Round, read_samples
 from plan.records import CounterSample
+from scenarios.results.samples import at
 from tests.controller.fabrics import make_fabric, make_plan
 
 FABRIC = make_fabric()

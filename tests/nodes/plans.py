@@ -9,10 +9,11 @@ from typing import Literal
 import msgspec
 
 from controller.lanes import lane_table
-from plan.deployment import BlockLayout, SchedulerConstants, System, Trajectory, Turn
+from plan.deployment import BlockLayout, SchedulerConstants, System
 from plan.fabric import End, Fabric, Nic
 from plan.model import Plan
 from plan.scale import Scale
+from plan.workload import Trajectory, Turn
 from scenarios.configuration.models import GPUS, MODELS
 from topology.fattree import FabricSpec, build_fabric
 

@@ -17,11 +17,12 @@ from nodes.engines.prefill_node import PrefillNode
 from nodes.protocol.blocks import Piece
 from nodes.protocol.messages import Message, PrefillDone
 from nodes.protocol.world import Region
-from nodes.storage.block_store import IdentityBlockStore
 from nodes.virtual_run import VirtualRun, simulate
+from nodes.worlds.virtual.identity_store import IdentityBlockStore
 from nodes.worlds.virtual.loop import Deadlock
-from plan.deployment import System, Trajectory, Turn
+from plan.deployment import System
 from plan.model import Plan
+from plan.workload import Trajectory, Turn
 from tests.nodes.plans import (
     DUAL,
     DUALPATH,

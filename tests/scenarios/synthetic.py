@@ -13,8 +13,8 @@ from plan.model import Plan
 from plan.records import BacklogSample, CounterSample, ForwardRecord, NodeStats, RequestRecord
 from plan.scale import Scale
 from scenarios.configuration.models import GPUS, MODELS
-from scenarios.configuration.schema import SYSTEMS
-from scenarios.results.metrics import SystemResult
+from scenarios.configuration.systems import SYSTEMS
+from scenarios.results.result import SystemResult
 from topology.fattree import FabricSpec, build_fabric
 
 STEP_S = 0.5

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scenarios.running.execution import DONE, DOUBTED
+from scenarios.running.outcome import DONE, DOUBTED
 from tests.machine_state import eventually, look
 from tests.scenarios.commands import TINY, started
 

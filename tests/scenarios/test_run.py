@@ -13,7 +13,7 @@ import pytest
 
 from scenarios.run import main
 from scenarios.running.display import Progress
-from scenarios.running.execution import BROKEN_OFF, DONE, DOUBTED, LACKING, WRONG
+from scenarios.running.outcome import BROKEN_OFF, DONE, DOUBTED, LACKING, WRONG
 from tests.scenarios.commands import TINY, await_line, started
 
 pytestmark = pytest.mark.slow

@@ -7,15 +7,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from scenarios.theory import (
-    band,
-    basic,
-    bytes_per_s,
-    dual_path,
-    inequalities,
-    main,
-    predict,
-)
+from scenarios.analysis.theory import band, basic, dual_path, inequalities, predict
+from scenarios.theory import bytes_per_s, main
 
 G, S, B, M = 8, 1.0, 50e9, 500e9
 nodes = st.integers(1, 40)

@@ -14,11 +14,15 @@ from plan.records import CounterSample
 from scenarios import validate
 from scenarios.analysis.agreement import Comparison, compare
 from scenarios.configuration import library
-from scenarios.configuration.schema import SYSTEMS, Scenario, load_scenario
+from scenarios.configuration.loading import load_scenario
+from scenarios.configuration.schema import Scenario
+from scenarios.configuration.systems import SYSTEMS
 from scenarios.planning.plan import make_plan
-from scenarios.results.metrics import Summary, SystemResult, summarise
+from scenarios.results.metrics import summarise
+from scenarios.results.result import SystemResult
+from scenarios.results.summary import Summary
 from scenarios.running import simulation
-from scenarios.running.execution import DONE, DOUBTED, WRONG
+from scenarios.running.outcome import DONE, DOUBTED, WRONG
 from tests.scenarios.synthetic import basic_and_dualpath
 
 pytestmark = pytest.mark.slow

@@ -13,10 +13,8 @@ import numpy.typing as npt
 
 from nodes.protocol.blocks import Piece
 from nodes.protocol.world import Span
-from plan.deployment import BlockLayout
+from plan.deployment import WORD, BlockLayout
 
-WORD = 4
-MIN_BLOCK_BYTES = 5 * WORD
 _KNUTH = 2654435761
 
 Words = npt.NDArray[np.uint32]

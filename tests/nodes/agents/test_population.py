@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.agents.population import Agent, AgentPopulation
+from nodes.agents.context import Agent
+from nodes.agents.population import AgentPopulation
 from nodes.protocol.blocks import Runs
 from nodes.protocol.messages import Done, Request, Submit
 from nodes.worlds.virtual.loop import run
-from plan.deployment import Turn
 from plan.records import RequestRecord
+from plan.workload import Turn
 from tests.nodes.plans import TOKENS, agent, make_plan
 from tests.nodes.recording import Sent, recorded
 

@@ -9,8 +9,8 @@ import pytest
 
 from nodes.engines.collectives import exchange_bytes, ring_bytes
 from nodes.virtual_run import VirtualRun, simulate
-from plan.deployment import Trajectory
 from plan.model import Plan
+from plan.workload import Trajectory
 from scenarios.configuration.models import MODELS
 from tests.nodes.plans import ORACLE, agent, make_plan
 

@@ -9,9 +9,10 @@ import pytest
 
 from nodes.timing.compute import attention_s, prefill_layer_s
 from nodes.virtual_run import VirtualRun, simulate
-from plan.deployment import System, Trajectory
+from plan.deployment import System
 from plan.model import Plan
 from plan.records import CounterSample, RequestRecord
+from plan.workload import Trajectory
 from tests.nodes.plans import (
     BASIC,
     DUAL,

@@ -8,9 +8,10 @@ import lmdb
 import pytest
 
 from nodes.protocol.blocks import Piece
-from nodes.storage.block_store import IdentityBlockStore, LmdbBlockStore
 from nodes.worlds.sockets.byte_region import ByteRegion
+from nodes.worlds.sockets.lmdb_store import LmdbBlockStore
 from nodes.worlds.virtual.identity_region import IdentityRegion
+from nodes.worlds.virtual.identity_store import IdentityBlockStore
 from plan.deployment import BlockLayout
 
 LAYOUT = BlockLayout(tokens=64, groups=3, wire_bytes=64)

@@ -19,8 +19,9 @@ from nodes.storage.dram_pool import DramPool, Entry
 from nodes.virtual_run import VirtualRun, simulate
 from nodes.worlds.virtual.loop import run
 from nodes.worlds.virtual.world import VirtualWorld
-from plan.deployment import System, Trajectory
+from plan.deployment import System
 from plan.model import Plan
+from plan.workload import Trajectory
 from tests.nodes.plans import (
     DRAM_POOL,
     DUALPATH,

@@ -17,10 +17,11 @@ from nodes.protocol.messages import (
     Remote,
     StoreBlocks,
 )
-from nodes.storage.block_store import IdentityBlockStore
-from nodes.storage.server import StorageNode, storage_host
+from nodes.storage.server import StorageNode
+from nodes.worlds.virtual.identity_store import IdentityBlockStore
 from nodes.worlds.virtual.loop import VirtualTimeLoop, run
 from nodes.worlds.virtual.world import VirtualCluster, VirtualWorld
+from plan.fabric import storage_host
 from tests.nodes.plans import agent, make_plan
 
 AGENT = 0

@@ -19,7 +19,7 @@ from scenarios.analysis.sweep_figures import (
     gather,
 )
 from scenarios.planning.points import Point, load_points
-from scenarios.results.metrics import Summary
+from scenarios.results.summary import Summary
 
 
 def sweep(directory: Path, ratios: list[str], **use: float) -> tuple[Sweep, list[Point]]:

@@ -14,7 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from scenarios.configuration import library, units, yaml_dialect
-from scenarios.configuration.schema import Scenario, load_scenario, resolved_yaml
+from scenarios.configuration.loading import load_scenario, resolved_yaml
+from scenarios.configuration.schema import Scenario
 from scenarios.errors import ScenarioError
 
 QUICKSTART = library.find(library.QUICKSTART)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scenarios.configuration.schema import load_scenario
+from scenarios.configuration.loading import load_scenario
 from scenarios.errors import ScenarioError
 from scenarios.planning.plan import make_plan
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from scenarios.reports import gallery, plots
-from scenarios.reports.plots import Run
+from scenarios.reports.drawing import Run
 from scenarios.results.metrics import summarise
 from scenarios.results.windows import cut
 from tests.scenarios.synthetic import basic_and_dualpath, make_plan, make_result

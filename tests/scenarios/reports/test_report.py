@@ -15,11 +15,13 @@ from rich.console import Console
 from plan.model import Plan
 from plan.records import RequestRecord
 from scenarios.configuration import library
-from scenarios.configuration.schema import load_scenario
+from scenarios.configuration.loading import load_scenario
 from scenarios.reports.headline import headline
 from scenarios.reports.report import cnic_theory, write_records, write_report
 from scenarios.results import provenance
-from scenarios.results.metrics import Summary, SystemResult, summarise
+from scenarios.results.metrics import summarise
+from scenarios.results.result import SystemResult
+from scenarios.results.summary import Summary
 from scenarios.running.display import PLAIN_EVERY_S, Progress
 from tests.scenarios.synthetic import basic_and_dualpath, make_plan, make_result
 

@@ -12,7 +12,8 @@ from plan.records import BacklogSample, ForwardRecord, NodeStats, RequestRecord
 from scenarios.reports import congestion_plots
 from scenarios.reports.report import table
 from scenarios.results import congestion
-from scenarios.results.metrics import Summary, summarise_system
+from scenarios.results.metrics import summarise_system
+from scenarios.results.summary import Summary
 from tests.scenarios.synthetic import make_plan, make_result
 
 HALF = {"pe0": 0.5, "de0": 0.25}

@@ -9,9 +9,10 @@ import msgspec
 import pytest
 
 from plan.records import NodeStats, RequestRecord
-from scenarios.results import metrics
-from scenarios.results.metrics import SystemSummary, summarise, summarise_system
-from scenarios.running.cpu import CpuShares
+from scenarios.results import latencies
+from scenarios.results.metrics import summarise, summarise_system
+from scenarios.results.result import CpuShares
+from scenarios.results.summary import Summary, SystemSummary
 from tests.scenarios.synthetic import basic_and_dualpath, make_plan, make_result
 
 pytestmark = pytest.mark.slow
@@ -68,10 +69,10 @@ def test_token_times_follow_their_definitions() -> None:
         second_s=3.5,
         done_s=8.5,
     )
-    assert metrics.ttft_s([record]) == [2.0]
-    assert metrics.ttst_s([record]) == [0.5]
-    assert metrics.tpot_s([record]) == [0.5]
-    assert metrics.tpot_s([msgspec.structs.replace(record, gen_tokens=2)]) == []
+    assert latencies.ttft_s([record]) == [2.0]
+    assert latencies.ttst_s([record]) == [0.5]
+    assert latencies.tpot_s([record]) == [0.5]
+    assert latencies.tpot_s([msgspec.structs.replace(record, gen_tokens=2)]) == []
 
 
 def test_the_parts_of_ttft_add_up() -> None:
@@ -191,4 +192,4 @@ def test_in_virtual_time_there_is_no_lateness() -> None:
 def test_a_summary_is_json_without_loss() -> None:
     summary = summarise(*basic_and_dualpath())
     text = msgspec.json.encode(summary)
-    assert msgspec.json.decode(text, type=metrics.Summary) == summary
+    assert msgspec.json.decode(text, type=Summary) == summary

@@ -8,15 +8,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from plan.deployment import Trajectory, Turn
 from plan.records import NodeStats
-from scenarios.configuration.schema import SYSTEMS, load_scenario, resolved_yaml, with_dilation
+from plan.workload import Trajectory, Turn
+from scenarios.configuration.loading import load_scenario, resolved_yaml, with_dilation
+from scenarios.configuration.systems import SYSTEMS
 from scenarios.errors import RunError, ScenarioError
 from scenarios.planning.plan import make_plan
 from scenarios.planning.points import load_points
+from scenarios.results.result import CpuShares
 from scenarios.running import calibration, simulation
 from scenarios.running.calibration import Pilot, at_dilation, choose, round_up
-from scenarios.running.cpu import CpuShares
 from scenarios.running.sweep import prepare
 from tests.scenarios import synthetic
 from tests.scenarios.commands import TINY

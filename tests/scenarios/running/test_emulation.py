@@ -9,7 +9,7 @@ import pytest
 
 from scenarios.errors import RunError
 from scenarios.running import emulation
-from scenarios.running.emulation import Fabric
+from scenarios.running.fabric import Fabric, open_fabric
 from tests.topology.plans import make_plan
 from topology.ovs import vsctl
 
@@ -21,7 +21,7 @@ PLAN = make_plan(byte_scale=16000)
 @pytest.fixture
 def fabric(tmp_path: Path) -> Iterator[Fabric]:
     emulation.write_inputs(PLAN, tmp_path)
-    with emulation.fabric(PLAN, tmp_path, 0.5, probe=False) as started:
+    with open_fabric(PLAN, tmp_path, 0.5, probe=False) as started:
         yield started
 
 

@@ -15,14 +15,17 @@ import yaml
 
 from scenarios.analysis.sweep_figures import CNIC_DIRECTIONS, DRAMS, Shape, gather
 from scenarios.configuration import library
-from scenarios.configuration.schema import SYSTEMS, Scenario, load_scenario
+from scenarios.configuration.loading import load_scenario
+from scenarios.configuration.schema import Scenario
+from scenarios.configuration.systems import SYSTEMS
 from scenarios.errors import RunError, ScenarioError
 from scenarios.planning.points import load_points
-from scenarios.reports.sweep_report import chart
+from scenarios.reports.sweep_plots import chart
 from scenarios.results.metrics import summarise_system
 from scenarios.run import main
 from scenarios.running import sweep
-from scenarios.running.execution import BROKEN_OFF, DONE, FAILED, WRONG, run_scenario
+from scenarios.running.execution import run_scenario
+from scenarios.running.outcome import BROKEN_OFF, DONE, FAILED, WRONG
 from scenarios.running.sweep import prepare
 from tests.scenarios.commands import await_line, started
 from tests.scenarios.synthetic import make_plan, make_result

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plan.deployment import Trajectory, Turn
+from plan.workload import Trajectory, Turn, steps
 from scenarios.workload.generator import (
     FAMILIES,
     MAX_TOKENS,
@@ -18,7 +18,6 @@ from scenarios.workload.generator import (
     generate,
     statistics,
 )
-from scenarios.workload.trace import steps
 
 pytestmark = pytest.mark.slow
 

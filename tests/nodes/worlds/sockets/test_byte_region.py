@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from nodes.protocol.blocks import Piece
 from nodes.protocol.world import Span
-from nodes.worlds.sockets.byte_region import MIN_BLOCK_BYTES, ByteRegion
-from plan.deployment import BlockLayout
+from nodes.worlds.sockets.byte_region import ByteRegion
+from plan.deployment import MIN_BLOCK_BYTES, BlockLayout
 
 LAYOUT = BlockLayout(tokens=64, groups=3, wire_bytes=MIN_BLOCK_BYTES + 12)
 BLOCKS = [Piece(0, 3, 5, 40), Piece(3, 2, 5, 90)]

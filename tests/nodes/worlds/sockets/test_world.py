@@ -16,8 +16,8 @@ from nodes.protocol.blocks import Piece
 from nodes.protocol.messages import Message, Remote, Report
 from nodes.protocol.world import Region, Span
 from nodes.roles import make_node
-from nodes.storage.block_store import LmdbBlockStore
 from nodes.worlds.sockets.byte_region import ByteRegion
+from nodes.worlds.sockets.lmdb_store import LmdbBlockStore
 from nodes.worlds.sockets.world import SocketWorld
 from plan.deployment import System
 from plan.model import Plan

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from nodes.protocol.blocks import Piece
 from nodes.protocol.world import Span
-from nodes.worlds.sockets.byte_region import MIN_BLOCK_BYTES, ByteRegion
+from nodes.worlds.sockets.byte_region import ByteRegion
 from nodes.worlds.virtual.identity_region import IdentityRegion
-from plan.deployment import BlockLayout
+from plan.deployment import MIN_BLOCK_BYTES, BlockLayout
 
 LAYOUT = BlockLayout(tokens=64, groups=2, wire_bytes=MIN_BLOCK_BYTES)
 ROWS = 8

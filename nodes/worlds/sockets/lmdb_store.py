@@ -1,0 +1,55 @@
+"""A storage host's blocks on disk, in LMDB."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import cast
+
+import lmdb
+
+from nodes.protocol.blocks import Piece
+from nodes.protocol.world import Region, Span
+from nodes.worlds.sockets.byte_region import ByteRegion
+
+_KEY = struct.Struct(">II")
+
+
+_MAP_BYTES = 64 << 30  # address space, not disk: the file grows as blocks come
+
+
+class LmdbBlockStore:
+    """Full Blocks in one LMDB file; the page cache is its only memory.
+
+    Args:
+        path: directory of the environment, created if missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+        # a crash loses the run anyway, so commits need not reach the platter
+        self._environment = lmdb.open(
+            str(path), map_size=_MAP_BYTES, sync=False, metasync=False, writemap=True
+        )
+
+    def put(self, pieces: list[Piece], region: Region) -> None:
+        region = cast(ByteRegion, region)
+        with self._environment.begin(write=True) as transaction, transaction.cursor() as cursor:
+            cursor.putmulti(
+                (
+                    _KEY.pack(piece.trajectory, piece.first_id + i),
+                    region.buffers(Span(piece.row + i, piece.row + i + 1))[0],
+                )
+                for piece in pieces
+                for i in range(piece.size)
+            )
+
+    def load(self, pieces: list[Piece], region: Region) -> None:
+        region = cast(ByteRegion, region)
+        with (
+            self._environment.begin(buffers=True) as transaction,
+            transaction.cursor() as cursor,
+        ):
+            for piece in pieces:
+                keys = [_KEY.pack(piece.trajectory, piece.first_id + i) for i in range(piece.size)]
+                region.put(piece.row, [value for _, value in cursor.getmulti(keys)])

@@ -1,0 +1,113 @@
+"""What no single key shows to be wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import msgspec
+
+from plan.deployment import GpuSpec, ModelSpec, System
+from plan.fabric import NodeKind
+from scenarios.configuration.models import GPUS, MODELS
+from scenarios.configuration.schema import Cluster, Scenario, Source, Workload
+from scenarios.configuration.systems import SYSTEMS
+from scenarios.errors import ScenarioError
+
+
+def check(scenario: Scenario) -> None:
+    """Reject what no single key shows to be wrong.
+
+    Raises:
+        ScenarioError: naming the key to change.
+    """
+    _check_presets(scenario)
+    _check_slice(scenario.cluster)
+    _check_groups(scenario.cluster)
+    _check_model(scenario)
+    _check_source(scenario.workload.source)
+    _check_turns(scenario.workload)
+    _check_systems(scenario.systems)
+
+
+def _check_presets(scenario: Scenario) -> None:
+    for key, value, known in (
+        ("model", scenario.model, list(MODELS)),
+        ("gpu", scenario.gpu, list(GPUS)),
+    ):
+        if isinstance(value, str) and value not in known:
+            raise ScenarioError(key, value, f"write one of {', '.join(known)}", "is not a preset")
+
+
+def _check_slice(cluster: Cluster) -> None:
+    key, gpus = "cluster.slice", cluster.sliced_gpus
+    if not 0 < cluster.slice <= 1:
+        raise ScenarioError(key, str(cluster.slice), "write a share of a node, at most 1")
+    if gpus.denominator != 1:
+        remedy = f"write a multiple of 1/{cluster.gpus_per_node}"
+        raise ScenarioError(key, str(cluster.slice), remedy, f"leaves {gpus} GPUs of a node")
+    if int(gpus) % cluster.merge:
+        remedy = f"write a divisor of the {gpus} emulated GPUs of a node"
+        raise ScenarioError("cluster.merge", cluster.merge, remedy)
+
+
+def _check_groups(cluster: Cluster) -> None:
+    nodes_of: dict[NodeKind, int] = {"prefill": cluster.prefill, "decode": cluster.decode}
+    for kind, size in cluster.nodes_per_group.items():
+        if (nodes := nodes_of[kind]) % size:
+            remedy = f"write a divisor of the {nodes} {kind} nodes"
+            raise ScenarioError(f"cluster.group_nodes.{kind}", size, remedy)
+
+
+def _check_model(scenario: Scenario) -> None:
+    for key, spec in (("model", scenario.model), ("gpu", scenario.gpu)):
+        if not isinstance(spec, str):
+            _check_numbers(key, spec)
+    model = scenario.model_spec
+    if scenario.ep and not model.expert_bytes:
+        raise ScenarioError("ep", True, f"write false or null: {model.name} has no experts")
+    if scenario.exchanged == "alltoall" and not scenario.expert_parallel:
+        remedy = "write tensor or off: without expert parallelism there is no AllToAll"
+        raise ScenarioError("collectives", scenario.collectives, remedy)
+    if scenario.scale.layer_groups > model.layers:
+        remedy = f"{model.name} has {model.layers} layers: write at most {model.layers}"
+        raise ScenarioError("scale.layer_groups", scenario.scale.layer_groups, remedy)
+
+
+def _check_numbers(key: str, spec: ModelSpec | GpuSpec) -> None:
+    for field in msgspec.structs.fields(spec):
+        value = getattr(spec, field.encode_name)
+        if isinstance(value, int | float) and (value < 0 or (field.required and value == 0)):
+            raise ScenarioError(f"{key}.{field.name}", value, "write a positive number")
+
+
+def _check_source(source: Source) -> None:
+    key = "workload.source"
+    if (source.generator is None) == (source.trace is None):
+        given = "both" if source.trace else "nothing"
+        raise ScenarioError(key, given, "write either generator or trace", "is given")
+    if source.trace is None and source.fallback:
+        raise ScenarioError(f"{key}.fallback", source.fallback, "leave it out without a trace")
+    if source.trace and not source.fallback and not os.path.exists(source.trace):
+        remedy = "correct the path, or write fallback: a generator row to use instead"
+        raise ScenarioError(f"{key}.trace", source.trace, remedy, "does not exist")
+
+
+def _check_turns(workload: Workload) -> None:
+    needed = workload.turns.needed
+    if workload.min_turns is not None and workload.min_turns < needed:
+        remedy = f"turns.skip and turns.count need trajectories of at least {needed} turns"
+        raise ScenarioError("workload.min_turns", workload.min_turns, remedy, "is too small")
+
+
+def _check_systems(systems: tuple[str | System, ...]) -> None:
+    names = [system if isinstance(system, str) else system.name for system in systems]
+    for index, (system, name) in enumerate(zip(systems, names, strict=True)):
+        key = f"systems[{index}]"
+        if isinstance(system, str) and name not in SYSTEMS:
+            remedy = f"write one of {', '.join(SYSTEMS)}, or a mapping with name, io, layerwise..."
+            raise ScenarioError(key, name, remedy, "is not a built-in system")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", name, re.ASCII):
+            raise ScenarioError(key, name, "name it with letters, digits and hyphens")
+        if names.count(name) > 1:
+            raise ScenarioError(key, name, "name every system once", "is there twice")

@@ -1,0 +1,107 @@
+"""From a YAML file and overrides to a checked scenario, and back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from scenarios.configuration import yaml_dialect
+from scenarios.configuration.checks import check
+from scenarios.configuration.decoding import convert
+from scenarios.configuration.schema import Scenario
+from scenarios.errors import ScenarioError
+
+
+def plain(scenario: Scenario) -> dict[str, Any]:
+    """The scenario with all defaults filled in, as plain data (quantities as text)."""
+    data: dict[str, Any] = msgspec.to_builtins(scenario, enc_hook=str)
+    return data
+
+
+def with_dilation(scenario: Scenario, dilation: float) -> Scenario:
+    """The scenario at a dilation."""
+    scale = msgspec.structs.replace(scenario.scale, dilation=dilation)
+    return msgspec.structs.replace(scenario, scale=scale)
+
+
+def resolved_yaml(scenario: Scenario) -> str:
+    """The scenario with all defaults filled in; `load_scenario` reads it back equal."""
+    return yaml_dialect.write(plain(scenario))
+
+
+def load_scenario(
+    path: Path, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None
+) -> Scenario:
+    """Read, override and check a scenario file.
+
+    Args:
+        overrides: "key.path=value", the value in YAML; later ones win. Setting one of
+            `workload.source.generator` and `.trace` takes the other away.
+        values: of dotted keys, set after the overrides: a point of the scenario's sweep,
+            which goes.
+
+    Raises:
+        ScenarioError: it cannot be read, or something in it cannot be honoured.
+    """
+    data = _read_mapping(path)
+    data.setdefault("name", path.stem)
+    _anchor_trace(data, path.parent)
+    for override in overrides:
+        _override(data, override)
+    _anchor_trace(data, Path.cwd())
+    if values:
+        data.pop("sweep", None)
+        for key, value in values.items():
+            _assign(data, key, deepcopy(value))
+        _anchor_trace(data, path.parent)
+    scenario = convert(data, Scenario)
+    check(scenario)
+    return scenario
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml_dialect.read(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ScenarioError("scenario", str(path), str(error.strerror), "cannot be read") from None
+    except ValueError as error:
+        raise ScenarioError("scenario", str(path), str(error), "is not YAML") from None
+    if not isinstance(data, dict):
+        raise ScenarioError("scenario", str(path), "write keys such as workload:", "is no mapping")
+    return data
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not all(key.strip().split(".")):
+        raise ScenarioError("--set", override, "write e.g. --set workload.agents=20")
+    try:
+        value = yaml_dialect.read(text)
+    except ValueError as error:
+        raise ScenarioError(key, text, str(error), "is not YAML") from None
+    _assign(data, key.strip(), value)
+
+
+def _assign(data: dict[str, Any], key: str, value: Any) -> None:
+    steps = key.split(".")
+    for step in steps[:-1]:
+        child = data.setdefault(step, {})
+        if not isinstance(child, dict):
+            raise ScenarioError(key, value, f"{step} is {child!r}: override {step} as a whole")
+        data = child
+    data[steps[-1]] = value
+    alternatives = {"generator", "trace"}
+    if steps[:2] == ["workload", "source"] and steps[-1] in alternatives:
+        data.pop((alternatives - {steps[-1]}).pop(), None)
+
+
+def _anchor_trace(data: dict[str, Any], directory: Path) -> None:
+    workload = data.get("workload")
+    source = workload.get("source") if isinstance(workload, dict) else None
+    if isinstance(source, dict) and isinstance(source.get("trace"), str):
+        source["trace"] = os.path.normpath(directory.absolute() / source["trace"])

@@ -1,0 +1,103 @@
+"""The trajectories of a run: drawn or read from a trace, scaled, cut and extended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+
+from plan.workload import Step, Trajectory, Turn, steps
+from scenarios.configuration.schema import Scenario, Workload
+from scenarios.errors import ScenarioError
+from scenarios.workload.generator import MaxLen, generate
+from scenarios.workload.trace import Selection, TraceError, extend, load, window
+
+FIRST_ROUND_TOKENS = 128
+"""Length of the synthetic first round of agents made beyond the trace's own (section 5)."""
+
+
+def make_trajectories(scenario: Scenario) -> tuple[list[Trajectory], list[str]]:
+    workload = scenario.workload
+    found, warnings = _source(workload, scenario.seed)
+    if not found:
+        raise ScenarioError(
+            "workload.min_turns", workload.shortest, "no trajectory is that long: write less"
+        )
+    agents = extend(found, workload.agents, scenario.seed, FIRST_ROUND_TOKENS)
+    skip, count = workload.turns.skip, workload.turns.count
+    cut = [
+        window(agent, skip, count or len(agent.turns) - skip) for agent in agents[: workload.agents]
+    ]
+    return [_scaled(trajectory, workload) for trajectory in cut], warnings
+
+
+def _source(workload: Workload, seed: int) -> tuple[list[Trajectory], list[str]]:
+    source, warnings = workload.source, []
+    row = source.generator
+    if source.trace is not None:
+        if source.fallback and not Path(source.trace).exists():
+            row = source.fallback
+            warnings.append(f"{source.trace} is not there: generated {row} trajectories instead")
+        else:
+            selection = Selection(
+                min_turns=workload.shortest,
+                max_gen=workload.max_gen,
+                max_context=workload.max_context,
+            )
+            try:
+                return load(Path(source.trace), source.format, selection), warnings
+            except TraceError as error:
+                raise ScenarioError("workload.source.trace", source.trace, str(error)) from None
+    assert row is not None
+    return _generated(workload, row, seed), warnings
+
+
+def _generated(workload: Workload, row: MaxLen, seed: int) -> list[Trajectory]:
+    """As many long enough trajectories as there are agents, in the generator's order."""
+    pool = workload.agents
+    while True:
+        made = [_capped(t, workload) for t in generate(row, pool, seed)]
+        found = list(
+            islice((t for t in made if len(t.turns) >= workload.shortest), workload.agents)
+        )
+        if len(found) == workload.agents or pool > 100 * workload.agents:
+            return found
+        pool *= 2
+
+
+def _capped(trajectory: Trajectory, workload: Workload) -> Trajectory:
+    max_gen, max_context = workload.max_gen, workload.max_context
+    if max_gen is not None:
+        turns = tuple(msgspec.structs.replace(t, gen=min(t.gen, max_gen)) for t in trajectory.turns)
+        trajectory = msgspec.structs.replace(trajectory, turns=turns)
+    if max_context is not None:
+        fitting = sum(1 for step in steps(trajectory) if step.context <= max_context)
+        trajectory = msgspec.structs.replace(trajectory, turns=trajectory.turns[:fitting])
+    return trajectory
+
+
+def _scaled(trajectory: Trajectory, workload: Workload) -> Trajectory:
+    """Append and generation lengths times their factors (paper section 7, Fig 9)."""
+    if workload.append_scale == workload.gen_scale == 1.0:
+        return trajectory
+    turns = []
+    for turn in trajectory.turns:
+        if turn.keep is not None:
+            raise ScenarioError(
+                "workload.append_scale",
+                workload.append_scale,
+                "leave append_scale and gen_scale at 1 for a trace with context resets",
+            )
+        turns.append(
+            Turn(
+                max(1, round(turn.append * workload.append_scale)),
+                max(1, round(turn.gen * workload.gen_scale)),
+            )
+        )
+    return msgspec.structs.replace(trajectory, turns=tuple(turns))
+
+
+def all_steps(trajectories: list[Trajectory]) -> Iterator[Step]:
+    return (step for trajectory in trajectories for step in steps(trajectory))

@@ -1,0 +1,140 @@
+"""What pictures have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from plan.fabric import Nic, NodeKind
+from plan.model import Plan
+from scenarios.results.result import SystemResult
+from scenarios.results.summary import Summary
+from scenarios.results.windows import Windows
+
+INK, FAINT = "#22272e", "#c9ced6"
+
+
+PREFILL, DECODE = "#0072B2", "#D55E00"
+
+
+SYSTEM_COLOURS = {
+    "basic": "#7f868f",
+    "layerwise": "#56B4E9",
+    "dualpath-rr": "#E69F00",
+    "dualpath": "#0072B2",
+    "oracle": "#009E73",
+}
+
+
+OTHER_COLOURS = ("#CC79A7", "#D55E00", "#8a6d3b", "#4b4b9f")
+
+
+LANE_COLOURS = {
+    "collective": "#D55E00",
+    "control": "#009E73",
+    "kv": "#0072B2",
+    "spare": "#CC79A7",
+}
+
+
+STYLE = {
+    "font.size": 10,
+    "font.family": "DejaVu Sans",
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlecolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e9ecf0",
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "legend.frameon": False,
+    "figure.facecolor": "white",
+    "savefig.dpi": 160,
+}
+
+
+CnicTheory = Mapping[NodeKind, tuple[float, float]]
+"""Predicted CNIC (read, write) utilisation on each side with all SNICs full (paper section 2)."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG and the words that go with it."""
+
+    path: Path
+    title: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the pictures are drawn from; `cuts` are the windows of systems that have any."""
+
+    plan: Plan
+    results: Sequence[SystemResult]
+    summary: Summary
+    cuts: Mapping[str, Windows]
+    theory: CnicTheory | None = None
+
+    @property
+    def end_s(self) -> float:
+        """The longest system's end, model seconds: the same time axis for all."""
+        return max((float(cut.edges_s[-1]) for cut in self.cuts.values()), default=1.0)
+
+    @property
+    def snics(self) -> list[Nic]:
+        """SNICs of prefill and decode nodes."""
+        nodes = self.plan.fabric.engine_nodes
+        nics = {nic.name: nic for nic in self.plan.fabric.nics}
+        return [nics[f"{node.name}.snic"] for node in nodes]
+
+    def kind(self, node: str) -> NodeKind:
+        """What a node is."""
+        return next(n.kind for n in self.plan.fabric.nodes if n.name == node)
+
+
+def colour(system: str, among: Sequence[str]) -> str:
+    """The colour of a system in every picture."""
+    others = [name for name in among if name not in SYSTEM_COLOURS]
+    if system in SYSTEM_COLOURS:
+        return SYSTEM_COLOURS[system]
+    return OTHER_COLOURS[others.index(system) % len(OTHER_COLOURS)]
+
+
+def single(run: Run, height: float) -> tuple[Figure, Axes]:
+    """One diagram over the run's time; height in inches."""
+    figure = Figure(figsize=(9, height), layout="constrained")
+    axes = figure.subplots()
+    axes.set_xlim(0, run.end_s)
+    axes.set_xlabel("model seconds")
+    return figure, axes
+
+
+def legend(axes: Axes, *others: Axes) -> None:
+    """One legend above the first diagram for all of them."""
+    unique: dict[str, Artist] = {}
+    for shown in (axes, *others):
+        handles, labels = shown.get_legend_handles_labels()
+        unique |= zip(labels, handles, strict=True)
+    axes.legend(
+        list(unique.values()),
+        list(unique),
+        loc="lower right",
+        bbox_to_anchor=(1, 1),
+        ncols=5,
+        borderaxespad=0,
+        fontsize=9,
+    )
