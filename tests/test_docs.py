@@ -20,12 +20,15 @@ from scenarios.workload.trace_formats import Format
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+SCENARIO = (ROOT / "docs/scenario.md").read_text()
+RUN_DIRECTORY = (ROOT / "docs/run-directory.md").read_text()
+PAGES = sorted(path.relative_to(ROOT) for path in ROOT.glob("docs/*.md"))
 INVARIANTS = (ROOT / "docs/invariants.md").read_text()
 
 
-def rows(heading: str) -> Iterator[list[str]]:
-    """Cells of the table whose first heading is that."""
-    table = README.partition(f"\n| {heading} |")[2].partition("\n\n")[0]
+def rows(page: str, heading: str) -> Iterator[list[str]]:
+    """Cells of the table of a page whose first heading is that."""
+    table = page.partition(f"\n| {heading} |")[2].partition("\n\n")[0]
     for line in table.splitlines()[2:]:
         yield [cell.strip() for cell in line.strip("|").split("|")]
 
@@ -50,8 +53,8 @@ def written(default: Any) -> str:
     return str(default)
 
 
-def test_the_readme_names_every_scenario_key_and_its_default() -> None:
-    documented = {key.strip("`"): default for key, _, default, _ in rows("key")}
+def test_the_documents_name_every_scenario_key_and_its_default() -> None:
+    documented = {key.strip("`"): default for key, _, default, _ in rows(SCENARIO, "key")}
     schema = dict(keys(inspect.type_info(Scenario)))
     assert set(documented) == set(schema)
     for key, default in schema.items():
@@ -60,8 +63,10 @@ def test_the_readme_names_every_scenario_key_and_its_default() -> None:
             assert documented[key] == f"`{written(default)}`", key
 
 
-def test_the_readme_names_every_figure_of_the_summary() -> None:
-    documented = [name for row in rows("figure") for name in re.findall(r"`(\w+)`", row[0])]
+def test_the_documents_name_every_figure_of_the_summary() -> None:
+    documented = [
+        name for row in rows(RUN_DIRECTORY, "figure") for name in re.findall(r"`(\w+)`", row[0])
+    ]
     assert sorted(documented) == sorted(SystemSummary.__struct_fields__)
 
 
@@ -71,12 +76,12 @@ def test_the_readme_names_every_exit_status() -> None:
         for name, value in vars(outcome).items()
         if name.isupper() and isinstance(value, int) and not isinstance(value, bool)
     }
-    assert {int(row[0]) for row in rows("status")} == statuses
+    assert {int(row[0]) for row in rows(README, "status")} == statuses
 
 
 @pytest.mark.parametrize("name", [*SYSTEMS, *MODELS, *GPUS, *get_args(Format)])
-def test_the_readme_names_every_choice(name: str) -> None:
-    assert f"`{name}`" in README
+def test_the_documents_name_every_choice(name: str) -> None:
+    assert f"`{name}`" in SCENARIO
 
 
 def test_every_invariant_is_held_by_a_test_that_is_there() -> None:
@@ -86,9 +91,10 @@ def test_every_invariant_is_held_by_a_test_that_is_there() -> None:
         assert f"def {test}(" in (ROOT / path).read_text(), test
 
 
-def test_files_that_the_documents_link_to_are_there() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", [Path("README.md"), *PAGES], ids=str)
+def test_files_that_the_documents_link_to_are_there(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", (ROOT / page).read_text()):
+        assert (ROOT / page.parent / target).exists(), target
 
 
 def test_the_gate_runs_the_test_command_of_the_readme() -> None:
