@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if scenario.engine == "emulate":
             enter_sandbox(capture=bool(arguments.pcap))
         out = _out(scenario, arguments)
-        return run_scenario(scenario, out, arguments.cli, arguments.pcap)[0]
+        return run_scenario(scenario, out, cli=arguments.cli, pcap=arguments.pcap)[0]
     except ScenarioError as error:
         return fail(WRONG, error)
     except MachineError as error:

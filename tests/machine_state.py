@@ -54,7 +54,7 @@ def eventually(holds: Callable[[], bool], within_s: float) -> bool:
     while not holds():
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.01)
+        time.sleep(0.01)  # noqa: TID251  between two looks
     return True
 
 

@@ -70,7 +70,7 @@ def capturing(device: str, path: Path, max_frames: int = MAX_FRAMES) -> Iterator
     try:
         _await_listening(process, device)
         yield capture
-        time.sleep(_FLUSH_S)
+        time.sleep(_FLUSH_S)  # noqa: TID251  nothing tells when the kernel has handed over
         process.send_signal(signal.SIGINT)
         _count(capture, process.stderr.read(), max_frames)
     finally:

@@ -156,7 +156,7 @@ class _Addresses:
         return ".".join(map(str, octets)), mac
 
 
-def _require(holds: bool, name: str, value: object, remedy: str) -> None:
+def _require(holds: bool, name: str, value: object, remedy: str) -> None:  # noqa: FBT001
     if not holds:
         raise ValueError(f"{name} is {value}: {remedy}")
 

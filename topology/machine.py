@@ -72,7 +72,7 @@ class Problem:
     remedy: str
 
 
-def check(capture: bool = False) -> list[Problem]:
+def check(*, capture: bool = False) -> list[Problem]:
     """Everything that keeps the testbed from running here; empty when nothing does.
 
     Args:

@@ -58,7 +58,7 @@ class _Controller:
     name: str = "controller"
     protocol: str = "tcp"
 
-    def IP(self) -> str:
+    def IP(self) -> str:  # noqa: N802  Mininet's name
         return "127.0.0.1"
 
 
@@ -135,7 +135,7 @@ class Network:
         self._started.append(process)
         return process
 
-    def set_link(self, link: Link, up: bool) -> None:
+    def set_link(self, link: Link, *, up: bool) -> None:
         """Take both ends of a switch-to-switch link down, or bring them up."""
         state = "up" if up else "down"
         _ip(f"link set {device} {state}" for device in (link.a_device, link.b_device))
@@ -219,7 +219,7 @@ class Network:
                 intfName2=link.b_device,
             )
 
-    def _switch_devices(self, one_per_pair: bool = False) -> list[str]:
+    def _switch_devices(self, *, one_per_pair: bool = False) -> list[str]:
         devices = [nic.switch_device for nic in self.fabric.nics]
         devices += [link.a_device for link in self.fabric.links]
         if not one_per_pair:
@@ -334,13 +334,13 @@ def _plain_ethernet(device: str) -> None:
     run(["ethtool", "-K", device, "tx", "off", "tso", "off", "gso", "off", "gro", "off"])
 
 
-def _ip(lines: Iterable[str], force: bool = False) -> None:
+def _ip(lines: Iterable[str], *, force: bool = False) -> None:
     batch = "\n".join(lines)
     if batch:
         run(["ip", *(["-force"] if force else []), "-batch", "-"], stdin=batch)
 
 
-def _run_shell(command: str, shell: bool) -> None:
+def _run_shell(command: str, shell: bool) -> None:  # noqa: ARG001, FBT001  Mininet's
     """Mininet's own runner prints a failure and goes on."""
     run(["sh", "-c", command])
 

@@ -59,7 +59,7 @@ class PrefillNode(EngineNode[PrefillEngine]):
         splits = 0 < assign.pe_blocks < asked
         if assign.pe_blocks:
             self._storage.expect(0, assign.pe_blocks)
-            room = partial(self._make_room, assign, splits)
+            room = partial(self._make_room, assign, splits=splits)
             pe_buffer, here = await self._storage.read(request, 0, assign.pe_blocks, room)
         if assign.pe_blocks == asked:
             self._need_buffer(assign)
@@ -72,7 +72,7 @@ class PrefillNode(EngineNode[PrefillEngine]):
         hbm = self._world.allocate(rows)
         engine.enqueue(Job(assign, rows, hits, local, hits * tokens, read, pe_buffer, buffer, hbm))
 
-    async def _make_room(self, assign: Assign, splits: bool) -> Region:
+    async def _make_room(self, assign: Assign, *, splits: bool) -> Region:
         """A PE buffer for what is read on this side.
 
         Whoever needs both buffers takes the PE buffer first, so nobody waits in a ring.

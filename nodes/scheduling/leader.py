@@ -43,7 +43,7 @@ class Leader:
         self._finished.append(number)
         self._changed.set()
 
-    def pooled(self, trajectory: int, held: bool) -> None:
+    def pooled(self, trajectory: int, held: bool) -> None:  # noqa: FBT001  the pool calls it
         """The node's DRAM pool holds an entry of the trajectory, or no longer does."""
         self._pool[trajectory] = held
         self._changed.set()

@@ -89,7 +89,7 @@ class SchedulerNode:
             for number in report.finished:
                 self._finished(number, report.node)
             for trajectory, held in report.pool:
-                self._pooled(trajectory, report.node, held)
+                self._pooled(trajectory, report.node, held=held)
         if self._system.scheduler == "dualpath":
             self._fetching[fetch.group] = None
             self._answer_fetches()
@@ -102,7 +102,7 @@ class SchedulerNode:
             engine, tokens = self._on_pe.pop(number)
         engine.remove(tokens)
 
-    def _pooled(self, trajectory: int, node: str, held: bool) -> None:
+    def _pooled(self, trajectory: int, node: str, *, held: bool) -> None:
         if held:
             self._home[trajectory] = node
         elif self._home.get(trajectory) == node:

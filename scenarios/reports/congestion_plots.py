@@ -142,7 +142,7 @@ def fabric_use(run: Run) -> Figure | None:
         use = np.stack([100 * series for series in _uses(run.plan.fabric, cut, rows)])
         image = axes.pcolormesh(cut.edges_s, places, use, cmap="Blues", vmin=0, vmax=100)
         axes.set_title(system)
-        _name_rows(axes, groups, places, named)
+        _name_rows(axes, groups, places, named=named)
         axes.set_facecolor("#eef0f3")
         axes.set_xlim(0, run.end_s)
     panels[-1].set_xlabel("model seconds")
@@ -196,7 +196,7 @@ def _places(groups: dict[str, list[str]], thinnest: float) -> Series:
     return np.concatenate([[0.0], np.cumsum(heights)])
 
 
-def _name_rows(axes: Axes, groups: dict[str, list[str]], places: Series, named: bool) -> None:
+def _name_rows(axes: Axes, groups: dict[str, list[str]], places: Series, *, named: bool) -> None:
     axes.grid(visible=False)
     axes.set_ylim(places[-1], 0)
     starts = np.cumsum([0, *(len(names) for names in groups.values())])

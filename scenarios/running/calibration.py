@@ -174,7 +174,7 @@ def calibrate(
     """
     note("dilation: serving a pilot to find it")
     small, system = pilot_plan(plan), heaviest(systems)
-    simulated = simulation.serve(small, system, SAMPLE_S, lambda done, use: None)
+    simulated = simulation.serve(small, system, SAMPLE_S, lambda *_: None)
     if not simulated.complete:
         raise KeyboardInterrupt
     peak_bytes_per_s = peak(simulated.samples)
@@ -206,7 +206,7 @@ def _serve(plan: Plan, system: System, directory: Path) -> SystemResult:
     place.mkdir(parents=True)
     emulation.write_inputs(plan, directory)
     with open_fabric(plan, directory, plan.scale.wall_s(SAMPLE_S), probe=False) as fabric:
-        result = emulation.serve(plan, system, fabric, place, lambda done, use: None)
+        result = emulation.serve(plan, system, fabric, place, lambda *_: None)
     if not result.complete:
         raise KeyboardInterrupt
     return result

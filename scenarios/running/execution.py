@@ -26,7 +26,7 @@ from scenarios.running.outcome import BROKEN_OFF, DONE, DOUBTED
 from topology import machine, sandbox
 
 
-def enter_sandbox(capture: bool = False) -> None:
+def enter_sandbox(*, capture: bool = False) -> None:
     """Go on inside a sandbox: there this does nothing, outside it ends the process with the
     status of the same command inside.
 
@@ -38,7 +38,7 @@ def enter_sandbox(capture: bool = False) -> None:
     """
     if sandbox.inside():
         return
-    if problems := machine.check(capture):
+    if problems := machine.check(capture=capture):
         raise MachineError(
             "; ".join(problem.what for problem in problems),
             "; ".join(problem.remedy for problem in problems),
@@ -47,7 +47,7 @@ def enter_sandbox(capture: bool = False) -> None:
 
 
 def run_scenario(
-    scenario: Scenario, out: Path, cli: bool = False, pcap: Sequence[str] = ()
+    scenario: Scenario, out: Path, *, cli: bool = False, pcap: Sequence[str] = ()
 ) -> tuple[int, Summary | None]:
     """Serve a scenario's agents by every system it names and write the report.
 
@@ -90,7 +90,7 @@ def run_scenario(
                 datapath = None
                 _simulate(scenario, plan, out, progress, results)
             else:
-                datapath = _emulate(scenario, plan, out, progress, results, cli, taps)
+                datapath = _emulate(scenario, plan, out, progress, results, taps, cli=cli)
         except KeyboardInterrupt:
             datapath = None
             progress.note("broken off; writing the report of what is there")
@@ -141,8 +141,9 @@ def _emulate(
     out: Path,
     progress: Progress,
     results: list[SystemResult],
-    cli: bool,
     taps: Sequence[Tap],
+    *,
+    cli: bool,
 ) -> str:
     progress.note("building the fabric")
     sample_s = plan.scale.wall_s(float(scenario.report.sample))

@@ -91,7 +91,7 @@ def bursts(network: Network, plan: Plan) -> tuple[float, float]:
     took = []
     with sender, receiver:
         for _ in range(BURSTS):
-            time.sleep(chance.uniform(0.005, 0.015))
+            time.sleep(chance.uniform(0.005, 0.015))  # noqa: TID251  a pause
             start = time.monotonic()
             sender.sendall(bytes(BURST_BYTES))
             left = BURST_BYTES
@@ -117,7 +117,7 @@ def kv(network: Network, plan: Plan) -> Iterator[None]:
     assert receiver.stdout is not None
     assert receiver.stdout.readline() == b"listening\n"
     sender = start("send", source, None)
-    time.sleep(1)
+    time.sleep(1)  # noqa: TID251  until TCP is in full swing
     before = counters.egress_bytes(network, plan)["de0.cnic0"][1]
     began = time.monotonic()
     yield

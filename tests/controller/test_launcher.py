@@ -239,7 +239,7 @@ def test_a_refused_flow_ends_the_run(start: Start) -> None:
     assert controller.end() == 1
 
 
-def test_an_address_in_use_ends_the_run(start: Start, tmp_path: Path) -> None:
+def test_an_address_in_use_ends_the_run(start: Start) -> None:
     first = start()
     first.connect_all()
     second = start("--listen", "{}:{}".format(*first.address))
@@ -263,7 +263,7 @@ def test_told_so_it_ends_with_its_stdin(start: Start) -> None:
     assert controller.end() == 0
 
 
-def test_a_plan_that_is_none_is_an_error(start: Start, tmp_path: Path) -> None:
+def test_a_plan_that_is_none_is_an_error(start: Start) -> None:
     controller = start("--plan", "/dev/null")
     assert "truncated" in controller.event("error")["message"]
     assert controller.end() == 1

@@ -28,7 +28,6 @@ def fabric(
     decode: int = 2,
     gpus: int = 2,
     oversubscription: float = 1.0,
-    storage: int = 2,
 ) -> Fabric:
     return build_fabric(
         FabricSpec(
