@@ -1,0 +1,1 @@
+"""Routes, lanes and counters of every switch, and the Ryu application that carries them."""

@@ -38,6 +38,7 @@ class Stopped(Exception):
 
 
 def main() -> None:
+    """Run one node to its end; what goes wrong is one event on stdout."""
     arguments = _arguments()
     try:
         asyncio.run(_run(arguments))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 
 def engine_name(node: str, gpu: int) -> str:
+    """The engine that is GPU `gpu` of `node`."""
     return f"{node}.{gpu}"
 
 
 def node_of(engine: str) -> str:
+    """The node whose GPU the engine is."""
     return engine.partition(".")[0]
 
 

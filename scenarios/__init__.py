@@ -1,0 +1,1 @@
+"""From a scenario file to a report: a run is asked for, planned, served, measured, told."""

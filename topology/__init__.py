@@ -1,0 +1,1 @@
+"""The emulated machine room: fat-trees, namespaces, rates, and what the kernel has of them."""

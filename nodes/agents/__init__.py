@@ -1,0 +1,1 @@
+"""Who asks: trajectories replayed turn by turn."""

@@ -1,0 +1,1 @@
+"""What nodes and worlds agree on: messages, blocks, and the verbs of a world."""

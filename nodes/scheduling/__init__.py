@@ -1,0 +1,1 @@
+"""Who computes a request, and which side reads for it."""

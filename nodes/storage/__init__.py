@@ -1,0 +1,1 @@
+"""KV-Cache at rest: the storage service, its clients, and the DRAM pool."""

@@ -1,0 +1,1 @@
+"""What a node runs in: real sockets or virtual time."""

@@ -1,0 +1,1 @@
+"""What figures say: theory beside measurement, sweeps, agreement of both engines."""

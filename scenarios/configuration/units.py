@@ -172,7 +172,7 @@ QUANTITIES = (Bandwidth, ByteRate, Size, Duration, Ratio, TokenLimit, AutoBandwi
 
 
 def decode(kind: type, raw: object) -> object:
-    """msgspec `dec_hook` for the types of this module.
+    """The `dec_hook` of msgspec for the types of this module.
 
     Raises:
         UnitError: `raw` is not a quantity of that kind.

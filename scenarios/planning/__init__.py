@@ -1,0 +1,1 @@
+"""From a scenario to the plan of its run, or to the points of its sweep."""

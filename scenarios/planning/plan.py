@@ -193,7 +193,7 @@ def _groups(fabric: Fabric, cluster: Cluster) -> tuple[tuple[str, ...], ...]:
 def _constants(
     scenario: Scenario, model: ModelSpec, gpu: GpuSpec, trajectories: list[Trajectory]
 ) -> SchedulerConstants:
-    """alpha and beta in tokens: times of reading and of computing (paper section 4).
+    """Alpha and beta in tokens: times of reading and of computing (paper section 4).
 
     Unfinished requests count with their whole prompts, so beta's rate is prompt tokens,
     cached ones included, that one engine gets through in a second of this workload.

@@ -19,6 +19,7 @@ FIRST_ROUND_TOKENS = 128
 
 
 def make_trajectories(scenario: Scenario) -> tuple[list[Trajectory], list[str]]:
+    """What the scenario's agents replay, and warnings of what of it is not as asked."""
     workload = scenario.workload
     found, warnings = _source(workload, scenario.seed)
     if not found:
@@ -100,4 +101,5 @@ def _scaled(trajectory: Trajectory, workload: Workload) -> Trajectory:
 
 
 def all_steps(trajectories: list[Trajectory]) -> Iterator[Step]:
+    """The steps of all of them, one trajectory after the other."""
     return (step for trajectory in trajectories for step in steps(trajectory))

@@ -1,0 +1,1 @@
+"""Serving a plan, emulated or simulated, and watching it."""

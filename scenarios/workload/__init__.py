@@ -1,0 +1,1 @@
+"""Trajectories: generated, or read from recorded traces."""

@@ -1,0 +1,1 @@
+"""Real sockets, wall-clock time, bytes that are there."""
