@@ -16,7 +16,8 @@ from itertools import count
 from typing import NamedTuple, cast
 
 from nodes.worlds.virtual.flow_routes import StaticRoutes, link_rates_bps
-from nodes.worlds.virtual.lane_sharing import Flow, Queue, Sharing
+from nodes.worlds.virtual.lane_sharing import Sharing
+from nodes.worlds.virtual.lane_state import Flow, Queue
 from plan.fabric import Fabric
 from plan.lanes import LaneTable, TrafficClass
 from plan.records import CounterSample
