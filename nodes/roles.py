@@ -11,6 +11,7 @@ from nodes.protocol.world import Node, World
 from nodes.scheduling.scheduler import SchedulerNode
 from nodes.storage.block_store import BlockStore
 from nodes.storage.server import StorageNode
+from nodes.timing.timing import timing_of
 from plan.deployment import System
 from plan.fabric import storage_host
 from plan.model import Plan
@@ -33,9 +34,9 @@ def make_node(
     node = next(node for node in plan.fabric.nodes if node.name == world.node)
     match node.kind:
         case "prefill":
-            return PrefillNode(world, plan, system, node)
+            return PrefillNode(world, plan, system, node, timing_of(plan, "prefill"))
         case "decode":
-            return DecodeNode(world, plan, system, node, plan.fabric.nodes_of("agents")[0].name)
+            return DecodeNode(world, plan, system, node, timing_of(plan, "decode"))
         case "scheduler":
             return SchedulerNode(world, plan, system)
         case "agents":

@@ -16,7 +16,7 @@ from nodes.engines.collectives import Exchange
 from nodes.engines.lockstep import Lockstep
 from nodes.protocol.messages import Assign
 from nodes.protocol.world import Region, World
-from nodes.timing.compute import attended, decode_step_s, kv_capacity
+from nodes.timing.timing import Timing
 from plan.model import Plan
 
 
@@ -38,13 +38,18 @@ class DecodeEngine:
     """
 
     def __init__(
-        self, world: World, plan: Plan, name: str, persist: Callable[[Sequence, int], None]
+        self,
+        world: World,
+        plan: Plan,
+        timing: Timing,
+        name: str,
+        persist: Callable[[Sequence, int], None],
     ) -> None:
         self.name = name
-        capacity = kv_capacity(plan.model, plan.gpu, plan.ep_group["decode"])
-        self.hbm = Budget(f"HBM of {name} (tokens)", capacity)
+        self.hbm = Budget(f"HBM of {name} (tokens)", timing.kv_capacity)
         self._world = world
         self._plan = plan
+        self._truth = timing.truth
         self._persist = persist
         self._joining: list[Sequence] = []
         self._joined = asyncio.Event()
@@ -93,14 +98,7 @@ class DecodeEngine:
             for sequence in self._joining:
                 self._add(sequence)
             self._joining.clear()
-            deadline += decode_step_s(
-                self._plan.model,
-                self._plan.gpu,
-                self._plan.ep_group["decode"],
-                self._batch,
-                self._context,
-                self._attended,
-            )
+            deadline += self._truth.decode_step_s(self._batch, self._context, self._attended)
             await clock.sleep_until(deadline)
             if self._lockstep is not None:
                 # both collectives of all layers: at this size a layer's own are lost in the
@@ -118,12 +116,10 @@ class DecodeEngine:
         """The prefill made the first token, so `gen - 1` steps make the others."""
         request = sequence.assign.request
         steps = request.gen - 1
-        model = self._plan.model
         self._batch += 1
         self._context += request.prompt
-        self._attended += attended(model, request.prompt)
-        top_k = model.attention_top_k or request.total
-        growing = max(0, min(top_k - request.prompt, steps))
+        self._attended += self._truth.attended(request.prompt)
+        growing = max(0, min(self._truth.attended(request.total) - request.prompt, steps))
         if growing:
             self._growing += 1
             self._calendar[self._step + growing].append(self._saturated)
@@ -147,5 +143,5 @@ class DecodeEngine:
         context = request.total - 1
         self._batch -= 1
         self._context -= context
-        self._attended -= attended(self._plan.model, context)
+        self._attended -= self._truth.attended(context)
         sequence.finished.set_result(None)

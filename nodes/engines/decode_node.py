@@ -32,6 +32,7 @@ from nodes.protocol.messages import (
 from nodes.protocol.world import Region, Span, World
 from nodes.storage.client import ReadTicket
 from nodes.storage.dram_pool import DramPool, Entry
+from nodes.timing.timing import Timing
 from plan.deployment import System
 from plan.fabric import Node
 from plan.model import Plan
@@ -57,12 +58,17 @@ class _Buffer(NamedTuple):
 class DecodeNode(EngineNode[DecodeEngine]):
     """A decode node: one engine per GPU, one DE buffer, one SNIC with its read queue."""
 
-    def __init__(self, world: World, plan: Plan, system: System, node: Node, agents: str) -> None:
+    def __init__(
+        self, world: World, plan: Plan, system: System, node: Node, timing: Timing
+    ) -> None:
         super().__init__(
-            world, plan, node, lambda name: DecodeEngine(world, plan, name, self._completed_row)
+            world,
+            plan,
+            node,
+            lambda name: DecodeEngine(world, plan, timing, name, self._completed_row),
         )
         self._system = system
-        self._agents = agents
+        self._agents = plan.fabric.nodes_of("agents")[0].name
         self._buffers = Budget(f"the DE buffer of {node.name} (bytes)", plan.dram_buffer_bytes)
         pool_bytes = plan.dram_pool_bytes if system.dram_pool else 0.0
         self._pool = DramPool(world, pool_bytes / plan.block_bytes, self._leader.pooled)

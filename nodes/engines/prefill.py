@@ -23,13 +23,7 @@ from nodes.protocol.messages import PrefillDone, Remote
 from nodes.protocol.world import Span, World
 from nodes.scheduling.intra_engine import Chunk, pack
 from nodes.scheduling.leader import Leader
-from nodes.timing.compute import (
-    attention_s,
-    expert_layer_s,
-    kv_capacity,
-    own_layer_s,
-    prefill_layer_s,
-)
+from nodes.timing.timing import Timing
 from plan.deployment import System
 from plan.model import Plan
 from plan.names import dram_end, hbm_end, node_of
@@ -55,6 +49,7 @@ class PrefillEngine:
         world: World,
         plan: Plan,
         system: System,
+        timing: Timing,
         name: str,
         leader: Leader,
         release: Callable[[Job], None],
@@ -63,6 +58,7 @@ class PrefillEngine:
         self._world = world
         self._plan = plan
         self._system = system
+        self._timing = timing
         self._leader = leader
         self._release = release
         self._groups = plan.layout.groups
@@ -82,8 +78,7 @@ class PrefillEngine:
         together = plan.ep_group["prefill"] > 1 or plan.collectives == "tensor"
         if together and self._group_engines > 1:
             self._lockstep = Lockstep(world, name, group[0])
-        capacity = kv_capacity(plan.model, plan.gpu, plan.ep_group["prefill"])
-        self._hbm = Budget(f"HBM of {name} (tokens)", capacity)
+        self._hbm = Budget(f"HBM of {name} (tokens)", timing.kv_capacity)
 
     def start(self) -> None:
         self._world.spawn(self._load())
@@ -133,7 +128,7 @@ class PrefillEngine:
             for i, job in enumerate(candidates)
         ]
         quota_s = self._plan.constants.quota_s if self._system.quota else inf
-        batch = pack(queue, quota_s, self._attention_s)
+        batch = pack(queue, quota_s, self._timing.predictor.attention_s)
         parts = [self._part(candidates[chunk.request], chunk) for chunk in batch]
         for part in parts:
             part.job.tokens += part.bsz
@@ -159,9 +154,6 @@ class PrefillEngine:
                     break
             jobs.append(job)
         return jobs
-
-    def _attention_s(self, cached: int, bsz: int) -> float:
-        return attention_s(self._plan.model, self._plan.gpu, [(cached, bsz)])
 
     def _part(self, job: Job, chunk: Chunk) -> Part:
         per_block = self._plan.layout.tokens
@@ -196,7 +188,7 @@ class PrefillEngine:
             self._verify(stage)
             if self._lockstep is None:
                 pairs = [(part.cached, part.bsz) for part in stage.parts]
-                layer_s = prefill_layer_s(self._plan.model, self._plan.gpu, pairs)
+                layer_s = self._timing.truth.prefill_layer_s(pairs)
                 self._free_s = start_s + self._layers_per_group * layer_s
                 await self._world.clock.sleep_until(self._free_s)
             else:
@@ -221,7 +213,7 @@ class PrefillEngine:
     async def _compute_in_step(self, lockstep: Lockstep, stage: _Stage, start_s: float) -> None:
         """The stage's layers as one: attention and what else is each GPU's own, the barrier,
         then the experts for all tokens of the group, evenly spread."""
-        model, gpu, layers = self._plan.model, self._plan.gpu, self._layers_per_group
+        truth, layers = self._timing.truth, self._layers_per_group
         last = stage.group == self._groups - 1
         if stage.group == 0:
             self._formed -= 1
@@ -229,18 +221,18 @@ class PrefillEngine:
                 start_s = max(start_s, self._world.clock.now())
         pairs = [(part.cached, part.bsz) for part in stage.parts]
         tokens = sum(part.bsz for part in stage.parts)
-        own_s = layers * own_layer_s(model, gpu, pairs)
+        own_s = layers * truth.own_layer_s(pairs)
         await self._world.clock.sleep_until(start_s + own_s)
         if self._plan.collectives:
             await self._exchange.run(tokens, layers)
         total = await lockstep.arrive(
             tokens,
-            attention_s(model, gpu, pairs) if stage.group == 0 else 0.0,
+            truth.attention_s(pairs) if stage.group == 0 else 0.0,
             boundary=last and not self._plan.collectives,
             stays=self._has_more,
         )
         share = total / self._group_engines
-        self._free_s = self._world.clock.now() + layers * expert_layer_s(model, gpu, share)
+        self._free_s = self._world.clock.now() + layers * truth.expert_layer_s(share)
         await self._world.clock.sleep_until(self._free_s)
         if self._plan.collectives:
             sharded = self._plan.collectives == "tensor"

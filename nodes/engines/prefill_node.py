@@ -12,6 +12,7 @@ from nodes.engines.prefill import PrefillEngine
 from nodes.protocol.messages import Assign, BufferReady, HitsReady, Message, NeedBuffer, Remote
 from nodes.protocol.world import Region, World
 from nodes.storage.client import ReadTicket
+from nodes.timing.timing import Timing
 from plan.deployment import System
 from plan.fabric import Node
 from plan.model import Plan
@@ -21,12 +22,16 @@ from plan.names import node_of
 class PrefillNode(EngineNode[PrefillEngine]):
     """A prefill node: one engine per GPU, one PE buffer, one SNIC with its read queue."""
 
-    def __init__(self, world: World, plan: Plan, system: System, node: Node) -> None:
+    def __init__(
+        self, world: World, plan: Plan, system: System, node: Node, timing: Timing
+    ) -> None:
         super().__init__(
             world,
             plan,
             node,
-            lambda name: PrefillEngine(world, plan, system, name, self._leader, self._release),
+            lambda name: PrefillEngine(
+                world, plan, system, timing, name, self._leader, self._release
+            ),
         )
         self._system = system
         self._pe_buffers = Budget(f"the PE buffer of {node.name} (bytes)", plan.dram_buffer_bytes)

@@ -19,7 +19,7 @@ from nodes.scheduling.inter_engine import (
     pe_share,
     split_share,
 )
-from nodes.timing.compute import kv_capacity
+from nodes.timing.timing import timing_of
 from plan.deployment import System
 from plan.fabric import NodeKind
 from plan.model import Plan
@@ -213,7 +213,7 @@ def _groups(plan: Plan, kind: NodeKind) -> dict[int, _Group]:
     gpus = {node.name: node.gpus for node in plan.fabric.nodes_of(kind)}
     capacity = float("inf")
     if kind == "decode":
-        capacity = kv_capacity(plan.model, plan.gpu, plan.ep_group[kind])
+        capacity = timing_of(plan, kind).kv_capacity
     return {
         number: _Group(
             number,

@@ -20,11 +20,6 @@ def attended(model: ModelSpec, context: int) -> int:
     return min(context, model.attention_top_k) if model.attention_top_k else context
 
 
-def kv_bytes(model: ModelSpec, tokens: int) -> int:
-    """KV-Cache of `tokens` tokens over all layers, bytes."""
-    return model.token_bytes * tokens
-
-
 def weights_per_gpu(model: ModelSpec, ep_group: int) -> float:
     """Weights held by one GPU, bytes: experts sharded over the group, the rest replicated.
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from nodes.engines.decode import DecodeEngine, Sequence
 from nodes.protocol.messages import Assign, Request
 from nodes.timing.compute import attended, decode_step_s
+from nodes.timing.timing import timing_of
 from nodes.virtual_run import simulate
 from nodes.worlds.virtual.identity_region import IdentityRegion
 from nodes.worlds.virtual.loop import run
@@ -38,7 +39,7 @@ def served(plan: Plan, joinings: list[Joining]) -> Outcome:
             def persist(sequence: Sequence, row: int) -> None:
                 persisted[sequence.assign.request.number, row] = world.clock.now()
 
-            engine = DecodeEngine(world, plan, "de0.0", persist)
+            engine = DecodeEngine(world, plan, timing_of(plan, "decode"), "de0.0", persist)
             running = world.spawn(engine.run())
 
             async def serve(number: int, joining: Joining) -> None:

@@ -10,7 +10,6 @@ from nodes.timing.compute import (
     attention_s,
     decode_step_s,
     free_hbm_bytes,
-    kv_bytes,
     prefill_layer_s,
     weights_per_gpu,
 )
@@ -62,7 +61,7 @@ def test_sparse_attention_stops_at_top_k() -> None:
 
 
 def test_kv_of_a_ds_27b_turn_at_20k_is_about_390_mb() -> None:
-    assert kv_bytes(MODELS["ds-27b"], 20_000) == pytest.approx(390e6, rel=0.02)
+    assert 20_000 * MODELS["ds-27b"].token_bytes == pytest.approx(390e6, rel=0.02)
 
 
 def decode_s(batch: int, context: int = 32721, ep_group: int = 32) -> float:
@@ -106,7 +105,7 @@ def test_expert_parallelism_shards_only_the_experts() -> None:
 def test_the_papers_deployments_fit_and_leave_room_for_kv() -> None:
     for name, ep_group in [("ds-660b", 16), ("ds-27b", 8), ("qwen-32b", 1)]:
         free = free_hbm_bytes(MODELS[name], H800, ep_group)
-        assert free > kv_bytes(MODELS[name], 64 * 1024)
+        assert free > 64 * 1024 * MODELS[name].token_bytes
 
 
 def test_weights_that_do_not_fit_are_refused_with_the_remedy() -> None:

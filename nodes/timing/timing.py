@@ -1,0 +1,67 @@
+"""Compute times as engines ask for them: made once from model, GPU and expert-parallel group.
+
+What the compute quota goes by and what computing takes are two things (paper section 4: the
+quota rests on a predictor that was fitted beforehand). Here the same arithmetic stands
+behind both, so predictions are exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from nodes.timing import compute
+from plan.deployment import GpuSpec, ModelSpec
+from plan.fabric import NodeKind
+from plan.model import Plan
+
+
+class Predictor:
+    """What the compute quota goes by."""
+
+    def __init__(self, model: ModelSpec, gpu: GpuSpec) -> None:
+        self._model = model
+        self._gpu = gpu
+
+    def attention_s(self, cached: int, bsz: int) -> float:
+        """Attention time over all layers of `bsz` tokens behind `cached` ones, seconds."""
+        return compute.attention_s(self._model, self._gpu, [(cached, bsz)])
+
+
+class Truth:
+    """What computing takes: the functions of `compute`, for one model on one GPU."""
+
+    def __init__(self, model: ModelSpec, gpu: GpuSpec, ep_group: int) -> None:
+        self.prefill_layer_s = partial(compute.prefill_layer_s, model, gpu)
+        self.own_layer_s = partial(compute.own_layer_s, model, gpu)
+        self.expert_layer_s = partial(compute.expert_layer_s, model, gpu)
+        self.attention_s = partial(compute.attention_s, model, gpu)
+        self.decode_step_s = partial(compute.decode_step_s, model, gpu, ep_group)
+        self.attended = partial(compute.attended, model)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What is known of the GPUs of one kind of engine.
+
+    Attributes:
+        kv_capacity: tokens whose KV-Cache fits an engine's HBM beside the weights.
+    """
+
+    kv_capacity: float
+    predictor: Predictor
+    truth: Truth
+
+
+def timing_of(plan: Plan, kind: NodeKind) -> Timing:
+    """The timing of the plan's prefill or decode engines.
+
+    Raises:
+        ValueError: the weights do not fit.
+    """
+    model, gpu, ep_group = plan.model, plan.gpu, plan.ep_group[kind]
+    return Timing(
+        compute.kv_capacity(model, gpu, ep_group),
+        Predictor(model, gpu),
+        Truth(model, gpu, ep_group),
+    )
