@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from plan.errors import RunError
 from plan.lanes import Lane
 from plan.model import Plan
 
@@ -21,10 +22,6 @@ BURST_S = 0.002
 BURST_FRAMES = 2
 
 Row = dict[str, object]
-
-
-class QosError(Exception):
-    """OVSDB refused the queues, or does not hold what was asked for."""
 
 
 class Queue(msgspec.Struct, frozen=True):
@@ -61,7 +58,7 @@ def install(plan: Plan, *, ovs_vsctl: Sequence[str] = ("ovs-vsctl",)) -> None:
     """Create the queues of all ports, replacing those of an earlier call, and verify them.
 
     Raises:
-        QosError: ovs-vsctl failed, a port lacks its queues, or a bridge of the plan has a
+        RunError: ovs-vsctl failed, a port lacks its queues, or a bridge of the plan has a
             port that the plan does not know.
     """
     wanted = egresses(plan)
@@ -99,7 +96,7 @@ def installed(
     """What OVSDB holds for every port of the bridges, their own ports left out.
 
     Raises:
-        QosError: ovs-vsctl failed, or a row has another shape than this module writes.
+        RunError: ovs-vsctl failed, or a row has another shape than this module writes.
     """
     names = set(bridges)
     qos = {str(row["_uuid"]): row for row in _rows(ovs_vsctl, "QoS")}
@@ -120,15 +117,15 @@ def verify(wanted: dict[str, Egress], held: dict[str, Egress | None]) -> None:
     """Check that every port has exactly the queues it should.
 
     Raises:
-        QosError: naming the first device that differs.
+        RunError: naming the first device that differs.
     """
     for device in sorted(wanted.keys() | held.keys()):
         if device not in wanted:
-            raise QosError(f"port {device} is on a bridge of the plan but not in the plan")
+            raise RunError(f"port {device} is on a bridge of the plan but not in the plan")
         if device not in held:
-            raise QosError(f"port {device} of the plan is on no bridge; build the network first")
+            raise RunError(f"port {device} of the plan is on no bridge; build the network first")
         if wanted[device] != held[device]:
-            raise QosError(f"port {device} should have {wanted[device]}, not {held[device]}")
+            raise RunError(f"port {device} should have {wanted[device]}, not {held[device]}")
 
 
 def _egress(plan: Plan, rate_bps: float) -> Egress:
@@ -165,7 +162,7 @@ def _create_queue(name: str, queue: Queue) -> list[str]:
 
 def _read_egress(row: Row, queues: dict[str, Row]) -> Egress:
     if row["type"] != "linux-htb":
-        raise QosError(f"QoS {row['_uuid']} has type {row['type']!r}, not 'linux-htb'")
+        raise RunError(f"QoS {row['_uuid']} has type {row['type']!r}, not 'linux-htb'")
     return Egress(
         int(_map(row["other_config"])["max-rate"]),
         tuple(
@@ -194,9 +191,9 @@ def _vsctl(ovs_vsctl: Sequence[str], arguments: Sequence[str]) -> str:
             check=False,
         )
     except OSError as error:
-        raise QosError(f"cannot run {ovs_vsctl[0]}: {error}") from error
+        raise RunError(f"cannot run {ovs_vsctl[0]}: {error}") from error
     if done.returncode:
-        raise QosError(f"{ovs_vsctl[0]} failed: {done.stderr.strip()}")
+        raise RunError(f"{ovs_vsctl[0]} failed: {done.stderr.strip()}")
     return done.stdout
 
 
@@ -230,5 +227,5 @@ def _set(value: object) -> list[str]:
 
 def _map(value: object) -> dict[str, str]:
     if not isinstance(value, dict):
-        raise QosError(f"expected a map column, not {value!r}")
+        raise RunError(f"expected a map column, not {value!r}")
     return {str(key): str(item) for key, item in value.items()}

@@ -3,9 +3,9 @@
 Builds what the scenario describes, serves its agents by every system it names, and writes a
 report. Exit status: 0 the run is done and to be believed; 1 it failed; 2 the scenario or
 the command line is wrong; 3 this machine lacks something; 4 the run is done but its figures
-are not to be believed (the report says why); 130 it was broken off, the report holds what
-was there. A scenario with a sweep runs all of its points; what was broken off goes on where
-it stopped with the same command and --out.
+are not to be believed (the report says why); 130 it was broken off. What was served before a
+run failed or was broken off is in its report. A scenario with a sweep runs all of its points;
+what failed or was broken off goes on where it stopped with the same command and --out.
 """
 
 from __future__ import annotations
@@ -15,45 +15,44 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
-from nodes.worlds.virtual.loop import Deadlock
+from plan.errors import ScenarioError
 from scenarios.configuration import library
 from scenarios.configuration.loading import load_scenario
 from scenarios.configuration.schema import Scenario
 from scenarios.configuration.units import count
-from scenarios.errors import MachineError, RunError, ScenarioError
 from scenarios.planning.plan import make_plan
 from scenarios.planning.points import load_points
 from scenarios.results.taps import find_taps
 from scenarios.running.execution import enter_sandbox, run_scenario
-from scenarios.running.outcome import DONE, FAILED, LACKING, WRONG, fail
+from scenarios.running.outcome import DONE, LACKING, complain, concluded
+from scenarios.running.prompt import prompt
 from scenarios.running.sweep import run_sweep
 from topology import machine
-from topology.errors import TopologyError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     arguments = _arguments(argv)
-    if arguments.check:
-        return _check()
-    try:
-        scenario = _scenario(arguments)
-        if scenario.sweep is not None:
-            return _sweep(scenario, arguments)
-        _check_options(scenario, arguments)
-        if scenario.engine == "emulate":
-            enter_sandbox(capture=bool(arguments.pcap))
-        out = _out(scenario, arguments)
-        return run_scenario(scenario, out, cli=arguments.cli, pcap=arguments.pcap)[0]
-    except ScenarioError as error:
-        return fail(WRONG, error)
-    except MachineError as error:
-        return fail(LACKING, error)
-    except (RunError, TopologyError, Deadlock) as error:
-        return fail(FAILED, error)
+    return concluded(lambda: _check() if arguments.check else _run(arguments))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    scenario = _scenario(arguments)
+    if scenario.sweep is not None:
+        return _sweep(scenario, arguments)
+    _check_options(scenario, arguments)
+    if scenario.engine == "emulate":
+        enter_sandbox(capture=bool(arguments.pcap))
+    out = _out(scenario, arguments)
+    if arguments.cli:
+        prompt(scenario, out)
+        return DONE
+    outcome = run_scenario(scenario, out, arguments.pcap)
+    if outcome.error is not None:
+        complain(outcome.error)
+    return outcome.status
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -156,5 +155,4 @@ def _out(scenario: Scenario, arguments: argparse.Namespace) -> Path:
 
 
 if __name__ == "__main__":
-    with suppress(BrokenPipeError):
-        sys.exit(main())
+    sys.exit(main())

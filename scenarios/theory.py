@@ -1,18 +1,25 @@
 """The bottleneck-free analysis (paper section 2): NIC and DRAM loads over P/D.
 
 python -m scenarios.theory --g 8 --s 1 --M "500 GB/s" --B "400 Gbit/s" [--plot FILE]
+
+Exit status: 0 done; 1 it failed; 2 the command line is wrong.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from matplotlib.figure import Figure
 from quantiphy import QuantiPhyError, Quantity
 
+from plan.errors import ScenarioError
 from scenarios.analysis.theory import band, basic, dual_path, inequalities, predict
-from scenarios.reports.theory_plot import plot
+from scenarios.running.outcome import DONE, concluded
 
 _DESCRIPTION = "The bottleneck-free analysis (paper section 2): loads over P/D."
 _UNITS = {"B/s": 1.0, "bit/s": 1 / 8, "b/s": 1 / 8, "bps": 1 / 8}
@@ -49,6 +56,31 @@ def table(g: int, s: float, b: float, m: float) -> str:
     return "\n".join(lines)
 
 
+def plot(path: Path, g: int, s: float, b: float, m: float) -> None:
+    """Draw utilisations (SNICs full) and usable SNIC bandwidth over P/D, the band shaded."""
+    free = band(g, s, b, m)
+    ratios = [float(ratio) for ratio in np.geomspace(1 / 16, 16, 129)]
+    figure = Figure(figsize=(7, 7), layout="constrained")
+    upper, usable = figure.subplots(2, 1, sharex=True)
+    predicted = [predict(ratio, 1, g, s, b, m) for ratio in ratios]
+    for i, one in enumerate(predicted[0]):
+        upper.plot(ratios, [at[i].utilisation for at in predicted], label=one.resource)
+    upper.axhline(1, color="black", linewidth=0.8, linestyle="--")
+    upper.set(ylabel="load / capacity, all SNICs full", ylim=(0, 2))
+    for name, most in (("Basic", basic), ("DualPath", dual_path)):
+        shares = [most(ratio, 1, g, s, b, m).snic_fraction for ratio in ratios]
+        usable.plot(ratios, shares, label=name)
+    usable.set(
+        xscale="log", xlabel="P / D", ylabel="usable share of SNIC bandwidth", ylim=(0, 1.05)
+    )
+    for axes in (upper, usable):
+        if free.lo <= free.hi:
+            axes.axvspan(free.lo, free.hi, alpha=0.15, label="bottleneck-free")
+        axes.legend(fontsize="small")
+    figure.suptitle(f"Prediction: g = {g}, s = {s:g}, B = {b / 1e9:g} GB/s, M = {m / 1e9:g} GB/s")
+    figure.savefig(path)
+
+
 def bytes_per_s(text: str) -> float:
     """A rate as `500 GB/s` or `400 Gbit/s`, in bytes/s.
 
@@ -66,8 +98,8 @@ def bytes_per_s(text: str) -> float:
     return float(quantity) * _UNITS[quantity.units]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the analysis, and draw it where `--plot` says."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the analysis, and draw it where `--plot` says; returns the exit status."""
     parser = argparse.ArgumentParser(prog="scenarios.theory", description=_DESCRIPTION)
     parser.add_argument("--g", type=int, default=8, help="GPUs per node")
     parser.add_argument("--s", type=float, default=1.0, help="SNIC bandwidth in CNICs'")
@@ -75,13 +107,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--B", type=bytes_per_s, default=50e9, help="bandwidth of a CNIC")
     parser.add_argument("--plot", type=Path, help="image file to draw to")
     options = parser.parse_args(arguments)
-    try:
-        print(table(options.g, options.s, options.B, options.M))
-        if options.plot:
+    return concluded(lambda: _analyse(options))
+
+
+def _analyse(options: argparse.Namespace) -> int:
+    for name, value in vars(options).items():
+        if isinstance(value, int | float) and not 0 < value < math.inf:
+            raise ScenarioError(f"--{name}", value, "write a number above 0")
+    print(table(options.g, options.s, options.B, options.M))
+    if options.plot:
+        try:
             plot(options.plot, options.g, options.s, options.B, options.M)
-    except (ValueError, OSError) as error:
-        parser.error(str(error))
+        except (ValueError, OSError) as error:
+            raise ScenarioError("--plot", str(options.plot), f"{error}") from error
+    return DONE
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -4,10 +4,11 @@ Runs every scenario emulated, and simulated several times, and sets their figure
 a table on standard output, `validation.json`, and `validation.html` with a picture. The
 simulated runs differ in nothing but the latency of a message, and so in who comes first where
 that is a matter of microseconds: their mean is compared, their spread is shown. Each run leaves
-its own report beside them. Exit status: 0 the marks hold (JCT within 5 %, mean TTFT within
-10 %, utilisations within 3 points); 1 a run failed; 2 a scenario or the command line
-is wrong; 3 this machine lacks something; 4 an emulated run is not to be believed, so nothing
-follows from it; 5 a mark does not hold; 130 broken off.
+its own report beside them; a run that fails keeps no other scenario from being compared. Exit
+status: 0 the marks hold (JCT within 5 %, mean TTFT within 10 %, utilisations within 3 points);
+1 a run failed; 2 a scenario or the command line is wrong; 3 this machine lacks something; 4 an
+emulated run is not to be believed, so nothing follows from it; 5 a mark does not hold; 130
+broken off.
 """
 
 from __future__ import annotations
@@ -16,13 +17,12 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from nodes.worlds.virtual.loop import Deadlock
+from plan.errors import BrokenOff, RunError, ScenarioError
 from scenarios.analysis.agreement import (
     Validation,
     compare,
@@ -31,73 +31,71 @@ from scenarios.configuration import library
 from scenarios.configuration.loading import load_scenario
 from scenarios.configuration.schema import Scenario
 from scenarios.configuration.units import Duration, count
-from scenarios.errors import MachineError, RunError, ScenarioError
 from scenarios.planning.plan import make_plan
 from scenarios.reports.validation_report import print_table, write
 from scenarios.results.summary import Summary
 from scenarios.running.execution import claim, enter_sandbox, run_scenario
-from scenarios.running.outcome import BROKEN_OFF, DONE, DOUBTED, FAILED, LACKING, WRONG, fail
-from topology.errors import TopologyError
+from scenarios.running.outcome import BROKEN_OFF, DONE, DOUBTED, FAILED, complain, concluded
 
 MISSED = 5
 LATENCY_STEP = 0.5
 """Each simulated run's message latency is longer than the last's by so much of the first's."""
 
 
-class BrokenOff(Exception):
-    """The user ended a run before it was done."""
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     arguments = _arguments(argv)
-    try:
-        scenarios = [
-            load_scenario(library.find(path), arguments.set) for path in arguments.scenario
-        ]
-        _check_names(scenarios)
-        for scenario in scenarios:
-            make_plan(scenario)
-        enter_sandbox()
-        out = arguments.out or Path("runs") / f"validation-{time.strftime('%Y%m%d-%H%M%S')}"
-        claim(out)
-        validations = []
-        for scenario in scenarios:
-            validations.append(validate(scenario, out / scenario.name, arguments.repeats))
-            write(validations, out)
-            print_table(validations[-1])
-    except ScenarioError as error:
-        return fail(WRONG, error)
-    except MachineError as error:
-        return fail(LACKING, error)
-    except (RunError, TopologyError, Deadlock) as error:
-        return fail(FAILED, error)
-    except BrokenOff:
-        return BROKEN_OFF
+    return concluded(lambda: _run(arguments))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    scenarios = [load_scenario(library.find(path), arguments.set) for path in arguments.scenario]
+    _check_names(scenarios)
+    for scenario in scenarios:
+        make_plan(scenario)
+    enter_sandbox()
+    out = arguments.out or Path("runs") / f"validation-{time.strftime('%Y%m%d-%H%M%S')}"
+    claim(out)
+    validations = []
+    for scenario in scenarios:
+        validation = validate(scenario, out / scenario.name, arguments.repeats)
+        validations.append(validation)
+        write(validations, out)
+        print_table(validation)
+        if validation.error is not None:
+            complain(f"{scenario.name}: {validation.error}")
     print(f"report: {out / 'validation.html'}")
+    if any(validation.error is not None for validation in validations):
+        return FAILED
     if not all(validation.believable for validation in validations):
         return DOUBTED
     return DONE if all(validation.holds for validation in validations) else MISSED
 
 
 def validate(scenario: Scenario, out: Path, repeats: int) -> Validation:
-    """Run a scenario by both engines; inside a sandbox.
+    """Run a scenario by both engines; inside a sandbox. A run that fails leaves nothing to
+    compare but its error.
 
     Args:
         out: new or empty; the runs go to `out/emulate` and `out/simulate-1` to `-repeats`.
 
     Raises:
-        BrokenOff: not all systems were served to the end.
-        ScenarioError, RunError, TopologyError, Deadlock: as `run_scenario`.
+        BrokenOff: the user ended a run before it was done.
+        ScenarioError: as `run_scenario`.
     """
-    emulated = _run(scenario, "emulate", out / "emulate")
-    simulated = [
-        _run(_with_latency(scenario, 1 + LATENCY_STEP * i), "simulate", out / f"simulate-{i + 1}")
-        for i in range(repeats)
-    ]
-    return Validation(
-        scenario=scenario.name,
-        description=scenario.description,
+    found = Validation(scenario=scenario.name, description=scenario.description)
+    try:
+        emulated = _summary(scenario, "emulate", out / "emulate")
+        simulated = [
+            _summary(
+                _with_latency(scenario, 1 + LATENCY_STEP * i), "simulate", out / f"simulate-{i + 1}"
+            )
+            for i in range(repeats)
+        ]
+    except RunError as error:
+        return msgspec.structs.replace(found, error=str(error))
+    return msgspec.structs.replace(
+        found,
         verdicts={name: s.fidelity.verdict for name, s in emulated.systems.items()},
         systems=compare(emulated, simulated),
     )
@@ -109,12 +107,13 @@ def _with_latency(scenario: Scenario, factor: float) -> Scenario:
     return msgspec.structs.replace(scenario, cluster=cluster)
 
 
-def _run(scenario: Scenario, engine: Literal["emulate", "simulate"], out: Path) -> Summary:
-    scenario = msgspec.structs.replace(scenario, engine=engine)
-    status, summary = run_scenario(scenario, out)
-    if summary is None or status == BROKEN_OFF:
+def _summary(scenario: Scenario, engine: Literal["emulate", "simulate"], out: Path) -> Summary:
+    outcome = run_scenario(msgspec.structs.replace(scenario, engine=engine), out)
+    if outcome.error is not None:
+        raise RunError(outcome.error)
+    if outcome.summary is None or outcome.status == BROKEN_OFF:
         raise BrokenOff
-    return summary
+    return outcome.summary
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -148,5 +147,4 @@ def _check_names(scenarios: Sequence[Scenario]) -> None:
 
 
 if __name__ == "__main__":
-    with suppress(BrokenPipeError):
-        sys.exit(main())
+    sys.exit(main())

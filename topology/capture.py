@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from topology.errors import TopologyError
+from plan.errors import RunError
 
 SNAP_BYTES = 96
 """Ethernet, IPv4 and TCP headers with all options."""
@@ -51,7 +51,7 @@ def capturing(device: str, path: Path, max_frames: int = MAX_FRAMES) -> Iterator
         device: in the switches' namespace, which is the caller's.
 
     Raises:
-        TopologyError: tcpdump could not record, or does not say what it did.
+        RunError: tcpdump could not record, or does not say what it did.
     """
     process = subprocess.Popen(
         [
@@ -87,7 +87,7 @@ def _count(capture: Capture, said: str, max_frames: int) -> None:
         capture.dropped = counts["dropped by kernel"]
     except KeyError:
         why = f"tcpdump ended without its counts: {said.strip()}"
-        raise TopologyError(f"capture to {capture.path} failed: {why}") from None
+        raise RunError(f"capture to {capture.path} failed: {why}") from None
     capture.full = capture.frames >= max_frames
     if not capture.full:
         capture.dropped = max(capture.dropped, unread)
@@ -100,4 +100,4 @@ def _await_listening(process: subprocess.Popen[str], device: str) -> None:
         if "listening on" in line:
             return
         said.append(line)
-    raise TopologyError(f"tcpdump could not record {device}: {''.join(said).strip()}")
+    raise RunError(f"tcpdump could not record {device}: {''.join(said).strip()}")

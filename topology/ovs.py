@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from topology.errors import CommandError, SandboxError, SwitchError
+from plan.errors import CommandError, MachineError, RunError
 from topology.namespace import run
 from topology.sandbox import inside
 
@@ -54,11 +54,11 @@ def daemons() -> Iterator[Daemons]:
     """Start ovsdb-server and ovs-vswitchd in this sandbox; stop them at the end.
 
     Raises:
-        SandboxError: not inside a sandbox, where they would replace the machine's own.
+        MachineError: not inside a sandbox, where they would replace the machine's own.
         CommandError: a daemon did not come up.
     """
     if not inside():
-        raise SandboxError("Open vSwitch may only be started inside: call sandbox.enter() first")
+        raise MachineError("Open vSwitch may only be started inside", "call sandbox.enter() first")
     database = RUN_DIRECTORY / "conf.db"
     database.unlink(missing_ok=True)
     run(["ovsdb-tool", "create", str(database), str(SCHEMA)])
@@ -109,7 +109,7 @@ def widen_packet_buffers(vswitchd_pid: int, size_bytes: int = PACKET_BUFFER_BYTE
         Number of sockets widened.
 
     Raises:
-        SwitchError: a socket's buffers read back smaller, or no socket sends yet.
+        RunError: a socket's buffers read back smaller, or no socket sends yet.
     """
     widened = 0
     senders = 0
@@ -123,13 +123,13 @@ def widen_packet_buffers(vswitchd_pid: int, size_bytes: int = PACKET_BUFFER_BYTE
                 packet_socket.setsockopt(socket.SOL_SOCKET, force, size_bytes)
                 got = packet_socket.getsockopt(socket.SOL_SOCKET, check)
                 if got < size_bytes:
-                    raise SwitchError(
+                    raise RunError(
                         f"packet buffer of ovs-vswitchd is {got} bytes, not {size_bytes}: "
                         "run as real root (CAP_NET_ADMIN)"
                     )
         widened += 1
     if not senders:
-        raise SwitchError(
+        raise RunError(
             "ovs-vswitchd has no sending packet socket yet: send a frame through a port first"
         )
     return widened
@@ -196,7 +196,7 @@ def _await(door: Path, server: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + float(_TIMEOUT_S)
     while not door.exists():
         if server.poll() is not None or time.monotonic() > deadline:
-            raise SwitchError(f"ovsdb-server did not open {door}: see its log beside it")
+            raise RunError(f"ovsdb-server did not open {door}: see its log beside it")
         time.sleep(0.002)  # noqa: TID251  between two looks
 
 

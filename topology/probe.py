@@ -18,10 +18,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
 
+from plan.errors import RunError
 from plan.fabric import End, Nic, NicKind
 from plan.model import Plan
 from topology.counters import egress_bytes, waiting_bytes
-from topology.errors import TopologyError
 from topology.namespace import entered
 from topology.network import Network
 
@@ -54,7 +54,7 @@ def probe_rates(network: Network, plan: Plan, seconds: float = 0.5) -> dict[str,
         seconds: wall time measured in each round, after 0.25 s of warm-up.
 
     Raises:
-        TopologyError: nothing arrived at some NIC.
+        RunError: nothing arrived at some NIC.
     """
     ratios = _probe_once(network, plan, seconds)
     if all(abs(ratio - 1) <= SUSPICIOUS for ratio in ratios.values()):
@@ -137,7 +137,7 @@ def measure(network: Network, plan: Plan, pairs: Sequence[Pair], seconds: float)
     Counted in whole frames. It returns when all queues are empty again.
 
     Raises:
-        TopologyError: nothing arrived on a pair during the time measured, or the queues did
+        RunError: nothing arrived on a pair during the time measured, or the queues did
             not drain within 10 s.
     """
     with ExitStack() as stack, selectors.DefaultSelector() as selector:
@@ -189,7 +189,7 @@ class _Sample:
 
 def _arrival_bps(pair: Pair, first: tuple[float, int], last: tuple[float, int]) -> float:
     if last[1] == first[1]:
-        raise TopologyError(
+        raise RunError(
             f"nothing went from {pair.source.name} to {pair.target.name}: "
             "look at the flows of the switches between them"
         )
@@ -221,7 +221,7 @@ def _drain(network: Network, plan: Plan) -> None:
     deadline = time.monotonic() + _DRAIN_S
     while waiting := waiting_bytes(network, plan):
         if time.monotonic() > deadline:
-            raise TopologyError(f"{waiting} bytes still wait in queues {_DRAIN_S:.0f} s later")
+            raise RunError(f"{waiting} bytes still wait in queues {_DRAIN_S:.0f} s later")
 
 
 def _pair(plan: Plan, source: Nic, target: Nic, share: int = 1) -> Pair:
@@ -243,7 +243,7 @@ def _connect(network: Network, plan: Plan, pair: Pair) -> tuple[socket.socket, s
         try:
             sender.connect(listener.getsockname())
         except OSError as error:
-            raise TopologyError(f"{source.name} can't reach {target.name}: {error}") from error
+            raise RunError(f"{source.name} can't reach {target.name}: {error}") from error
         receiver, _ = listener.accept()
     for end in (sender, receiver):
         end.setblocking(False)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from topology.errors import SandboxError
+from plan.errors import MachineError
 from topology.namespace import run
 
 PRIVATE_DIRECTORIES = ("/run", "/etc/openvswitch", "/var/lib/openvswitch", "/var/log/openvswitch")
@@ -36,7 +36,7 @@ def enter(argv: Sequence[str] | None = None) -> NoReturn:
     """`run_inside`, and exit with the command's code.
 
     Raises:
-        SandboxError: as `run_inside`.
+        MachineError: as `run_inside`.
     """
     sys.exit(run_inside(argv))
 
@@ -52,12 +52,12 @@ def run_inside(argv: Sequence[str] | None = None) -> int:
             `inside()` the second time.
 
     Raises:
-        SandboxError: already inside, or not root.
+        MachineError: already inside, or not root.
     """
     if inside():
-        raise SandboxError("already inside a sandbox: do this only when not inside()")
+        raise MachineError("already inside a sandbox", "do this only when not inside()")
     if os.geteuid() != 0:
-        raise SandboxError("user is not root: run with sudo")
+        raise MachineError("user is not root", "run with sudo")
     command = list(argv) if argv is not None else [sys.executable, *sys.orig_argv[1:]]
     package_root = str(Path(__file__).resolve().parent.parent)
     environment = {

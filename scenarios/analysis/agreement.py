@@ -132,16 +132,19 @@ class Validation(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         verdicts: of the emulated runs, by system (`scenarios.results.fidelity`).
         systems: figures side by side, by system.
+        error: why there is nothing to compare, if a run failed.
     """
 
     scenario: str
     description: str
-    verdicts: dict[str, str]
-    systems: dict[str, list[Comparison]]
+    verdicts: dict[str, str] = {}
+    systems: dict[str, list[Comparison]] = {}
+    error: str | None = None
 
     @property
     def holds(self) -> bool:
-        return all(figure.holds for figures in self.systems.values() for figure in figures)
+        rows = [figure for figures in self.systems.values() for figure in figures]
+        return self.error is None and all(figure.holds for figure in rows)
 
     @property
     def believable(self) -> bool:

@@ -80,7 +80,7 @@ class PointFigures(msgspec.Struct, frozen=True, kw_only=True):
             edge, where something else is just full too, which no queue of finite length keeps
             full.
         binding: the resources that are full at the most that both paths can read.
-        error: why there are no figures, None if there are or it never ran.
+        error: what ended its run before all systems had their figures, if something did.
     """
 
     label: str
@@ -333,9 +333,8 @@ def gather(
 
 
 def _complete(point: Point, figures: PointFigures) -> bool:
-    return len(figures.systems) == len(point.scenario.compared) and all(
-        system.complete for system in figures.systems.values()
-    )
+    served = [system for system in figures.systems.values() if system.complete]
+    return figures.error is None and len(served) == len(point.scenario.compared)
 
 
 def _worst_load_error(found: Sequence[PointFigures]) -> float | None:

@@ -8,11 +8,11 @@ import re
 import msgspec
 
 from plan.deployment import GpuSpec, ModelSpec, System
+from plan.errors import ScenarioError
 from plan.fabric import NodeKind
 from scenarios.configuration.models import GPUS, MODELS
 from scenarios.configuration.schema import Cluster, Scenario, Source, Workload
 from scenarios.configuration.systems import SYSTEMS
-from scenarios.errors import ScenarioError
 
 
 def check(scenario: Scenario) -> None:

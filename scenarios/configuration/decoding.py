@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import inspect
 
+from plan.errors import ScenarioError
 from scenarios.configuration import units
-from scenarios.errors import ScenarioError
 
 T = TypeVar("T")
 

@@ -16,13 +16,13 @@ from plan.deployment import (
     ModelSpec,
     SchedulerConstants,
 )
+from plan.errors import ScenarioError
 from plan.fabric import Fabric, NodeKind
 from plan.model import Plan
 from plan.scale import Scale
 from plan.workload import Trajectory
 from scenarios.configuration.schema import Cluster, Scenario
 from scenarios.configuration.units import Size
-from scenarios.errors import ScenarioError
 from scenarios.planning.trajectories import all_steps, make_trajectories
 from topology.fattree import FabricSpec, build_fabric
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import msgspec
 
+from plan.errors import ScenarioError, TraceError
 from plan.workload import Step, Trajectory, Turn, steps
 from scenarios.configuration.schema import Scenario, Workload
-from scenarios.errors import ScenarioError
 from scenarios.workload.generator import MaxLen, generate
-from scenarios.workload.trace import Selection, TraceError, extend, load, window
+from scenarios.workload.trace import Selection, extend, load, window
 
 FIRST_ROUND_TOKENS = 128
 """Length of the synthetic first round of agents made beyond the trace's own (section 5)."""

@@ -50,14 +50,22 @@ def write_report(
     results: Sequence[SystemResult],
     provenance: Provenance,
     warnings: Sequence[str] = (),
+    error: str | None = None,
 ) -> Summary:
     """Write `summary.json`, `plots/*.png` and `report.html`, which needs no other file.
 
     Args:
+        results: of the systems that were served.
         warnings: what the user has to know of how the plan came about.
+        error: what ended the run early.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
-    summary = summarise(plan, results)
+    served = {result.system.name for result in results}
+    summary = msgspec.structs.replace(
+        summarise(plan, results),
+        unserved=tuple(s.name for s in scenario.compared if s.name not in served),
+        error=error,
+    )
     write_json(out_dir / "summary.json", summary)
     pictures = gallery.draw(
         out_dir / "plots", plan, results, summary, cnic_theory(scenario.cluster)
@@ -68,7 +76,9 @@ def write_report(
         resolved=resolved_yaml(scenario),
         headline=headline(plan, [result.system for result in results], summary),
         systems={title(name): figures for name, figures in summary.systems.items()},
+        error=error,
         incomplete=[title(r.system.name) for r in results if not r.complete],
+        unserved=[title(name) for name in summary.unserved],
         unbelieved=[
             title(name)
             for name, figures in summary.systems.items()

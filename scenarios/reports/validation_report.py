@@ -84,7 +84,8 @@ def draw(validations: Sequence[Validation]) -> Figure:
     colours = {name: colour(name, names) for name in names}
     _draw_times(times, validations, colours)
     _draw_uses(uses, validations, colours)
-    figure.legend(loc="outside lower center", ncols=4)
+    if names:
+        figure.legend(loc="outside lower center", ncols=4)
     return figure
 
 

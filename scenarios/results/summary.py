@@ -127,12 +127,16 @@ class SystemSummary(msgspec.Struct, frozen=True, kw_only=True):
     steady: SteadyUse | None = None
 
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
+class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All systems of a run.
 
     Attributes:
         speedup_over_basic: Basic's JCT over the system's; only between complete runs.
+        unserved: systems that the run ended before.
+        error: why it ended early, if something failed.
     """
 
     systems: dict[str, SystemSummary]
     speedup_over_basic: dict[str, float]
+    unserved: tuple[str, ...] = ()
+    error: str | None = None

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from plan.errors import ScenarioError
 from plan.fabric import Fabric, Link, Nic
-from scenarios.errors import ScenarioError
 
 NEAR = 5
 """How many names an error message offers."""

@@ -18,10 +18,10 @@ from pathlib import Path
 import msgspec
 
 from plan.deployment import System
+from plan.errors import BrokenOff, RunError
 from plan.model import Plan
 from plan.records import CounterSample
 from plan.workload import Trajectory
-from scenarios.errors import RunError
 from scenarios.reports.page import write_json
 from scenarios.results.fidelity import LATENESS_S
 from scenarios.results.result import SystemResult
@@ -170,13 +170,14 @@ def calibrate(
         note: told what is going on.
 
     Raises:
-        RunError, TopologyError: the pilot could not be served.
+        BrokenOff: the user ended it.
+        RunError: the pilot could not be served.
     """
     note("dilation: serving a pilot to find it")
     small, system = pilot_plan(plan), heaviest(systems)
     simulated = simulation.serve(small, system, SAMPLE_S, lambda *_: None)
     if not simulated.complete:
-        raise KeyboardInterrupt
+        raise BrokenOff
     peak_bytes_per_s = peak(simulated.samples)
     guess = 8 * peak_bytes_per_s * plan.fabric.framing / plan.scale.byte_scale / GUESS_BPS
     start = min(max(guess, 1.0), MOST)
@@ -208,7 +209,7 @@ def _serve(plan: Plan, system: System, directory: Path) -> SystemResult:
     with open_fabric(plan, directory, plan.scale.wall_s(SAMPLE_S), probe=False) as fabric:
         result = emulation.serve(plan, system, fabric, place, lambda *_: None)
     if not result.complete:
-        raise KeyboardInterrupt
+        raise BrokenOff
     return result
 
 

@@ -14,9 +14,9 @@ import msgspec
 
 from controller.telemetry import read_samples
 from plan.deployment import System
+from plan.errors import RunError
 from plan.model import Plan, write_plan
 from plan.records import BacklogSample, NodeStats, RequestRecord
-from scenarios.errors import RunError
 from scenarios.results.result import SystemResult
 from scenarios.results.samples import window
 from scenarios.results.taps import Tap

@@ -8,7 +8,7 @@ import select
 import subprocess
 from typing import Any
 
-from scenarios.errors import RunError
+from plan.errors import RunError
 
 Event = dict[str, Any]
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from plan.deployment import System
-from plan.model import Plan
+from plan.errors import BrokenOff, MachineError, RunError, ScenarioError
 from scenarios.configuration.loading import resolved_yaml, with_dilation
 from scenarios.configuration.schema import Scenario
-from scenarios.errors import MachineError, ScenarioError
-from scenarios.planning.plan import make_plan
+from scenarios.planning.plan import Planned, make_plan
 from scenarios.reports.page import write_json
 from scenarios.reports.report import write_records, write_report
 from scenarios.results import provenance
@@ -22,8 +22,19 @@ from scenarios.running import emulation, simulation
 from scenarios.running.calibration import at_dilation, calibrate
 from scenarios.running.display import Progress
 from scenarios.running.fabric import open_fabric
-from scenarios.running.outcome import BROKEN_OFF, DONE, DOUBTED
+from scenarios.running.outcome import (
+    BROKEN_OFF,
+    DONE,
+    DOUBTED,
+    FAILED,
+    Outcome,
+    explained,
+    status_of,
+)
 from topology import machine, sandbox
+
+KILLED = 128
+"""Exit statuses above it stand for signals."""
 
 
 def enter_sandbox(*, capture: bool = False) -> None:
@@ -35,6 +46,7 @@ def enter_sandbox(*, capture: bool = False) -> None:
 
     Raises:
         MachineError: this machine cannot emulate.
+        RunError: the command inside was killed.
     """
     if sandbox.inside():
         return
@@ -43,71 +55,46 @@ def enter_sandbox(*, capture: bool = False) -> None:
             "; ".join(problem.what for problem in problems),
             "; ".join(problem.remedy for problem in problems),
         )
-    sandbox.enter()
+    status = sandbox.run_inside()
+    if status > KILLED and status != BROKEN_OFF:
+        raise RunError(f"the run was killed by {signal.Signals(status - KILLED).name}")
+    sys.exit(status)
 
 
-def run_scenario(
-    scenario: Scenario, out: Path, *, cli: bool = False, pcap: Sequence[str] = ()
-) -> tuple[int, Summary | None]:
+def run_scenario(scenario: Scenario, out: Path, pcap: Sequence[str] = ()) -> Outcome:
     """Serve a scenario's agents by every system it names and write the report.
+
+    Whatever fails on the way, what was served before is reported, and the outcome says why
+    it ended.
 
     Args:
         out: the run's directory, new or empty.
-        cli: Mininet's prompt on the fabric instead.
         pcap: names of NICs and links to record; only where it is emulated.
 
-    Returns:
-        Exit status, and the figures if anything was measured.
-
     Raises:
-        ScenarioError: something in it cannot be honoured.
-        RunError, TopologyError, Deadlock: it could not be finished.
+        ScenarioError: something in it cannot be honoured; nothing was started.
     """
     planned = make_plan(scenario)
     taps = find_taps(planned.plan.fabric, pcap)
     claim(out)
-    plan = planned.plan
-    dilation = None
-    results: list[SystemResult] = []
-    names = [system.name for system in scenario.compared]
-    trajectories = plan.trajectories
-    turns = sum(len(trajectory.turns) for trajectory in trajectories)
     with Progress() as progress:
-        for warning in planned.warnings:
-            progress.note(f"warning: {warning}")
-        progress.note(
-            f"{scenario.name}: {len(trajectories)} agents, {turns} requests, "
-            f"{len(names)} systems; results in {out}"
-        )
-        try:
-            if scenario.engine == "emulate" and scenario.scale.dilation == "auto" and not cli:
-                found = calibrate(plan, scenario.compared, out / "calibration", progress.note)
-                plan, dilation = at_dilation(plan, found.dilation), found.reason
-                scenario = with_dilation(scenario, found.dilation)
-            (out / "scenario.yaml").write_text(resolved_yaml(scenario))
-            emulation.write_inputs(plan, out)
-            if scenario.engine == "simulate":
-                datapath = None
-                _simulate(scenario, plan, out, progress, results)
-            else:
-                datapath = _emulate(scenario, plan, out, progress, results, taps, cli=cli)
-        except KeyboardInterrupt:
-            datapath = None
-            progress.note("broken off; writing the report of what is there")
-    if cli:
-        return DONE, None
-    if not results:
-        print("broken off before anything was measured", file=sys.stderr)
-        return BROKEN_OFF, None
-    command = ["python", *sys.orig_argv[1:]]
-    facts = provenance.collect(command, scenario.seed, datapath, dilation)
-    write_json(out / "provenance.json", facts)
-    summary = write_report(out, scenario, plan, results, facts, planned.warnings)
-    _announce(summary, out)
-    if len(results) < len(names) or not all(result.complete for result in results):
-        return BROKEN_OFF, summary
+        run = _Run(scenario, planned, out, taps, progress)
+        ended = run.serve()
+        if not run.results:
+            if ended.status == BROKEN_OFF:
+                progress.note("broken off before anything was measured")
+            return ended
+        if ended.status != DONE:
+            progress.note("writing the report of what is there")
+    try:
+        summary = run.report(ended.error)
+    except Exception as error:
+        return Outcome(FAILED, error=ended.error or explained(error, out))
+    _tell(summary, out)
+    if ended.status != DONE:
+        return Outcome(ended.status, summary, ended.error)
     verdicts = [figures.fidelity.verdict for figures in summary.systems.values()]
-    return (DOUBTED if "not believable" in verdicts else DONE), summary
+    return Outcome(DOUBTED if "not believable" in verdicts else DONE, summary)
 
 
 def claim(out: Path) -> None:
@@ -118,67 +105,126 @@ def claim(out: Path) -> None:
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
+        taken = any(out.iterdir())
     except OSError as error:
         raise ScenarioError("--out", str(out), f"{error.strerror}: name another") from None
-    if any(out.iterdir()):
+    if taken:
         raise ScenarioError("--out", str(out), "name a new or empty directory", "is not empty")
 
 
-def _simulate(
-    scenario: Scenario, plan: Plan, out: Path, progress: Progress, results: list[SystemResult]
-) -> None:
-    for system in scenario.compared:
-        _begin(system, plan, out, progress)
-        result = simulation.serve(plan, system, float(scenario.report.sample), progress.update)
-        _keep(result, out, results)
+class _Run:
+    """A run on its way, and what there is of it, however it ends.
+
+    Attributes:
+        results: of the systems that were served, the last one perhaps in part.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        planned: Planned,
+        out: Path,
+        taps: Sequence[Tap],
+        progress: Progress,
+    ) -> None:
+        self.results: list[SystemResult] = []
+        self._scenario, self._plan, self._out, self._taps = scenario, planned.plan, out, taps
+        self._warnings = planned.warnings
+        self._progress = progress
+        self._serving: System | None = None
+        self._dilation: str | None = None
+        self._datapath: str | None = None
+
+    def serve(self) -> Outcome:
+        """Serve all systems; the outcome knows of no figures yet."""
+        try:
+            self._announce()
+            self._settle()
+            if self._scenario.engine == "simulate":
+                self._simulate()
+            else:
+                self._emulate()
+        except (KeyboardInterrupt, BrokenOff):
+            return Outcome(BROKEN_OFF)
+        except Exception as error:
+            where = f"{self._serving.name}: " if self._serving else ""
+            return Outcome(status_of(error), error=where + explained(error, self._out))
+        return Outcome(DONE)
+
+    def report(self, error: str | None) -> Summary:
+        """Write the report of what was served.
+
+        Args:
+            error: why that is not all.
+        """
+        command = ["python", *sys.orig_argv[1:]]
+        facts = provenance.collect(command, self._scenario.seed, self._datapath, self._dilation)
+        write_json(self._out / "provenance.json", facts)
+        return write_report(
+            self._out, self._scenario, self._plan, self.results, facts, self._warnings, error
+        )
+
+    def _announce(self) -> None:
+        for warning in self._warnings:
+            self._progress.note(f"warning: {warning}")
+        agents = self._plan.trajectories
+        turns = sum(len(trajectory.turns) for trajectory in agents)
+        self._progress.note(
+            f"{self._scenario.name}: {len(agents)} agents, {turns} requests, "
+            f"{len(self._scenario.compared)} systems; results in {self._out}"
+        )
+
+    def _settle(self) -> None:
+        """Find the dilation, if this machine is to say, and write down what will be served."""
+        scenario, plan, out = self._scenario, self._plan, self._out
+        if scenario.engine == "emulate" and scenario.scale.dilation == "auto":
+            found = calibrate(plan, scenario.compared, out / "calibration", self._progress.note)
+            self._plan, self._dilation = at_dilation(plan, found.dilation), found.reason
+            self._scenario = with_dilation(scenario, found.dilation)
+        (out / "scenario.yaml").write_text(resolved_yaml(self._scenario))
+        emulation.write_inputs(self._plan, out)
+
+    def _simulate(self) -> None:
+        sample_s = float(self._scenario.report.sample)
+        for system in self._scenario.compared:
+            self._begin(system)
+            self._keep(simulation.serve(self._plan, system, sample_s, self._progress.update))
+
+    def _emulate(self) -> None:
+        self._progress.note("building the fabric")
+        sample_s = self._plan.scale.wall_s(float(self._scenario.report.sample))
+        with open_fabric(self._plan, self._out, sample_s) as fabric:
+            self._datapath = fabric.network.daemons.datapath
+            for system in self._scenario.compared:
+                place = self._begin(system)
+                update = self._progress.update
+                self._keep(emulation.serve(self._plan, system, fabric, place, update, self._taps))
+            self._serving = None
+
+    def _begin(self, system: System) -> Path:
+        self._serving = system
+        directory = self._out / "systems" / system.name
+        directory.mkdir(parents=True)
+        self._progress.system(system.name, sum(len(t.turns) for t in self._plan.trajectories))
+        return directory
+
+    def _keep(self, result: SystemResult) -> None:
+        """Results are on disk as soon as they are there.
+
+        Raises:
+            BrokenOff: the user ended the run in this system.
+        """
+        self.results.append(result)
+        directory = self._out / "systems" / result.system.name
+        write_records(directory / "requests.jsonl", result.records)
+        write_records(directory / "counters.jsonl", result.samples)
+        write_records(directory / "backlog.jsonl", result.backlog)
+        write_records(directory / "nodes.jsonl", result.node_stats)
         if not result.complete:
-            break
+            raise BrokenOff
 
 
-def _emulate(
-    scenario: Scenario,
-    plan: Plan,
-    out: Path,
-    progress: Progress,
-    results: list[SystemResult],
-    taps: Sequence[Tap],
-    *,
-    cli: bool,
-) -> str:
-    progress.note("building the fabric")
-    sample_s = plan.scale.wall_s(float(scenario.report.sample))
-    with open_fabric(plan, out, sample_s) as fabric:
-        if cli:
-            progress.end()
-            fabric.network.cli()
-            return fabric.network.daemons.datapath
-        for system in scenario.compared:
-            directory = _begin(system, plan, out, progress)
-            result = emulation.serve(plan, system, fabric, directory, progress.update, taps)
-            _keep(result, out, results)
-            if not result.complete:
-                break
-        return fabric.network.daemons.datapath
-
-
-def _begin(system: System, plan: Plan, out: Path, progress: Progress) -> Path:
-    directory = out / "systems" / system.name
-    directory.mkdir(parents=True)
-    progress.system(system.name, sum(len(t.turns) for t in plan.trajectories))
-    return directory
-
-
-def _keep(result: SystemResult, out: Path, results: list[SystemResult]) -> None:
-    """Results are on disk as soon as they are there."""
-    results.append(result)
-    directory = out / "systems" / result.system.name
-    write_records(directory / "requests.jsonl", result.records)
-    write_records(directory / "counters.jsonl", result.samples)
-    write_records(directory / "backlog.jsonl", result.backlog)
-    write_records(directory / "nodes.jsonl", result.node_stats)
-
-
-def _announce(summary: Summary, out: Path) -> None:
+def _tell(summary: Summary, out: Path) -> None:
     for name, figures in summary.systems.items():
         jct = "-" if figures.jct_s is None else f"{figures.jct_s:.1f} s"
         speedup = summary.speedup_over_basic.get(name)

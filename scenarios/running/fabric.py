@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from controller import qos
+from plan.errors import RunError
 from plan.model import Plan
-from scenarios.errors import RunError
 from scenarios.running.controller_process import CONTROLLER_PORT, Controller, controller
 from topology import ovs, shaping
 from topology.network import Network
@@ -37,8 +37,7 @@ def open_fabric(
         probe: False leaves the probes out.
 
     Raises:
-        RunError: the kernel did not apply what the plan says.
-        TopologyError: it could not be built.
+        RunError: it could not be built, or the kernel did not apply what the plan says.
     """
     with (
         ovs.daemons() as daemons,

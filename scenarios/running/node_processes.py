@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from plan.errors import RunError
 from plan.model import Plan
-from scenarios.errors import RunError
 from scenarios.running.cpu import CpuTimes
 from scenarios.running.events import Event, EventStream
 from scenarios.running.fabric import Fabric

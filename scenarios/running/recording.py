@@ -73,7 +73,7 @@ def recording(network: Network, plan: Plan, tap: Tap, directory: Path) -> Iterat
     """Record a link to `directory/LINK.pcap` until the block ends.
 
     Raises:
-        TopologyError: it can't be recorded.
+        RunError: it can't be recorded.
     """
     with capturing(tap.device, directory / f"{tap.link}.pcap") as capture:
         running = Recording(network, plan, tap, capture)

@@ -7,48 +7,45 @@ processes. A directory in which a sweep was broken off is taken up where it stop
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
-from nodes.worlds.virtual.loop import Deadlock
+from plan.errors import RunError, ScenarioError
 from scenarios.analysis.sweep_figures import gather
 from scenarios.configuration import yaml_dialect
 from scenarios.configuration.loading import resolved_yaml, with_dilation
 from scenarios.configuration.schema import Scenario
-from scenarios.errors import RunError, ScenarioError
 from scenarios.planning.points import Point
 from scenarios.reports.sweep_report import write_sweep
 from scenarios.results.summary import Summary
 from scenarios.running.execution import run_scenario
-from scenarios.running.outcome import BROKEN_OFF, DONE, DOUBTED, FAILED
-from topology.errors import TopologyError
+from scenarios.running.outcome import (
+    BROKEN_OFF,
+    DONE,
+    DOUBTED,
+    FAILED,
+    Outcome,
+    complain,
+    explained,
+    status_of,
+)
+from scenarios.running.workers import side_by_side
 
 POINTS = "points"
 """The directory of the points' directories."""
 
 
-class Ended(NamedTuple):
-    """How a point's run ended: its exit status, and what went wrong if it failed."""
-
-    directory: str
-    status: int
-    error: str | None = None
-
-
 def run_sweep(scenario: Scenario, points: Sequence[Point], out: Path, jobs: int = 1) -> int:
     """Run what `out` does not hold yet of a sweep and write `sweep.json` and `sweep.html`.
 
-    A point that fails does not keep the others from running.
+    A point that fails, or whose process is killed, does not keep the others from running.
 
     Args:
         scenario: that declares the sweep; points: all of it (`load_points`).
@@ -65,12 +62,13 @@ def run_sweep(scenario: Scenario, points: Sequence[Point], out: Path, jobs: int 
     errors: dict[str, str] = {}
     broken_off = False
     try:
-        for ended in _run(points, left, out, jobs):
-            if ended.status == BROKEN_OFF:
-                raise KeyboardInterrupt
-            if ended.error is not None:
-                errors[ended.directory] = ended.error
-                print(f"{ended.directory} failed: {ended.error}", file=sys.stderr)
+        for point, outcome in _run(points, left, out, jobs):
+            if outcome.error is not None:
+                errors[point.directory] = outcome.error
+                complain(f"{point.directory}: {outcome.error}")
+            if outcome.status == BROKEN_OFF:
+                broken_off = True
+                break
     except KeyboardInterrupt:
         broken_off = True
     summaries = {p.directory: s for p in points if (s := _summary(out / POINTS / p.directory))}
@@ -149,56 +147,39 @@ def _summary(directory: Path) -> Summary | None:
         return None
 
 
-def _run(points: Sequence[Point], left: Sequence[Point], out: Path, jobs: int) -> Iterator[Ended]:
+def _run(
+    points: Sequence[Point], left: Sequence[Point], out: Path, jobs: int
+) -> Iterator[tuple[Point, Outcome]]:
     """Run points and say how each ended, as it does."""
     watch = _Watch(len(points), len(left))
-    if jobs > 1 and len(left) > 1:
-        yield from _side_by_side(left, out, min(jobs, len(left)), watch)
+    if jobs == 1 or len(left) <= 1:
+        for point in left:
+            watch.say(point.label)
+            yield point, _run_point(point, out)
+            watch.done += 1
         return
-    for point in left:
-        watch.say(point.label)
-        yield _run_point(point, out)
+    watch.say(f"{jobs} at once")
+    for point, ended in side_by_side(partial(_run_quietly, out=out), left, jobs):
         watch.done += 1
+        watch.say(f"{point.label} is done")
+        yield point, Outcome(FAILED, error=str(ended)) if isinstance(ended, RunError) else ended
 
 
-def _run_point(point: Point, out: Path) -> Ended:
+def _run_point(point: Point, out: Path) -> Outcome:
+    directory = out / POINTS / point.directory
     try:
-        status, _ = run_scenario(point.scenario, out / POINTS / point.directory)
-    except (RunError, ScenarioError, TopologyError, Deadlock) as error:
-        return Ended(point.directory, FAILED, str(error))
-    return Ended(point.directory, status)
+        return run_scenario(point.scenario, directory)
+    except Exception as error:
+        return Outcome(status_of(error), error=explained(error, directory))
 
 
-def _run_quietly(point: Point, out: Path) -> Ended:
+def _run_quietly(point: Point, out: Path) -> Outcome:
     with (
         open(os.devnull, "w") as nowhere,
         contextlib.redirect_stdout(nowhere),
         contextlib.redirect_stderr(nowhere),
     ):
         return _run_point(point, out)
-
-
-def _side_by_side(left: Sequence[Point], out: Path, jobs: int, watch: _Watch) -> Iterator[Ended]:
-    watch.say(f"{jobs} at once")
-    # a fork would take the display's threads and locks along
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, initializer=_leave_interrupts) as pool:
-        futures = {pool.submit(_run_quietly, point, out): point for point in left}
-        try:
-            for future in as_completed(futures):
-                watch.done += 1
-                watch.say(f"{futures[future].label} is done")
-                yield future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for worker in multiprocessing.active_children():
-                worker.terminate()
-            raise
-
-
-def _leave_interrupts() -> None:
-    """Ctrl-C is for the parent to answer."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _Watch:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from controller import qos
 from controller.telemetry import read_samples
+from plan.errors import RunError
 from plan.fabric import End
 from plan.lanes import TrafficClass
 from plan.model import Plan, write_plan
@@ -52,12 +53,12 @@ class Report:
 class Controller:
     """The controller process and its events."""
 
-    def __init__(self, plan_path: Path, telemetry: Path) -> None:
+    def __init__(self, plan_path: Path, telemetry: Path, *options: str) -> None:
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "controller.launcher", "--plan", str(plan_path)),
                 *("--listen", f"127.0.0.1:{PORT}", "--telemetry", str(telemetry)),
-                *("--interval", "0.1"),
+                *("--interval", "0.1", *options),
             ],
             stdout=subprocess.PIPE,
             text=True,
@@ -170,9 +171,9 @@ class Counters:
 
 
 @contextmanager
-def running(directory: Path, plan: Plan) -> Iterator[tuple[Network, Controller]]:
+def running(directory: Path, plan: Plan, *options: str) -> Iterator[tuple[Network, Controller]]:
     write_plan(plan, directory / "plan.json")
-    controller = Controller(directory / "plan.json", directory / "telemetry.jsonl")
+    controller = Controller(directory / "plan.json", directory / "telemetry.jsonl", *options)
     try:
         with ovs.daemons() as daemons, Network(plan.fabric, daemons, PORT) as network:
             qos.install(plan)
@@ -185,11 +186,11 @@ def running(directory: Path, plan: Plan) -> Iterator[tuple[Network, Controller]]
         controller.process.wait()
 
 
-def run(directory: Path) -> Report:
+def run(directory: Path, *options: str) -> Report:
     # 400 Gbit/s are 200 Mbit/s on the wire
     plan = make_plan(make_fabric(storage=1), byte_scale=1000.0)
     report = Report(sent_bytes=plan.scale.model_bytes(SIZE_BYTES))
-    with running(directory, plan) as (network, controller):
+    with running(directory, plan, *options) as (network, controller):
         traffic = Traffic(network, plan)
         counters = Counters(directory / "telemetry.jsonl", plan)
         report.pairs = len(traffic.pairs())
@@ -238,7 +239,7 @@ def _see_failure(
     fabric = plan.fabric
     target = next(nic for nic in fabric.nics if nic.name == "de1.cnic1")
     up_port = next(
-        route.port
+        route.ports[0]
         for route in routes(fabric).routes
         if (route.switch, route.nic) == ("ce0", target.name)
     )
@@ -263,6 +264,6 @@ def _queue_error(plan: Plan) -> str:
     bridges = [switch.name for switch in plan.fabric.switches]
     try:
         qos.verify(qos.egresses(plan), qos.installed(bridges))
-    except qos.QosError as error:
+    except RunError as error:
         return str(error)
     return ""

@@ -1,4 +1,4 @@
-"""Claims about a real fabric under the controller, built once."""
+"""Claims about a real fabric under the controller, built once for each kind of routing."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ EGRESSES = 5
 """Switch ports on the way between two pods: edge, aggregation, core and down again."""
 
 
-@pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
-    return run(tmp_path_factory.mktemp("fabric"))
+@pytest.fixture(scope="module", params=["destination-mod-k", "ecmp"])
+def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    options = ["--ecmp"] if request.param == "ecmp" else []
+    return run(tmp_path_factory.mktemp("fabric"), *options)
 
 
 def test_all_ends_of_a_plane_reach_each_other(report: Report) -> None:

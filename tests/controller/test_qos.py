@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from controller.qos import Egress, QosError, egresses, transaction, verify
+from controller.qos import Egress, egresses, transaction, verify
+from plan.errors import RunError
 from tests.controller.fabrics import make_fabric, make_plan
 
 FABRIC = make_fabric()
@@ -62,12 +63,12 @@ def test_a_port_without_queues_a_wrong_rate_and_a_stray_port_are_errors() -> Non
     wanted = egresses(PLAN)
     held: dict[str, Egress | None] = dict(wanted)
     verify(wanted, held)
-    with pytest.raises(QosError, match=r"ce0-p1 should have .*, not None"):
+    with pytest.raises(RunError, match=r"ce0-p1 should have .*, not None"):
         verify(wanted, held | {"ce0-p1": None})
     slower = msgspec.structs.replace(wanted["ce0-p1"], max_bps=1)
-    with pytest.raises(QosError, match="ce0-p1 should have"):
+    with pytest.raises(RunError, match="ce0-p1 should have"):
         verify(wanted, held | {"ce0-p1": slower})
-    with pytest.raises(QosError, match="stray is on a bridge"):
+    with pytest.raises(RunError, match="stray is on a bridge"):
         verify(wanted, held | {"stray": None})
-    with pytest.raises(QosError, match="ce0-p1 of the plan is on no bridge"):
+    with pytest.raises(RunError, match="ce0-p1 of the plan is on no bridge"):
         verify(wanted, {name: egress for name, egress in held.items() if name != "ce0-p1"})

@@ -19,8 +19,8 @@ from nodes.protocol.messages import Message, PrefillDone
 from nodes.protocol.world import Region
 from nodes.virtual_run import VirtualRun, simulate
 from nodes.worlds.virtual.identity_store import IdentityBlockStore
-from nodes.worlds.virtual.loop import Deadlock
 from plan.deployment import System
+from plan.errors import Deadlock
 from plan.model import Plan
 from plan.workload import Trajectory, Turn
 from tests.nodes.plans import (

@@ -8,6 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from scenarios.analysis.theory import band, basic, dual_path, inequalities, predict
+from scenarios.running.outcome import WRONG
 from scenarios.theory import bytes_per_s, main
 
 G, S, B, M = 8, 1.0, 50e9, 500e9
@@ -157,14 +158,22 @@ def test_the_command_prints_the_band_and_draws(
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--g", "0"], "g must be > 0, not 0"),
-        (["--M", "500"], "'500' has unit ''; use one of B/s, bit/s, b/s, bps"),
+        (["--g", "0"], "error: --g: 0 cannot be used; write a number above 0"),
+        (["--s", "nan"], "error: --s: nan cannot be used; write a number above 0"),
         (["--plot", "/nowhere/theory.png"], "No such file or directory: '/nowhere/theory.png'"),
     ],
 )
 def test_the_command_refuses_in_one_line(
     arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    assert main(arguments) == WRONG
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert line.endswith(complaint)
+
+
+def test_the_command_refuses_a_rate_without_its_unit(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main(arguments)
-    assert capsys.readouterr().err.splitlines()[-1].endswith(complaint)
+        main(["--M", "500"])
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.endswith("'500' has unit ''; use one of B/s, bit/s, b/s, bps")

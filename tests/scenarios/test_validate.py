@@ -22,7 +22,7 @@ from scenarios.results.metrics import summarise
 from scenarios.results.result import SystemResult
 from scenarios.results.summary import Summary
 from scenarios.running import simulation
-from scenarios.running.outcome import DONE, DOUBTED, WRONG
+from scenarios.running.outcome import DONE, DOUBTED, WRONG, Outcome
 from tests.scenarios.synthetic import basic_and_dualpath
 
 pytestmark = pytest.mark.slow
@@ -126,16 +126,16 @@ def test_the_exit_status_says_whether_the_marks_hold(
 ) -> None:
     """The "emulated" run is a simulated one here, slowed down by hand."""
 
-    def run(scenario: Scenario, out: Path) -> tuple[int, Summary]:
+    def run(scenario: Scenario, out: Path) -> Outcome:
         plan = make_plan(scenario).plan
         summary = summarise(plan, [simulated(plan, "basic")])
         latencies.append(plan.message_s)
         if scenario.engine == "simulate":
-            return DONE, summary
+            return Outcome(DONE, summary)
         basic = summary.systems["basic"]
         assert basic.jct_s is not None
         judged = msgspec.structs.replace(basic.fidelity, verdict=verdict)
-        return DONE, with_basic(summary, jct_s=slower * basic.jct_s, fidelity=judged)
+        return Outcome(DONE, with_basic(summary, jct_s=slower * basic.jct_s, fidelity=judged))
 
     latencies: list[float] = []
     monkeypatch.setattr(validate, "enter_sandbox", lambda: None)

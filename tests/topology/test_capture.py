@@ -13,6 +13,7 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 from scapy.utils import PcapReader
 
+from plan.errors import RunError
 from plan.fabric import End, Nic
 from plan.lanes import TrafficClass
 from plan.model import Plan
@@ -20,7 +21,6 @@ from tests.topology.plans import make_plan
 from tests.topology.running import running
 from topology import counters
 from topology.capture import capturing
-from topology.errors import TopologyError
 from topology.namespace import entered
 from topology.network import Network
 from topology.shaping import ACKNOWLEDGEMENT_BYTES
@@ -135,7 +135,7 @@ def test_only_headers_are_kept(network: Network, plan: Plan, tmp_path: Path) -> 
 
 def test_a_device_that_is_not_there_is_an_error(network: Network, tmp_path: Path) -> None:
     with (
-        pytest.raises(TopologyError, match=r"could not record nowhere.*No such device"),
+        pytest.raises(RunError, match=r"could not record nowhere.*No such device"),
         capturing("nowhere", tmp_path / "no.pcap"),
     ):
         pass

@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
+from plan.errors import MachineError
 from tests.machine_state import eventually, look
 from topology import sandbox
-from topology.errors import SandboxError
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(120)]
 
@@ -68,5 +68,5 @@ def test_a_sandbox_hands_on_the_exit_code_and_starts_empty() -> None:
 
 def test_a_second_sandbox_inside_is_refused() -> None:
     assert sandbox.inside()
-    with pytest.raises(SandboxError, match="already inside"):
+    with pytest.raises(MachineError, match="already inside"):
         sandbox.run_inside(["true"])

@@ -16,28 +16,14 @@ from itertools import count
 from types import FrameType
 from typing import Any, TypeVar, TypeVarTuple
 
+from plan.errors import Deadlock
+
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
 
 _ASYNCIO = os.path.dirname(asyncio.__file__)
 _COMPACT_ABOVE = 64
 _CLOSED = "the loop is closed: make another one"
-
-
-class Deadlock(RuntimeError):
-    """Nothing is ready and no timer is set, but tasks still wait.
-
-    Attributes:
-        waiting: (task name, place of the await as "file:line in function") of each task.
-    """
-
-    def __init__(self, now_s: float, waiting: list[tuple[str, str]]) -> None:
-        self.waiting = waiting
-        lines = "".join(f"\n  {name} waits at {place}" for name, place in waiting)
-        super().__init__(
-            f"deadlock at model time {now_s:.9g} s: no timer is set and nothing can wake"
-            f" {len(waiting)} task(s):{lines or ' none'}"
-        )
 
 
 def run(main: Coroutine[Any, Any, _T]) -> _T:

@@ -13,10 +13,10 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from plan.errors import ScenarioError
 from scenarios.configuration import library, units, yaml_dialect
 from scenarios.configuration.loading import load_scenario, resolved_yaml
 from scenarios.configuration.schema import Scenario
-from scenarios.errors import ScenarioError
 
 QUICKSTART = library.find(library.QUICKSTART)
 MINIMAL = {"workload": {"source": {"generator": "32K"}, "agents": 4}}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from plan.errors import ScenarioError
 from scenarios.configuration.loading import load_scenario
-from scenarios.errors import ScenarioError
 from scenarios.planning.plan import make_plan
 
 TINY = Path(__file__).parents[1] / "tiny.yaml"

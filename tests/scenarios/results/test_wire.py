@@ -14,9 +14,9 @@ from scapy.packet import Packet, Raw
 from scapy.utils import wrpcap
 
 from controller.lanes import lane_table
+from plan.errors import ScenarioError
 from plan.model import Plan
 from plan.scale import Scale
-from scenarios.errors import ScenarioError
 from scenarios.reports.wire_report import sections
 from scenarios.results.frames import Frames, read_frames
 from scenarios.results.taps import Tap, find_taps

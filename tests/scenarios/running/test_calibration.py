@@ -8,11 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from plan.errors import RunError, ScenarioError
 from plan.records import NodeStats
 from plan.workload import Trajectory, Turn
 from scenarios.configuration.loading import load_scenario, resolved_yaml, with_dilation
 from scenarios.configuration.systems import SYSTEMS
-from scenarios.errors import RunError, ScenarioError
 from scenarios.planning.plan import make_plan
 from scenarios.planning.points import load_points
 from scenarios.results.result import CpuShares

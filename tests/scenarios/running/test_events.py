@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from scenarios.errors import RunError
+from plan.errors import RunError
 from scenarios.running.controller_process import Controller
 from scenarios.running.cpu import CpuTimes
 from scenarios.running.events import EventStream

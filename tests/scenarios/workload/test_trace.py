@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plan.errors import TraceError
 from plan.workload import Trajectory, Turn, steps
-from scenarios.workload.trace import Selection, TraceError, extend, load, window
+from scenarios.workload.trace import Selection, extend, load, window
 from scenarios.workload.trace_formats import Format
 
 CHECKOUT = Path(__file__).parents[3]

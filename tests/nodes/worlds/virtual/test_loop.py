@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from nodes.worlds.virtual.loop import Deadlock, VirtualTimeLoop, run
+from nodes.worlds.virtual.loop import VirtualTimeLoop, run
+from plan.errors import Deadlock
 
 
 def test_a_day_of_sleep_takes_no_time() -> None:

@@ -1,0 +1,141 @@
+"""The errors of the testbed, all of them.
+
+    TestbedError
+    ├── ScenarioError    the scenario or the command line is wrong; found before anything is built
+    ├── TraceError       a recorded trace cannot be read; becomes the error of its scenario
+    ├── MachineError     this machine lacks something that the run needs
+    ├── RunError         a run that had started could not be finished
+    │   ├── CommandError    a program that it needs failed
+    │   └── Deadlock        its simulated nodes wait for each other for ever
+    └── BrokenOff        the user ended a run before it was done
+
+Each ends in one line that says what to do; `scenarios.running.outcome` has the exit statuses.
+Anything else that is raised is a mistake in the testbed.
+"""
+
+from __future__ import annotations
+
+import json
+import reprlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+WAITING_SHOWN = 3
+"""Tasks of a deadlock that fit into its line."""
+
+
+class TestbedError(Exception):
+    """Root of all errors that the testbed raises on purpose."""
+
+    __test__ = False  # pytest would take the name for a test class
+
+
+class ScenarioError(TestbedError):
+    """A scenario or the command line asks for something that cannot be honoured.
+
+    Attributes:
+        path: dotted key, e.g. `cluster.cnic` (or the file, where it cannot be read).
+        value: what was given there, None for nothing.
+        remedy: what to write instead.
+    """
+
+    def __init__(
+        self, path: str, value: object, remedy: str, problem: str = "cannot be used"
+    ) -> None:
+        self.path = path
+        self.value = value
+        self.remedy = remedy
+        self.problem = problem
+        shown = "" if value is None else f"{_shown(value)} "
+        super().__init__(f"{path}: {shown}{problem}; {remedy}")
+
+
+class TraceError(TestbedError):
+    """A trace is missing, unreadable or malformed; the message names file, line and field."""
+
+
+class MachineError(TestbedError):
+    """The machine lacks a right, a program or a kernel feature.
+
+    Attributes:
+        missing: what the run needs and did not find.
+        remedy: how to provide it.
+    """
+
+    def __init__(self, missing: str, remedy: str) -> None:
+        self.missing = missing
+        self.remedy = remedy
+        super().__init__(f"{missing}; {remedy}")
+
+
+class RunError(TestbedError):
+    """A run that had started could not be finished."""
+
+
+class CommandError(RunError):
+    """A program failed; the message holds its command line and what it said."""
+
+    def __init__(self, argv: Sequence[str], returncode: int, said: str) -> None:
+        super().__init__(f"{' '.join(argv)} failed with {returncode}: {said.strip()}")
+
+
+class Deadlock(RunError):
+    """Nothing is ready and no timer is set, but tasks still wait.
+
+    Attributes:
+        waiting: (task name, place of the await as "file:line in function") of each task; its
+            notes name them all.
+    """
+
+    def __init__(self, now_s: float, waiting: Sequence[tuple[str, str]]) -> None:
+        self.waiting = waiting
+        places = [f"{name} waits at {place}" for name, place in waiting]
+        shown = "; ".join(places[:WAITING_SHOWN])
+        more = f"; and {len(places) - WAITING_SHOWN} more" if len(places) > WAITING_SHOWN else ""
+        super().__init__(
+            f"deadlock at model time {now_s:.9g} s: no timer is set and nothing can wake"
+            f" {len(waiting)} task(s): {shown or 'none'}{more}"
+        )
+        for place in places:
+            self.add_note(place)
+
+
+class BrokenOff(TestbedError):
+    """The user ended a run before it was done."""
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Around reading a file that the run itself wrote: what is wrong with it names it.
+
+    Raises:
+        RunError: the file is missing, cannot be read or does not hold what it should.
+    """
+    try:
+        yield
+    except (OSError, msgspec.MsgspecError, ValueError) as error:
+        raise RunError(f"{path} cannot be read: {said(error)}") from error
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """The error itself, or the first one in a group of errors."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def said(error: BaseException) -> str:
+    """In one line what an error says; its type, too, unless it is one of the testbed's."""
+    text = " ".join(str(error).split())
+    if isinstance(error, TestbedError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, str) and len(value) <= 80:
+        return json.dumps(value)
+    return reprlib.repr(value)

@@ -1,0 +1,34 @@
+"""Mininet's prompt on the fabric of a scenario, instead of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scenarios.configuration.loading import resolved_yaml
+from scenarios.configuration.schema import Scenario
+from scenarios.planning.plan import make_plan
+from scenarios.running import emulation
+from scenarios.running.display import Progress
+from scenarios.running.execution import claim
+from scenarios.running.fabric import open_fabric
+
+
+def prompt(scenario: Scenario, out: Path) -> None:
+    """Build the scenario's fabric and hand it to the user until `exit`; inside a sandbox.
+
+    Args:
+        out: new or empty, for the logs.
+
+    Raises:
+        ScenarioError: something in the scenario cannot be honoured, or `out` is taken.
+        RunError: the fabric could not be built.
+    """
+    plan = make_plan(scenario).plan
+    claim(out)
+    (out / "scenario.yaml").write_text(resolved_yaml(scenario))
+    emulation.write_inputs(plan, out)
+    with Progress() as progress:
+        progress.note("building the fabric")
+        with open_fabric(plan, out, plan.scale.wall_s(float(scenario.report.sample))) as fabric:
+            progress.end()
+            fabric.network.cli()
