@@ -91,7 +91,7 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
         layerwise: load layer i+1 while layer i computes; False loads a whole request first.
         paths: `pe` reads on the prefill side only; `dual` may read on either.
             `split` divides one request's read so that both sides finish together.
-        scheduler: `dualpath` (paper section 4) or `round_robin`.
+        scheduler: an inter-engine policy, `dualpath` (paper section 4) unless another is named.
         quota: whether forward batches are cut to the compute quota.
         dram_pool: decode nodes keep KV-Cache in DRAM after its use, for later turns.
     """
@@ -100,7 +100,7 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     io: bool = True
     layerwise: bool = True
     paths: Literal["pe", "dual", "split"] = "dual"
-    scheduler: Literal["dualpath", "round_robin"] = "dualpath"
+    scheduler: str = "dualpath"
     quota: bool = True
     dram_pool: bool = False
 

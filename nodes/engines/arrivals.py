@@ -5,27 +5,29 @@ from __future__ import annotations
 import asyncio
 from typing import Generic, TypeVar
 
+from nodes.protocol.messages import Attempt
+
 T = TypeVar("T")
 
 
 class Arrivals(Generic[T]):
-    """One value for every request, by its number."""
+    """One value for every attempt at a request."""
 
     def __init__(self) -> None:
-        self._values: dict[int, asyncio.Future[T]] = {}
+        self._values: dict[Attempt, asyncio.Future[T]] = {}
 
-    def bring(self, number: int, value: T) -> None:
+    def bring(self, attempt: Attempt, value: T) -> None:
         """The value has come."""
-        self._expected(number).set_result(value)
+        self._expected(attempt).set_result(value)
 
-    async def take(self, number: int) -> T:
+    async def take(self, attempt: Attempt) -> T:
         """Wait for the value; it is forgotten afterwards."""
-        value = await self._expected(number)
-        del self._values[number]
+        value = await self._expected(attempt)
+        del self._values[attempt]
         return value
 
-    def _expected(self, number: int) -> asyncio.Future[T]:
-        future = self._values.get(number)
+    def _expected(self, attempt: Attempt) -> asyncio.Future[T]:
+        future = self._values.get(attempt)
         if future is None:
-            future = self._values[number] = asyncio.get_running_loop().create_future()
+            future = self._values[attempt] = asyncio.get_running_loop().create_future()
         return future

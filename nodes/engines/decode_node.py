@@ -81,9 +81,9 @@ class DecodeNode(EngineNode[DecodeEngine]):
                 self._leader.changed()
                 self._world.spawn(self._serve(message))
             case NeedBuffer():
-                self._needed.bring(message.number, None)
+                self._needed.bring(message.attempt, None)
             case PrefillDone():
-                self._prefilled.bring(message.number, message)
+                self._prefilled.bring(message.attempt, message)
             case _:
                 raise TypeError(f"a decode node cannot handle {message!r}")
 
@@ -92,7 +92,7 @@ class DecodeNode(EngineNode[DecodeEngine]):
         request = assign.request
         engine = self._engines[assign.de]
         buffer = await self._receive(assign) if self._system.io else None
-        prefill = await self._prefilled.take(request.number)
+        prefill = await self._prefilled.take(assign.attempt)
         await engine.hbm.take(request.total)
         hbm = await self._to_hbm(assign, prefill, buffer) if buffer else None
         finished = asyncio.get_running_loop().create_future()
@@ -118,7 +118,7 @@ class DecodeNode(EngineNode[DecodeEngine]):
         if lo < asked:
             self._storage.expect(lo, asked)
         if assign.pe_blocks or not asked:
-            await self._needed.take(request.number)
+            await self._needed.take(assign.attempt)
         if lo < asked:
             region, read = await self._storage.read(request, lo, asked, room)
         else:
@@ -126,7 +126,7 @@ class DecodeNode(EngineNode[DecodeEngine]):
             read = ReadTicket(lo, now_s, now_s)
         if assign.pe_blocks < asked:
             read = read._replace(upto=max(lo, read.upto))
-            self._world.send(node_of(assign.pe), HitsReady(request.number, *read))
+            self._world.send(node_of(assign.pe), HitsReady(assign.attempt, *read))
         return _Buffer(region, charge, leased, lo - assign.pe_blocks)
 
     async def _make_room(self, assign: Assign, charge: float, leased: Entry | None) -> Region:
@@ -135,7 +135,7 @@ class DecodeNode(EngineNode[DecodeEngine]):
         region = leased.region if leased else self._world.allocate(rows)
         region.grow(rows)
         remote = Remote(dram_end(assign.de), region.key)
-        self._world.send(node_of(assign.pe), BufferReady(assign.request.number, remote))
+        self._world.send(node_of(assign.pe), BufferReady(assign.attempt, remote))
         return region
 
     async def _to_hbm(self, assign: Assign, prefill: PrefillDone, buffer: _Buffer) -> Region:
@@ -225,7 +225,7 @@ class DecodeNode(EngineNode[DecodeEngine]):
         used = max(0, min(pooled, prefill.hit_blocks - assign.pe_blocks))
         if sequence.hbm is not None:
             self._world.free(sequence.hbm)
-        self._leader.finished(request.number)
+        self._leader.finished(assign.attempt)
         self._world.send(
             self._agents,
             Done(

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from math import inf
 from typing import NamedTuple
 
 from nodes.engines.batches import Job, Part
@@ -21,7 +20,7 @@ from nodes.engines.lockstep import Lockstep
 from nodes.protocol.blocks import pieces
 from nodes.protocol.messages import PrefillDone, Remote
 from nodes.protocol.world import Span, World
-from nodes.scheduling.intra_engine import Chunk, pack
+from nodes.scheduling.intra_engine import Chunk, packing
 from nodes.scheduling.leader import Leader
 from nodes.timing.timing import Timing
 from plan.deployment import System
@@ -61,6 +60,7 @@ class PrefillEngine:
         self._timing = timing
         self._leader = leader
         self._release = release
+        self._pack = packing(system, plan.constants, timing.predictor.attention_s)
         self._groups = plan.layout.groups
         self._layers_per_group = plan.model.layers / plan.layout.groups
         self._ready: deque[Job] = deque()
@@ -127,9 +127,7 @@ class PrefillEngine:
             Chunk(i, job.tokens, job.request.prompt - job.tokens)
             for i, job in enumerate(candidates)
         ]
-        quota_s = self._plan.constants.quota_s if self._system.quota else inf
-        batch = pack(queue, quota_s, self._timing.predictor.attention_s)
-        parts = [self._part(candidates[chunk.request], chunk) for chunk in batch]
+        parts = [self._part(candidates[chunk.request], chunk) for chunk in self._pack(queue)]
         for part in parts:
             part.job.tokens += part.bsz
             if part.last:
@@ -304,7 +302,7 @@ class PrefillEngine:
         self._world.send(
             node_of(job.assign.de),
             PrefillDone(
-                job.request.number,
+                job.assign.attempt,
                 job.hits,
                 read.start_s if read else None,
                 read.end_s if read else None,
@@ -312,4 +310,4 @@ class PrefillEngine:
                 first_s,
             ),
         )
-        self._leader.finished(job.request.number)
+        self._leader.finished(job.assign.attempt)

@@ -44,9 +44,9 @@ class PrefillNode(EngineNode[PrefillEngine]):
                 self._leader.changed()
                 self._world.spawn(self._admit(message))
             case BufferReady():
-                self._buffers.bring(message.number, message.buffer)
+                self._buffers.bring(message.attempt, message.buffer)
             case HitsReady():
-                self._hits.bring(message.number, message)
+                self._hits.bring(message.attempt, message)
             case _:
                 raise TypeError(f"a prefill node cannot handle {message!r}")
 
@@ -68,10 +68,10 @@ class PrefillNode(EngineNode[PrefillEngine]):
             pe_buffer, here = await self._storage.read(request, 0, assign.pe_blocks, room)
         if assign.pe_blocks == asked:
             self._need_buffer(assign)
-        buffer = await self._buffers.take(request.number)
+        buffer = await self._buffers.take(assign.attempt)
         there = None
         if assign.pe_blocks < asked:
-            ready = await self._hits.take(request.number)
+            ready = await self._hits.take(assign.attempt)
             there = ReadTicket(ready.upto, ready.read_start_s, ready.read_end_s)
         local, hits, read = _joined(here, there, assign.pe_blocks)
         hbm = self._world.allocate(rows)
@@ -88,7 +88,7 @@ class PrefillNode(EngineNode[PrefillEngine]):
         return self._world.allocate(assign.pe_blocks)
 
     def _need_buffer(self, assign: Assign) -> None:
-        self._world.send(node_of(assign.de), NeedBuffer(assign.request.number))
+        self._world.send(node_of(assign.de), NeedBuffer(assign.attempt))
 
     def _release(self, job: Job) -> None:
         """The request's hits are no longer needed on this side."""

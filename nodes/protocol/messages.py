@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 from nodes.protocol.blocks import Runs
 from plan.records import RequestRecord
+
+
+class Attempt(NamedTuple):
+    """One attempt at serving a request: what nodes call a request by among themselves, so that
+    a message about an attempt that is over is not taken for one about the next.
+
+    Attributes:
+        request: the request's number; number: of the attempt, from 1.
+    """
+
+    request: int
+    number: int
 
 
 class Remote(msgspec.Struct, frozen=True, array_like=True):
@@ -49,6 +63,7 @@ class Assign(msgspec.Struct, frozen=True, array_like=True, tag="assign"):
     """Scheduler -> the chosen PE's node and the chosen DE's node.
 
     Attributes:
+        attempt_number: which attempt at the request this is, from 1.
         pe, de: engine names, `<node>.<gpu>`.
         pe_blocks: so many leading hit blocks are read on the prefill side, the others on
             the decode side.
@@ -59,20 +74,25 @@ class Assign(msgspec.Struct, frozen=True, array_like=True, tag="assign"):
     de: str
     pe_blocks: int
     assigned_s: float
+    attempt_number: int
+
+    @property
+    def attempt(self) -> Attempt:
+        return Attempt(self.request.number, self.attempt_number)
 
 
 class Report(msgspec.Struct, frozen=True, array_like=True, tag="report"):
     """Node -> the leader of its group.
 
     Attributes:
-        finished: requests (number) that ended on the node's engines since the last report.
+        finished: attempts that ended on the node's engines since the last report.
         read_queue: the node's disk read queue, tokens.
         pool: trajectories of which the node's DRAM pool holds an entry (True), or no longer
             does, since the last report.
     """
 
     node: str
-    finished: tuple[int, ...]
+    finished: tuple[Attempt, ...]
     read_queue: int
     pool: tuple[tuple[int, bool], ...] = ()
 
@@ -110,20 +130,20 @@ class Go(msgspec.Struct, frozen=True, array_like=True, tag="go"):
 class NeedBuffer(msgspec.Struct, frozen=True, array_like=True, tag="need"):
     """PE node -> DE node: the request now needs its DE buffer."""
 
-    number: int
+    attempt: Attempt
 
 
 class BufferReady(msgspec.Struct, frozen=True, array_like=True, tag="buffer"):
     """DE node -> PE node: the request's DE buffer is registered."""
 
-    number: int
+    attempt: Attempt
     buffer: Remote
 
 
 class HitsReady(msgspec.Struct, frozen=True, array_like=True, tag="hits"):
     """DE node -> PE node: the decode side's hits are in the DE buffer, up to block `upto`."""
 
-    number: int
+    attempt: Attempt
     upto: int
     read_start_s: float
     read_end_s: float
@@ -132,7 +152,7 @@ class HitsReady(msgspec.Struct, frozen=True, array_like=True, tag="hits"):
 class PrefillDone(msgspec.Struct, frozen=True, array_like=True, tag="prefilled"):
     """PE node -> DE node: the whole prompt's KV-Cache is in the DE buffer."""
 
-    number: int
+    attempt: Attempt
     hit_blocks: int
     read_start_s: float | None
     read_end_s: float | None
@@ -150,7 +170,7 @@ class ReadBlocks(msgspec.Struct, frozen=True, array_like=True, tag="read"):
     """Node -> storage: write what is held of rows `lo ..` of the context into my buffer, as
     far as all blocks before are held, too. Row `lo` goes to row `buffer_row`."""
 
-    number: int
+    ticket: int
     node: str
     trajectory: int
     runs: Runs
@@ -162,7 +182,7 @@ class ReadBlocks(msgspec.Struct, frozen=True, array_like=True, tag="read"):
 class BlocksRead(msgspec.Struct, frozen=True, array_like=True, tag="was_read"):
     """Storage -> node: the blocks are in the buffer, up to row `upto` of the context."""
 
-    number: int
+    ticket: int
     upto: int
 
 

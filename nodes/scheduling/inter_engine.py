@@ -2,45 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import repeat
+
+from nodes.protocol.messages import Request
+from nodes.scheduling.policy import Engine, Snapshot
+from nodes.scheduling.read_sides import ReadSide
+from plan.deployment import SchedulerConstants
 
 Z_FACTOR = 1.05
 
 
-@dataclass(slots=True)
-class EngineLoad:
-    """What the scheduler knows of an engine.
+@dataclass(frozen=True, slots=True)
+class DualPath:
+    """The paper's policy: leader engines fetch, and engines are chosen by what they have to do.
 
-    Attributes:
-        seq: unfinished requests (seq_e); tok: their total tokens (tok_e).
-        capacity: tokens of KV-Cache that fit its HBM (DEs).
+    Where decode nodes pool KV-Cache in DRAM, a turn goes to its trajectory's home if that has
+    the HBM; without pools no trajectory has a home.
     """
 
-    name: str
-    node: str
-    seq: int = 0
-    tok: int = 0
-    capacity: float = float("inf")
+    constants: SchedulerConstants
+    pe_share: ReadSide
 
-    @property
-    def free(self) -> float:
-        """Free HBM, tokens."""
-        return self.capacity - self.tok
+    def open_groups(self, known: Snapshot) -> Collection[int]:
+        """Those that have fetched; a fetch stays open until there is something to give."""
+        return known.fetching
 
-    def add(self, tokens: int) -> None:
-        self.seq += 1
-        self.tok += tokens
+    def choose_pe(self, known: Snapshot, group: int, _request: Request) -> Engine | None:
+        return choose_pe(
+            known.prefill.groups[group],
+            known.read_queues,
+            self.constants.alpha_tokens,
+            self.constants.beta_tokens,
+        )
 
-    def remove(self, tokens: int) -> None:
-        self.seq -= 1
-        self.tok -= tokens
+    def choose_group(self, known: Snapshot, request: Request) -> int:
+        home = known.homes.get(request.agent)
+        for engine in known.decode.nodes[home] if home else ():
+            if engine.free >= request.total:
+                return engine.group
+        return choose_group(known.group_tokens)
+
+    def choose_des(
+        self, known: Snapshot, group: int, waiting: Collection[Request]
+    ) -> Sequence[Engine]:
+        return choose_des(
+            (request.total for request in waiting),
+            known.decode.groups[group],
+            (known.homes.get(request.agent) for request in waiting),
+        )
 
 
 def choose_pe(
-    engines: Iterable[EngineLoad], read_queues: Mapping[str, int], alpha: float, beta: float
-) -> EngineLoad | None:
+    engines: Iterable[Engine], read_queues: Mapping[str, int], alpha: float, beta: float
+) -> Engine | None:
     """The PE of a group for the next request, or None if all have enough to do.
 
     Class 1 (tok > beta) gets nothing; the least tok of class 2 (read queue <= alpha) goes
@@ -57,65 +73,52 @@ def choose_pe(
     )
 
 
-def pe_share(pe_read_queue: float, de_read_queue: float) -> float:
-    """Share of a read on the prefill side: all or nothing, where the disk read queue is
-    shorter, and on a tie where the KV is needed first."""
-    return 0.0 if de_read_queue < pe_read_queue else 1.0
-
-
-def split_share(pe_read_queue: float, de_read_queue: float, tokens: float) -> float:
-    """Share of a read of `tokens` on the prefill side with which both sides finish together
-    (equal SNICs); named as future work by paper section 4."""
-    return min(1.0, max(0.0, (de_read_queue - pe_read_queue + tokens) / (2 * tokens)))
-
-
 def choose_group(group_tokens: Mapping[int, int]) -> int:
     """DE choice, phase 1: the group with the least total tok_e."""
-    return min(group_tokens, key=lambda group: group_tokens[group])
-
-
-def roomy_engines(engines: Iterable[EngineLoad], length: int, home: str | None) -> list[EngineLoad]:
-    """Engines with the HBM for a request: those of its home if there are any, else all."""
-    roomy = [engine for engine in engines if engine.free >= length]
-    return [engine for engine in roomy if engine.node == home] or roomy
+    return min(group_tokens, key=group_tokens.__getitem__)
 
 
 def choose_des(
-    lengths: Sequence[int], engines: Sequence[EngineLoad], homes: Sequence[str | None] = ()
-) -> list[EngineLoad]:
+    lengths: Iterable[int], engines: Sequence[Engine], homes: Iterable[str | None] = repeat(None)
+) -> list[Engine]:
     """DE choice, phase 2: engines for the first requests of a group's private queue.
 
-    The chosen engines' loads are updated. The result is shorter than `lengths` when the
-    rest has to wait for HBM.
+    A choice counts for the next one. The result is shorter than `lengths` when the rest has
+    to wait for HBM. Engines of a request's home, if there are any with the HBM, go before
+    all others.
 
     Args:
         lengths: tokens of the queued requests, in queue order.
         engines: the group.
-        homes: for each request the node whose DRAM pool holds its trajectory; empty where
-            there is no pool.
+        homes: for each request the node whose DRAM pool holds its trajectory.
     """
-    fitting = _feasible_prefix(lengths, sum(engine.free for engine in engines))
-    load = sum(lengths[:fitting]) + sum(engine.tok for engine in engines)
-    threshold = Z_FACTOR * load / len(engines)
+    tok = [engine.tok for engine in engines]
+    seq = [engine.seq for engine in engines]
+    free = [engine.free for engine in engines]
+    fitting = _feasible_prefix(lengths, sum(free))
+    threshold = Z_FACTOR * (sum(fitting) + sum(tok)) / len(engines)
     chosen = []
-    for length, home in zip_longest(lengths[:fitting], homes[:fitting]):
-        roomy = roomy_engines(engines, length, home)
+    for length, home in zip(fitting, homes, strict=False):
+        roomy = [i for i, room in enumerate(free) if room >= length]
+        if home is not None:
+            roomy = [i for i in roomy if engines[i].node == home] or roomy
         if not roomy:
             break
-        calm = [engine for engine in roomy if engine.tok + length <= threshold]
-        if calm:
-            engine = min(calm, key=lambda engine: engine.seq)
-        else:
-            engine = min(roomy, key=lambda engine: engine.tok)
-        engine.add(length)
-        chosen.append(engine)
+        calm = [i for i in roomy if tok[i] + length <= threshold]
+        best = min(calm, key=seq.__getitem__) if calm else min(roomy, key=tok.__getitem__)
+        tok[best] += length
+        seq[best] += 1
+        free[best] -= length
+        chosen.append(engines[best])
     return chosen
 
 
-def _feasible_prefix(lengths: Sequence[int], free: float) -> int:
-    """How many leading requests fit the summed free HBM (fragmentation ignored)."""
-    for count, length in enumerate(lengths):
+def _feasible_prefix(lengths: Iterable[int], free: float) -> list[int]:
+    """The leading requests that fit the summed free HBM (fragmentation ignored)."""
+    fitting = []
+    for length in lengths:
         free -= length
         if free < 0:
-            return count
-    return len(lengths)
+            break
+        fitting.append(length)
+    return fitting

@@ -9,8 +9,11 @@ predicted attention time stays within the quota; the one that would exceed it is
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
+
+from plan.deployment import SchedulerConstants, System
 
 MINIMUM_CHUNK = 64
 """Tokens taken from the head request even where they exceed the quota: one block."""
@@ -25,6 +28,23 @@ class Chunk(msgspec.Struct, frozen=True):
     request: int
     cached: int
     bsz: int
+
+
+Packing = Callable[[Sequence[Chunk]], list[Chunk]]
+"""The next forward batch of a queue."""
+
+
+def packing(
+    system: System, constants: SchedulerConstants, predict: Callable[[int, int], float]
+) -> Packing:
+    """How the system forms batches: cut to the compute quota, or of all there is.
+
+    Args:
+        predict: as `pack` takes it.
+    """
+    if system.quota:
+        return partial(pack, quota_s=constants.quota_s, predict=predict)
+    return list
 
 
 def pack(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from nodes.protocol.messages import Fetch, Report
+from nodes.protocol.messages import Attempt, Fetch, Report
 from nodes.protocol.world import World
 from plan.model import Plan
 
@@ -29,7 +29,7 @@ class Leader:
         self._to = plan.fabric.nodes_of("scheduler")[0].name if self._leads else members[0]
         self._read_queue = read_queue
         self._reports: list[Report] = []
-        self._finished: list[int] = []
+        self._finished: list[Attempt] = []
         self._pool: dict[int, bool] = {}
         self._changed = asyncio.Event()
         self._changed.set()
@@ -38,9 +38,9 @@ class Leader:
         """The node's load is not what was last reported."""
         self._changed.set()
 
-    def finished(self, number: int) -> None:
-        """A request has left the node's engines."""
-        self._finished.append(number)
+    def finished(self, attempt: Attempt) -> None:
+        """An attempt has left the node's engines."""
+        self._finished.append(attempt)
         self._changed.set()
 
     def pooled(self, trajectory: int, held: bool) -> None:  # noqa: FBT001  the pool calls it

@@ -65,11 +65,12 @@ class StorageClient:
             buffer = await make_room()
             start = self._world.clock.now()
             arrival = asyncio.get_running_loop().create_future()
-            self._read[request.number] = arrival
+            ticket = self._next_ticket()
+            self._read[ticket] = arrival
             self._world.send(
                 storage_host(self._hosts, request.agent),
                 ReadBlocks(
-                    request.number,
+                    ticket,
                     self._world.node,
                     request.agent,
                     prefix(request.runs, hi),
@@ -87,12 +88,12 @@ class StorageClient:
         self, request: Request, lo: int, hi: int, buffer: Region, buffer_row: int
     ) -> None:
         """Have storage fetch rows `lo .. hi` of the context, at `buffer_row` of `buffer`."""
-        self._ticket += 1
-        stored = self._stored[self._ticket] = asyncio.get_running_loop().create_future()
+        ticket = self._next_ticket()
+        stored = self._stored[ticket] = asyncio.get_running_loop().create_future()
         self._world.send(
             storage_host(self._hosts, request.agent),
             StoreBlocks(
-                self._ticket,
+                ticket,
                 self._world.node,
                 request.agent,
                 prefix(request.runs, hi),
@@ -107,6 +108,10 @@ class StorageClient:
     def handle(self, message: BlocksRead | BlocksStored) -> None:
         """Storage answered."""
         if isinstance(message, BlocksRead):
-            self._read.pop(message.number).set_result(message.upto)
+            self._read.pop(message.ticket).set_result(message.upto)
         else:
             self._stored.pop(message.ticket).set_result(None)
+
+    def _next_ticket(self) -> int:
+        self._ticket += 1
+        return self._ticket

@@ -72,7 +72,7 @@ class StorageNode:
                 target_row=asked.buffer_row,
             )
             self._world.free(region)
-        self._world.send(asked.node, BlocksRead(asked.number, held))
+        self._world.send(asked.node, BlocksRead(asked.ticket, held))
 
     async def _persist(self, asked: StoreBlocks) -> None:
         region = self._world.allocate(rows(asked.runs))

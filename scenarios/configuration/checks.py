@@ -7,6 +7,7 @@ import re
 
 import msgspec
 
+from nodes.scheduling.registry import POLICIES
 from plan.deployment import GpuSpec, ModelSpec, System
 from plan.errors import ScenarioError
 from plan.fabric import NodeKind
@@ -107,6 +108,9 @@ def _check_systems(systems: tuple[str | System, ...]) -> None:
         if isinstance(system, str) and name not in SYSTEMS:
             remedy = f"write one of {', '.join(SYSTEMS)}, or a mapping with name, io, layerwise..."
             raise ScenarioError(key, name, remedy, "is not a built-in system")
+        if isinstance(system, System) and system.scheduler not in POLICIES:
+            remedy = f"write one of {', '.join(POLICIES)}"
+            raise ScenarioError(f"{key}.scheduler", system.scheduler, remedy, "is not accepted")
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", name, re.ASCII):
             raise ScenarioError(key, name, "name it with letters, digits and hyphens")
         if names.count(name) > 1:

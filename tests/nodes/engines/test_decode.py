@@ -48,7 +48,7 @@ def served(plan: Plan, joinings: list[Joining]) -> Outcome:
                 request = Request(number, 0, 0, ((0, 99),), prompt, 0, gen, 0.0)
                 finished = asyncio.get_running_loop().create_future()
                 region = IdentityRegion(1, 99, plan.layout.groups)
-                sequence = Sequence(Assign(request, "pe0.0", "de0.0", 0, 0.0), region, finished)
+                sequence = Sequence(Assign(request, "pe0.0", "de0.0", 0, 0.0, 1), region, finished)
                 engine.join(sequence)
                 await finished
                 assert sequence.second_s is not None

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.scheduling.inter_engine import (
     Z_FACTOR,
-    EngineLoad,
     choose_des,
     choose_group,
     choose_pe,
-    pe_share,
-    split_share,
 )
+from nodes.scheduling.ledger import EngineLoad
+from nodes.scheduling.policy import Engine
 
 ALPHA, BETA = 100, 1000
 
 
 def pe(name: str, tok: int) -> EngineLoad:
     """A prefill engine alone on its node, which has its name."""
-    return EngineLoad(name, name, tok=tok)
+    return EngineLoad(name, name, 0, tok=tok)
 
 
 def de(name: str, tok: int = 0, *, seq: int = 0, capacity: float = 1000) -> EngineLoad:
-    return EngineLoad(name, name, seq=seq, tok=tok, capacity=capacity)
+    return EngineLoad(name, name, 0, seq=seq, tok=tok, capacity=capacity)
 
 
 def chosen_pe(loads: dict[str, tuple[int, int]]) -> str | None:
@@ -36,7 +34,7 @@ def chosen_pe(loads: dict[str, tuple[int, int]]) -> str | None:
     return engine.name if engine else None
 
 
-def names(engines: list[EngineLoad]) -> list[str]:
+def names(engines: list[Engine]) -> list[str]:
     return [engine.name for engine in engines]
 
 
@@ -82,27 +80,6 @@ def test_no_engine_of_a_better_class_or_a_smaller_tok_is_passed_over(
         assert not best
     else:
         assert best[choice] == min(best.values())
-
-
-# --- read path
-
-
-def test_the_side_with_the_shorter_disk_read_queue_reads() -> None:
-    assert pe_share(pe_read_queue=10, de_read_queue=9) == 0.0
-    assert pe_share(pe_read_queue=9, de_read_queue=10) == 1.0
-
-
-def test_equal_queues_read_where_the_kv_is_needed_first() -> None:
-    assert pe_share(5, 5) == 1.0
-
-
-@given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(1, 10**6))
-def test_a_split_read_ends_no_later_than_a_read_on_either_side(pe: int, de: int, size: int) -> None:
-    share = split_share(pe, de, size)
-    ends = [queue + part for queue, part in ((pe, share * size), (de, size - share * size)) if part]
-    assert max(ends) <= min(pe, de) + size + 1e-6
-    if 0 < share < 1:
-        assert ends[0] == pytest.approx(ends[1])
 
 
 # --- DE scheduling, phase 1
@@ -152,7 +129,7 @@ def test_an_engine_without_the_hbm_is_never_chosen() -> None:
 def test_choices_count_for_the_next_request() -> None:
     engines = [de("a"), de("b")]
     assert sorted(names(choose_des([100, 100], engines))) == ["a", "b"]
-    assert [(engine.seq, engine.tok) for engine in engines] == [(1, 100), (1, 100)]
+    assert names(choose_des([900, 900, 200], [de("a"), de("b")])) == ["a", "b"]
 
 
 engine_loads = st.lists(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from nodes.protocol.messages import Assign, Done, Fetch, Report, Request, Submit
+from nodes.protocol.messages import Assign, Attempt, Done, Fetch, Report, Request, Submit
 from nodes.scheduling.scheduler import SchedulerNode
 from nodes.worlds.virtual.loop import run
 from plan.deployment import System
@@ -101,7 +101,7 @@ def test_a_reported_end_makes_room_again() -> None:
         *(Submit(request(number)) for number in (1, 2, 3)),
         fetch(PE_GROUP, *idle("pe0")),
         fetch(DE_GROUP, *idle("de0")),
-        fetch(PE_GROUP, Report("pe0", (1,), 0)),
+        fetch(PE_GROUP, Report("pe0", (Attempt(1, 1),), 0)),
     ]
     assert [a.request.number for a in assigned(plan, DUALPATH, messages)] == [1, 2, 3]
 
@@ -163,7 +163,7 @@ def test_a_de_is_given_what_its_hbm_can_hold() -> None:
         fetch(DE_GROUP, *idle("de0")),
     ]
     assert [a.request.number for a in assigned(plan, DUALPATH, messages)] == [1, 2]
-    messages.append(fetch(DE_GROUP, Report("de0", (2,), 0)))
+    messages.append(fetch(DE_GROUP, Report("de0", (Attempt(2, 1),), 0)))
     assert [a.request.number for a in assigned(plan, DUALPATH, messages)] == [1, 2, 3]
 
 

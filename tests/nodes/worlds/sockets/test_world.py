@@ -13,7 +13,7 @@ import pytest
 from nodes.agents.population import AgentPopulation
 from nodes.engines.prefill_node import PrefillNode
 from nodes.protocol.blocks import Piece
-from nodes.protocol.messages import Message, Remote, Report
+from nodes.protocol.messages import Attempt, Message, Remote, Report
 from nodes.protocol.world import Region, Span
 from nodes.roles import make_node
 from nodes.worlds.sockets.byte_region import ByteRegion
@@ -132,7 +132,7 @@ def test_a_bit_flipped_in_storage_is_noticed_where_it_is_used(tmp_path: Path) ->
 
 
 def report(number: int) -> Report:
-    return Report("pe0", (number,), 0)
+    return Report("pe0", (Attempt(number, 1),), 0)
 
 
 def test_control_messages_arrive_in_the_order_of_sending() -> None:

@@ -1,0 +1,37 @@
+"""The inter-engine policies by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from nodes.scheduling import read_sides
+from nodes.scheduling.inter_engine import DualPath
+from nodes.scheduling.policy import InterEnginePolicy
+from nodes.scheduling.read_sides import ReadSide, unless_pooled
+from nodes.scheduling.round_robin import RoundRobin
+from plan.deployment import SchedulerConstants, System
+
+MakePolicy = Callable[[System, SchedulerConstants], InterEnginePolicy]
+
+
+def _dualpath(system: System, constants: SchedulerConstants) -> InterEnginePolicy:
+    return DualPath(constants, _read_side(system, read_sides.shorter_queue))
+
+
+def _round_robin(system: System, _constants: SchedulerConstants) -> InterEnginePolicy:
+    return RoundRobin(_read_side(system, read_sides.in_turn))
+
+
+def _read_side(system: System, either: ReadSide) -> ReadSide:
+    """Args: either: how a policy chooses where a read may be on either side."""
+    sides = {"pe": read_sides.prefill_side, "dual": either, "split": read_sides.split}
+    return unless_pooled(sides[system.paths])
+
+
+POLICIES: dict[str, MakePolicy] = {"dualpath": _dualpath, "round_robin": _round_robin}
+"""What `System.scheduler` may name."""
+
+
+def inter_engine_policy(system: System, constants: SchedulerConstants) -> InterEnginePolicy:
+    """The system's policy."""
+    return POLICIES[system.scheduler](system, constants)
