@@ -7,15 +7,19 @@ from collections.abc import Sequence
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nodes.protocol.messages import Assign, Attempt, Done, Fetch, Report, Request, Submit
+from nodes.scheduling.ledger import Ledger, State
 from nodes.scheduling.scheduler import SchedulerNode
 from nodes.worlds.virtual.loop import run
 from plan.deployment import System
 from plan.model import Plan
 from plan.records import RequestRecord
-from tests.nodes.plans import BASIC, DUAL, DUALPATH, SPLIT, make_plan
+from tests.nodes.plans import BASIC, DUAL, DUALPATH, SPLIT, SYSTEMS, make_plan
 from tests.nodes.recording import recorded
+from tests.nodes.scheduling.test_ledger import check_charges, check_loads
 
 PE_GROUP, DE_GROUP = 0, 1
 
@@ -221,5 +225,71 @@ def test_a_message_for_somebody_else_is_an_error() -> None:
             scheduler = SchedulerNode(world, plan, DUALPATH)
             with pytest.raises(TypeError, match="scheduler cannot handle Done"):
                 scheduler.handle(Done(record))
+
+    run(main())
+
+
+def test_the_end_of_another_attempt_makes_no_room() -> None:
+    plan = make_plan([], beta_tokens=1500)
+    messages: list[Submit | Fetch] = [
+        *(Submit(request(number)) for number in (1, 2, 3)),
+        fetch(PE_GROUP, *idle("pe0")),
+        fetch(DE_GROUP, *idle("de0")),
+        fetch(PE_GROUP, Report("pe0", (Attempt(1, 2),), 0)),
+    ]
+    assert [a.request.number for a in assigned(plan, DUALPATH, messages)] == [1, 2]
+
+
+def unreported(ledger: Ledger, node: str) -> list[Attempt]:
+    """Attempts that the node has been given and has not reported as ended."""
+    return [
+        Attempt(number, record.attempt)
+        for number, record in ledger.records.items()
+        if (
+            record.pe and record.pe.node == node and record.state in (State.ASSIGNED, State.DECODED)
+        )
+        or (
+            record.de
+            and record.de.node == node
+            and record.state in (State.ASSIGNED, State.PREFILLED)
+        )
+    ]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(SYSTEMS), st.data())
+def test_at_any_time_a_request_waits_or_is_assigned_or_is_over(
+    system: System, data: st.DataObject
+) -> None:
+    """Four groups of a node each, HBM for two requests or three in a decode engine."""
+    groups = (("pe0",), ("pe1",), ("de0",), ("de1",))
+    plan = msgspec.structs.replace(
+        make_plan([], prefill=2, decode=2, beta_tokens=2000), groups=groups
+    )
+    hbm = plan.model.weight_bytes + 3000 * plan.model.token_bytes
+    plan = msgspec.structs.replace(plan, gpu=msgspec.structs.replace(plan.gpu, hbm_bytes=hbm))
+
+    async def main() -> None:
+        async with recorded(plan, "sched") as (world, sent):
+            scheduler = SchedulerNode(world, plan, system)
+            ledger = scheduler.ledger
+            submitted = 0
+            for group in data.draw(st.lists(st.none() | st.integers(0, 3), max_size=25)):
+                if group is None:
+                    submitted += 1
+                    prompt = data.draw(st.integers(640, 1200))
+                    scheduler.handle(Submit(request(submitted, prompt)))
+                else:
+                    [node] = groups[group]
+                    ends = unreported(ledger, node)
+                    ended = data.draw(st.lists(st.sampled_from(ends), unique=True)) if ends else []
+                    scheduler.handle(fetch(group, Report(node, tuple(ended), 0)))
+                await asyncio.sleep(1)
+                given = [m.request.number for _, m in sent[::2] if isinstance(m, Assign)]
+                waiting = [n for n, r in ledger.records.items() if r.state is State.WAITING]
+                check_loads(ledger)
+                for record in ledger.records.values():
+                    check_charges(record)
+                assert sorted([*given, *waiting]) == [*range(1, submitted + 1)]
 
     run(main())
