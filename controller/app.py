@@ -23,8 +23,6 @@ from controller.flows import (
     Action,
     Change,
     Flow,
-    Group,
-    Hash,
     Output,
     Pipeline,
     Reflect,
@@ -47,14 +45,12 @@ class Settings:
     Attributes:
         emit: takes each event of the run: ready, port, rerouted, switch.
         telemetry: where sampling rounds are written; interval_s: wall seconds between rounds.
-        ecmp: hash flows over equal-cost ports instead of destination-mod-k.
     """
 
     plan: Plan
     emit: Callable[[Event], None]
     telemetry: TextIO
     interval_s: float
-    ecmp: bool
 
 
 @dataclass
@@ -162,9 +158,8 @@ class FabricApp(app_manager.RyuApp):
             )
         self._settings.emit({"event": "switch", "switch": name, "connected": True})
         self._datapaths[name] = datapath
-        self._installed[name] = Pipeline()
-        for message in _delete_everything(datapath):
-            datapath.send_msg(message)
+        self._installed[name] = frozenset()
+        datapath.send_msg(_delete_everything(datapath))
         if not self._set_down(
             {
                 port: port[1] not in datapath.ports or _is_down(datapath.ports[port[1]])
@@ -209,7 +204,7 @@ class FabricApp(app_manager.RyuApp):
 
     def _route(self) -> None:
         plan = self._settings.plan
-        found = routes(plan.fabric, self._down, ecmp=self._settings.ecmp)
+        found = routes(plan.fabric, self._down)
         self._wanted = pipelines(plan.fabric, plan.lanes, found)
         self._unreachable = found.unreachable
 
@@ -220,7 +215,7 @@ class FabricApp(app_manager.RyuApp):
         for name, datapath in self._datapaths.items():
             change = difference(self._installed[name], self._wanted[name])
             if change:
-                added, deleted = added + len(change.add_flows), deleted + len(change.delete_flows)
+                added, deleted = added + len(change.add), deleted + len(change.delete)
                 for message in _messages(datapath, change):
                     datapath.send_msg(message)
                 barrier = datapath.ofproto_parser.OFPBarrierRequest(datapath)
@@ -245,7 +240,7 @@ class FabricApp(app_manager.RyuApp):
                 {
                     "event": "ready",
                     "switches": len(self._datapaths),
-                    "flows": sum(len(pipeline.flows) for pipeline in self._installed.values()),
+                    "flows": sum(map(len, self._installed.values())),
                     "unreachable": self._unreachable,
                 }
             )
@@ -286,27 +281,22 @@ def _request_counters(datapath: Any) -> None:
     datapath.send_msg(parser.OFPQueueStatsRequest(datapath, 0, everything, ofproto_v1_3.OFPQ_ALL))
 
 
-def _delete_everything(datapath: Any) -> list[Any]:
+def _delete_everything(datapath: Any) -> Any:
     ofp, parser = datapath.ofproto, datapath.ofproto_parser
-    return [
-        parser.OFPFlowMod(
-            datapath,
-            table_id=ofp.OFPTT_ALL,
-            command=ofp.OFPFC_DELETE,
-            out_port=ofp.OFPP_ANY,
-            out_group=ofp.OFPG_ANY,
-        ),
-        parser.OFPGroupMod(datapath, ofp.OFPGC_DELETE, ofp.OFPGT_SELECT, ofp.OFPG_ALL),
-    ]
+    return parser.OFPFlowMod(
+        datapath,
+        table_id=ofp.OFPTT_ALL,
+        command=ofp.OFPFC_DELETE,
+        out_port=ofp.OFPP_ANY,
+        out_group=ofp.OFPG_ANY,
+    )
 
 
 def _messages(datapath: Any, change: Change) -> list[Any]:
     ofp = datapath.ofproto
     return [
-        *(_group_mod(datapath, group, ofp.OFPGC_ADD) for group in change.add_groups),
-        *(_flow_mod(datapath, flow, ofp.OFPFC_ADD) for flow in change.add_flows),
-        *(_flow_mod(datapath, flow, ofp.OFPFC_DELETE_STRICT) for flow in change.delete_flows),
-        *(_group_mod(datapath, group, ofp.OFPGC_DELETE) for group in change.delete_groups),
+        *(_flow_mod(datapath, flow, ofp.OFPFC_ADD) for flow in change.add),
+        *(_flow_mod(datapath, flow, ofp.OFPFC_DELETE_STRICT) for flow in change.delete),
     ]
 
 
@@ -330,20 +320,6 @@ def _flow_mod(datapath: Any, flow: Flow, command: int) -> Any:
     )
 
 
-def _group_mod(datapath: Any, group: Group, command: int) -> Any:
-    ofp, parser = datapath.ofproto, datapath.ofproto_parser
-    buckets = [
-        parser.OFPBucket(weight=1, actions=[parser.OFPActionOutput(port)]) for port in group.ports
-    ]
-    return parser.OFPGroupMod(
-        datapath,
-        command,
-        ofp.OFPGT_SELECT,
-        group.group_id,
-        buckets if command == ofp.OFPGC_ADD else [],
-    )
-
-
 def _action(datapath: Any, action: Action) -> Any:
     parser = datapath.ofproto_parser
     match action:
@@ -353,5 +329,3 @@ def _action(datapath: Any, action: Action) -> Any:
             return parser.OFPActionOutput(port)
         case Reflect():
             return parser.OFPActionOutput(ofproto_v1_3.OFPP_IN_PORT)
-        case Hash(group_id):
-            return parser.OFPActionGroup(group_id)

@@ -25,7 +25,7 @@ from plan.model import Plan, read_plan
 
 
 def main() -> int:
-    """Run the controller until SIGTERM, an error or, if told so, the end of stdin."""
+    """Run the controller until SIGTERM or an error."""
     arguments = _arguments()
     try:
         plan = read_plan(arguments.plan)
@@ -47,8 +47,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--listen", type=_address, required=True, metavar="HOST:PORT")
     parser.add_argument("--telemetry", type=Path, required=True, help="file for counter samples")
     parser.add_argument("--interval", type=_seconds, default=0.5, help="seconds between samples")
-    parser.add_argument("--ecmp", action="store_true", help="hash flows over equal-cost ports")
-    parser.add_argument("--exit-on-eof", action="store_true", help="end when stdin ends")
     return parser.parse_args()
 
 
@@ -99,21 +97,13 @@ def _run(plan: Plan, arguments: argparse.Namespace, telemetry: TextIO) -> int:
     cfg.CONF.set_override("ofp_listen_host", host)
     cfg.CONF.set_override("ofp_tcp_listen_port", port)
 
-    settings = Settings(
-        plan=plan,
-        emit=emit,
-        telemetry=telemetry,
-        interval_s=arguments.interval,
-        ecmp=arguments.ecmp,
-    )
+    settings = Settings(plan=plan, emit=emit, telemetry=telemetry, interval_s=arguments.interval)
     manager = AppManager.get_instance()
     # the application first: it declares the OpenFlow versions that the handler may offer
     apps = [manager.instantiate(FabricApp, settings), manager.instantiate(OFPHandler)]
     for app in apps:
         app.start()
     _end_on_signal(over.set)
-    if arguments.exit_on_eof:
-        _end_on_eof(over.set)
     over.wait()
     return _fail(failures[0]) if failures else 0
 
@@ -166,21 +156,6 @@ def _end_on_signal(end: Callable[[], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         # a handler may interrupt any green thread, so it only writes to the pipe
         signal.signal(number, lambda *_: os.write(writer, b"."))
-    eventlet.spawn(wait)
-
-
-def _end_on_eof(end: Callable[[], None]) -> None:
-    """Call `end` in a green thread when stdin, a pipe from the parent, is closed."""
-    import eventlet
-    from eventlet.hubs import trampoline
-
-    def wait() -> None:
-        while True:
-            trampoline(sys.stdin.fileno(), read=True)
-            if not os.read(sys.stdin.fileno(), 4096):
-                break
-        end()
-
     eventlet.spawn(wait)
 
 

@@ -9,9 +9,7 @@ neighbouring destinations over all cores and keeps each destination on one path.
 
 from __future__ import annotations
 
-import sys
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
 from math import prod
 
 import msgspec
@@ -21,21 +19,21 @@ from plan.fabric import Fabric, Link, Nic
 Port = tuple[str, int]
 """A port of the fabric: switch name and OpenFlow port number."""
 
-RANK = {"edge": 0, "aggregation": 1, "core": 2}
+_RANK = {"edge": 0, "aggregation": 1, "core": 2}
 
 
 class Route(msgspec.Struct, frozen=True):
     """Where one switch sends what is addressed to the ends of one NIC.
 
     Attributes:
-        ports: output port; several are equal-cost ones to hash flows over (ECMP).
+        port: output port.
         reflect: the NIC is a CNIC on this very port, so its two ends' traffic with each other
             must leave by the port it came from (paper section 1, CNIC-centric rule).
     """
 
     switch: str
     nic: str
-    ports: tuple[int, ...]
+    port: int
     reflect: bool = False
 
 
@@ -46,63 +44,84 @@ class Routes(msgspec.Struct, frozen=True):
     unreachable: tuple[tuple[str, str], ...]
 
 
-def routes(fabric: Fabric, down: frozenset[Port] = frozenset(), *, ecmp: bool = False) -> Routes:
-    """Route every NIC of the fabric from every switch of its plane.
+def routes(fabric: Fabric, down: frozenset[Port] = frozenset()) -> Routes:
+    """Route every NIC of the fabric from every switch of its plane, by `UpDown`.
 
     Args:
         down: ports that carry nothing; a link is down when either of its ports is.
-        ecmp: keep all shortest ports instead of choosing one by destination-mod-k.
-
-    With ports down only the destinations whose chosen path broke move to another one.
 
     Raises:
         ValueError: a link joins two switches of one level.
     """
-    intact = _Tree(fabric, frozenset())
-    live = _Tree(fabric, down) if down else intact
-    stride = _strides(fabric)
+    rule = UpDown(fabric, down)
+    leaves = {nic.switch for nic in fabric.nics}
     found: list[Route] = []
     unreachable: list[tuple[str, str]] = []
-    for numbered in _destinations(fabric):
-        for leaf, nics in numbered.items():
-            planned, usable = intact.toward(leaf), live.toward(leaf)
-            for number, nic in nics:
-                if (leaf, nic.port) in down:
-                    unreachable += [(source, nic.name) for source in numbered]
-                    continue
-                found.append(Route(leaf, nic.name, (nic.port,), reflect=len(nic.ends) > 1))
-                for switch, ports in usable.items():
-                    if not ecmp:
-                        digit = number // stride[switch]
-                        ports = (_mod_k(planned[switch], ports, digit),)
-                    found.append(Route(switch, nic.name, ports))
-                unreachable += [
-                    (source, nic.name)
-                    for source in numbered
-                    if source != leaf and source not in usable
-                ]
+    for nic in rule.destinations:
+        for switch in fabric.switches:
+            if switch.plane != nic.plane:
+                continue
+            port = rule.port(switch.name, nic)
+            if port is not None:
+                reflect = switch.name == nic.switch and len(nic.ends) > 1
+                found.append(Route(switch.name, nic.name, port, reflect))
+            elif switch.name in leaves:
+                unreachable.append((switch.name, nic.name))
     return Routes(tuple(found), tuple(unreachable))
 
 
-def _mod_k(planned: tuple[int, ...], usable: tuple[int, ...], digit: int) -> int:
-    """The intact fabric's choice while it is usable, else the same rule on what is left."""
-    choice = planned[digit % len(planned)]
-    return choice if choice in usable else usable[digit % len(usable)]
+class UpDown:
+    """The rule by which a switch chooses its output port toward a NIC.
+
+    With ports down only the destinations whose chosen path broke move to another one. Costs
+    are paid where they arise: the ways to a leaf are found when it is first asked for.
+
+    Args:
+        down: ports that carry nothing; a link is down when either of its ports is.
+
+    Attributes:
+        destinations: all NICs, plane by plane in the order in which they are numbered.
+
+    Raises:
+        ValueError: a link joins two switches of one level.
+    """
+
+    def __init__(self, fabric: Fabric, down: frozenset[Port] = frozenset()) -> None:
+        self._down = down
+        self._intact = _Tree(fabric, frozenset())
+        self._live = _Tree(fabric, down) if down else self._intact
+        self._stride = _strides(fabric)
+        planes = _planes(fabric)
+        self.destinations = [nic for nics in planes for nic in nics]
+        self._number = {nic.name: number for nics in planes for number, nic in enumerate(nics)}
+
+    def port(self, switch: str, nic: Nic) -> int | None:
+        """Output port of a switch toward a NIC; None where no way is left."""
+        leaf = nic.switch
+        if self._down and (leaf, nic.port) in self._down:
+            return None
+        if switch == leaf:
+            return nic.port
+        usable = self._live[leaf].get(switch)
+        if usable is None:
+            return None
+        digit = self._number[nic.name] // self._stride[switch]
+        if self._live is not self._intact:
+            planned = self._intact[leaf][switch]
+            choice = planned[digit % len(planned)]
+            if choice in usable:
+                return choice
+        return usable[digit % len(usable)]
 
 
-def _destinations(fabric: Fabric) -> list[dict[str, list[tuple[int, Nic]]]]:
-    """For each plane: leaf switch -> its NICs, numbered through the plane in tree order."""
+def _planes(fabric: Fabric) -> list[list[Nic]]:
+    """The NICs of each plane in tree order: leaf by leaf, port by port."""
     attached: defaultdict[str, list[Nic]] = defaultdict(list)
     for nic in fabric.nics:
         attached[nic.switch].append(nic)
-    planes: defaultdict[str, dict[str, list[tuple[int, Nic]]]] = defaultdict(dict)
-    counts: defaultdict[str, int] = defaultdict(int)
+    planes: defaultdict[str, list[Nic]] = defaultdict(list)
     for switch in fabric.switches:
-        nics = sorted(attached[switch.name], key=lambda nic: nic.port)
-        if nics:
-            first = counts[switch.plane]
-            planes[switch.plane][switch.name] = list(enumerate(nics, first))
-            counts[switch.plane] += len(nics)
+        planes[switch.plane] += sorted(attached[switch.name], key=lambda nic: nic.port)
     return list(planes.values())
 
 
@@ -111,9 +130,9 @@ def _strides(fabric: Fabric) -> dict[str, int]:
 
     A destination's number divided by it is the digit by which the switch chooses its up-port.
     """
-    rank = _ranks(fabric)
+    rank = ranks(fabric)
     plane = {switch.name: switch.plane for switch in fabric.switches}
-    ups = Counter(_upward(link, rank)[0] for link in fabric.links)
+    ups = Counter(upward(link, rank)[0] for link in fabric.links)
     widest: defaultdict[tuple[str, int], int] = defaultdict(lambda: 1)
     for name, count in ups.items():
         level = plane[name], rank[name]
@@ -121,57 +140,52 @@ def _strides(fabric: Fabric) -> dict[str, int]:
     return {name: prod(widest[plane[name], below] for below in range(rank[name])) for name in rank}
 
 
-class _Tree:
-    """The links that are up, seen from each switch as ways up."""
+class _Tree(dict[str, dict[str, tuple[int, ...]]]):
+    """Leaf -> equal-cost output ports toward it, of every other switch that can reach it.
+
+    Those of a leaf are found when it is first looked up.
+    """
 
     def __init__(self, fabric: Fabric, down: frozenset[Port]) -> None:
-        rank = _ranks(fabric)
+        super().__init__()
+        rank = ranks(fabric)
         self._by_rank = sorted(rank, key=rank.__getitem__)
-        self._up: dict[str, list[tuple[int, str, int]]] = {name: [] for name in rank}
+        self._up: dict[str, list[tuple[int, str]]] = {name: [] for name in rank}
+        self._down: dict[str, list[tuple[int, str]]] = {name: [] for name in rank}
         for link in fabric.links:
-            low, low_port, high, high_port = _upward(link, rank)
+            low, low_port, high, high_port = upward(link, rank)
             if down.isdisjoint({(low, low_port), (high, high_port)}):
-                self._up[low].append((low_port, high, high_port))
+                self._up[low].append((low_port, high))
+                self._down[high].append((high_port, low))
+        for ways in (*self._up.values(), *self._down.values()):
+            ways.sort()
 
-    def toward(self, leaf: str) -> dict[str, tuple[int, ...]]:
-        """Equal-cost output ports toward `leaf`, of every other switch that can reach it."""
-        choices: dict[str, _Choice] = {}
+    def __missing__(self, leaf: str) -> dict[str, tuple[int, ...]]:
         hops = {leaf: 0}
-        for switch in self._by_rank:
-            for _, high, high_port in self._up[switch] if switch in hops else ():
-                choices.setdefault(high, _Choice()).offer(high_port, hops[switch] + 1)
-                hops[high] = choices[high].hops
-        for switch in reversed(self._by_rank):
-            ways = [way for way in self._up[switch] if way[1] in hops]
-            if switch in hops or not ways:
-                continue
-            choices[switch] = _Choice()
-            for low_port, high, _ in ways:
-                choices[switch].offer(low_port, hops[high] + 1)
-            hops[switch] = choices[switch].hops
-        return {switch: tuple(sorted(choice.ports)) for switch, choice in choices.items()}
+        found: dict[str, tuple[int, ...]] = {}
+        for ways, order in ((self._down, self._by_rank), (self._up, self._by_rank[::-1])):
+            for switch in order:
+                near = [way for way in ways[switch] if way[1] in hops]
+                if switch in hops or not near:
+                    continue
+                least = min(hops[there] for _, there in near)
+                hops[switch] = least + 1
+                found[switch] = tuple(port for port, there in near if hops[there] == least)
+        self[leaf] = found
+        return found
 
 
-@dataclass
-class _Choice:
-    """The ports of one switch with the fewest hops among those offered."""
-
-    hops: int = sys.maxsize
-    ports: list[int] = field(default_factory=list)
-
-    def offer(self, port: int, hops: int) -> None:
-        if hops < self.hops:
-            self.hops, self.ports = hops, []
-        if hops == self.hops:
-            self.ports.append(port)
+def ranks(fabric: Fabric) -> dict[str, int]:
+    """The level of every switch as a number, 0 at the edge."""
+    return {switch.name: _RANK[switch.level] for switch in fabric.switches}
 
 
-def _ranks(fabric: Fabric) -> dict[str, int]:
-    return {switch.name: RANK[switch.level] for switch in fabric.switches}
+def upward(link: Link, rank: dict[str, int]) -> tuple[str, int, str, int]:
+    """Lower switch and its port, upper switch and its port.
 
-
-def _upward(link: Link, rank: dict[str, int]) -> tuple[str, int, str, int]:
-    """Lower switch and its port, upper switch and its port."""
+    Raises:
+        ValueError: the link joins two switches of one level.
+    """
     if rank[link.a] == rank[link.b]:
         raise ValueError(
             f"link {link.name} joins two switches of one level; up-down routing needs a tree,"

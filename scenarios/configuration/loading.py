@@ -16,6 +16,9 @@ from scenarios.configuration.checks import check
 from scenarios.configuration.decoding import convert
 from scenarios.configuration.schema import Scenario
 
+_LONGEST_KEY = 200
+"""Characters of a dotted key; the schema's are far shorter."""
+
 
 def plain(scenario: Scenario) -> dict[str, Any]:
     """The scenario with all defaults filled in, as plain data (quantities as text)."""
@@ -66,7 +69,9 @@ def load_scenario(
 
 def _read_mapping(path: Path) -> dict[str, Any]:
     try:
-        data = yaml_dialect.read(path.read_text(encoding="utf-8"))
+        with path.open(encoding="utf-8") as file:
+            # no further than what is refused: it may be a pipe or a device
+            data = yaml_dialect.read(file.read(yaml_dialect.MAX_BYTES + 1))
     except OSError as error:
         raise ScenarioError("scenario", str(path), str(error.strerror), "cannot be read") from None
     except ValueError as error:
@@ -78,7 +83,8 @@ def _read_mapping(path: Path) -> dict[str, Any]:
 
 def _override(data: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
-    if not equals or not all(key.strip().split(".")):
+    steps = key.strip().split(".")
+    if not equals or not all(steps) or len(key) > _LONGEST_KEY:
         raise ScenarioError("--set", override, "write e.g. --set workload.agents=20")
     try:
         value = yaml_dialect.read(text)

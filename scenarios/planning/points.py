@@ -7,6 +7,7 @@ each point. `pd` is short for `cluster.prefill` and `cluster.decode`.
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from scenarios.planning.plan import make_plan
 
 PD = "pd"
 _PD_KEYS = ("cluster.prefill", "cluster.decode")
+MAX_POINTS = 1000
+"""Each of them is a whole run."""
 _SLUG_CHARACTERS = 40
 
 Values = Mapping[str, Any]
@@ -80,14 +83,22 @@ def expand(scenario: Scenario) -> list[Values]:
         for key, choices in sweep.items():
             if not choices:
                 raise ScenarioError(f"sweep.{key}", [], "write at least one value", "is empty")
+        _check_number(math.prod(map(len, sweep.values())))
         points: list[Values] = [
             dict(zip(sweep, chosen, strict=True)) for chosen in itertools.product(*sweep.values())
         ]
     else:
+        _check_number(len(sweep))
         points = list(sweep)
     for index, point in enumerate(points):
         _check(f"sweep[{index}]", point, points[:index])
     return points
+
+
+def _check_number(points: int) -> None:
+    if points > MAX_POINTS:
+        remedy = f"write fewer values: at most {MAX_POINTS} points"
+        raise ScenarioError("sweep", points, remedy, "points are too many")
 
 
 def _check(where: str, point: Values, before: Sequence[Values]) -> None:

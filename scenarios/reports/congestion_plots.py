@@ -11,7 +11,16 @@ from matplotlib.figure import Figure
 
 from plan.fabric import Fabric
 from plan.records import ForwardRecord
-from scenarios.reports.drawing import FAINT, INK, LANE_COLOURS, Run, colour, legend, single
+from scenarios.reports.drawing import (
+    FAINT,
+    INK,
+    LANE_COLOURS,
+    Run,
+    colour,
+    legend,
+    plain_log,
+    single,
+)
 from scenarios.results import congestion, windows
 from scenarios.results.windows import Series
 
@@ -120,6 +129,7 @@ def collective_times(run: Run) -> Figure | None:
     if not axes.lines:
         return None
     axes.set_xscale("log")
+    plain_log(axes.xaxis)
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("duration of a collective, model milliseconds")
     axes.set_ylabel("share of collectives")
@@ -227,6 +237,7 @@ def lane_backlog(run: Run) -> Figure | None:
                 axes.plot(times, waiting, color=shade, label=lane.name, lw=1.1)
         axes.set_title(result.system.name)
         axes.set_yscale("symlog", linthresh=1.0)
+        plain_log(axes.yaxis, linthresh=1.0)
         axes.set_ylim(0, None)
         axes.set_ylabel("MB waiting")
     rows[0].set_xlim(0, run.end_s)
@@ -263,7 +274,8 @@ def egress_backlog(run: Run) -> Figure | None:
         axes.grid(visible=False)
         axes.set_xlim(0, run.end_s)
     rows[-1].set_xlabel("model seconds")
-    figure.colorbar(image, ax=list(rows), label="MB waiting", pad=0.01, aspect=30)
+    bar = figure.colorbar(image, ax=list(rows), label="MB waiting", pad=0.01, aspect=30)
+    plain_log(bar.ax.yaxis)
     return figure
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from plan.fabric import Nic, NodeKind
 from plan.model import Plan
@@ -63,6 +66,7 @@ STYLE = {
     "legend.frameon": False,
     "figure.facecolor": "white",
     "savefig.dpi": 160,
+    "text.parse_math": False,
 }
 
 
@@ -121,6 +125,12 @@ def single(run: Run, height: float) -> tuple[Figure, Axes]:
     axes.set_xlim(0, run.end_s)
     axes.set_xlabel("model seconds")
     return figure, axes
+
+
+def plain_log(axis: Axis, **options: Any) -> None:
+    """Label a logarithmic axis in digits, its own way being mathematics."""
+    axis.set_major_formatter(LogFormatter(**options))
+    axis.set_minor_formatter(LogFormatter(**options))
 
 
 def legend(axes: Axes, *others: Axes) -> None:

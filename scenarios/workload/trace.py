@@ -7,13 +7,15 @@ all of it), appends prompt tokens and generates. Hits are found within a traject
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
 
 import msgspec
 
+from plan.errors import TraceError
 from plan.workload import Trajectory, Turn, steps
+from scenarios.workload import trace_files
 from scenarios.workload.trace_formats import READERS, Format
 
 
@@ -53,14 +55,24 @@ def load(path: Path, format: Format, selection: Selection | None = None) -> list
         selection: which part of it to use (default: all).
 
     Raises:
-        TraceError: the trace is missing, unreadable or malformed; names file, line, field.
+        TraceError: the trace is missing, unreadable, malformed or beyond a bound of
+            `trace_files` and `trace_formats`; names file, line, field.
         ValueError: unknown format.
     """
     if format not in READERS:
         raise ValueError(f"format: unknown {format!r}; use one of {', '.join(READERS)}")
     selection = selection or Selection()
-    selected = (_select(trajectory, selection) for trajectory in READERS[format](path))
+    selected = (_select(trajectory, selection) for trajectory in _bounded(path, format))
     return [trajectory for trajectory in selected if len(trajectory.turns) >= selection.min_turns]
+
+
+def _bounded(path: Path, format: Format) -> Iterator[Trajectory]:
+    turns = 0
+    for trajectory in READERS[format](path):
+        turns += len(trajectory.turns)
+        if turns > trace_files.MAX_TURNS:
+            raise TraceError(f"{path}: more than {trace_files.MAX_TURNS} turns: take a part of it")
+        yield trajectory
 
 
 def window(trajectory: Trajectory, skip: int, count: int) -> Trajectory:

@@ -9,20 +9,28 @@ appended again, so hits are under-estimated there, never over-estimated.
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, TypeVar
+from typing import Annotated, Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
 from plan.errors import TraceError
 from plan.workload import Trajectory, Turn
+from scenarios.workload.trace_files import TraceFiles
 
 Format = Literal["mini-swe-agent", "kv-cache-tester", "kv-cache-tester-raw", "mooncake"]
-Count = Annotated[int, msgspec.Meta(ge=0)]
-Positive = Annotated[int, msgspec.Meta(ge=1)]
+MAX_TOKENS = 2**24
+"""Of a prompt or a generation, beyond any model's context."""
+MAX_SESSION_TURNS = 10_000
+MAX_BLOCKS = 4_000_000
+"""Different block ids of a trace; each takes some 100 bytes."""
+MAX_NESTED = 50
+"""Subagents of subagents."""
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_TOKENS)]
+Positive = Annotated[int, msgspec.Meta(ge=1, le=MAX_TOKENS)]
+Name = Annotated[str, msgspec.Meta(max_length=200)]
 Row = TypeVar("Row")
 
 _CONVERSATION_BLOCK = 64  # tokens of a prefix block in kv-cache-tester
@@ -94,11 +102,12 @@ def read_kv_cache_tester_raw(path: Path) -> Iterator[Trajectory]:
     request of the same agent held. A subagent has a cache of its own and becomes a
     trajectory of its own, `<id>/<agent id>`.
     """
-    files = sorted(path.glob("*.json*")) if path.is_dir() else [path]
+    trace = TraceFiles(path)
+    files = trace.named("*.json*")
     if not files:
         raise TraceError(f"{path}: no *.json or *.json.gz in this folder")
     for file in files:
-        conversation = _decode(_read(file), _RawConversation, file, 1)
+        conversation = _decode(trace.document(file), _RawConversation, file, 1)
         yield from _agents(conversation.id, conversation.requests, file)
 
 
@@ -130,6 +139,10 @@ def read_mooncake(path: Path) -> Iterator[Trajectory]:
             _Request(call.input_length, max(1, call.output_length), hit, parent)
         )
         owners.update(dict.fromkeys(call.hash_ids, (session, parent + 1)))
+        if len(owners) > MAX_BLOCKS:
+            raise TraceError(f"{path}:{line}: more than {MAX_BLOCKS} blocks: take a part of it")
+        if len(sessions[session]) > MAX_SESSION_TURNS:
+            raise TraceError(f"{path}:{line}: a session of more than {MAX_SESSION_TURNS} requests")
     for i, requests in enumerate(sessions):
         yield _chain(f"mooncake-{i}", requests, _MOONCAKE_BLOCK)
 
@@ -153,8 +166,8 @@ class _AgentCall(msgspec.Struct):
 
 
 class _AgentSession(msgspec.Struct):
-    session: str
-    turns: list[_AgentCall]
+    session: Name
+    turns: Annotated[list[_AgentCall], msgspec.Meta(max_length=MAX_SESSION_TURNS)]
 
 
 class _ConversationCall(msgspec.Struct):
@@ -165,8 +178,8 @@ class _ConversationCall(msgspec.Struct):
 
 
 class _Conversation(msgspec.Struct):
-    session: str
-    turns: list[_ConversationCall]
+    session: Name
+    turns: Annotated[list[_ConversationCall], msgspec.Meta(max_length=MAX_SESSION_TURNS)]
 
 
 class _RawRequest(msgspec.Struct, tag_field="type", tag="n"):
@@ -179,15 +192,21 @@ class _RawStreamedRequest(_RawRequest, tag="s"):
     pass
 
 
+_RawRequests: TypeAlias = Annotated[
+    list["_RawRequest | _RawStreamedRequest | _RawSubagent"],
+    msgspec.Meta(max_length=MAX_SESSION_TURNS),
+]
+
+
 class _RawSubagent(msgspec.Struct, tag_field="type", tag="subagent"):
-    agent_id: str
-    requests: list[_RawRequest | _RawStreamedRequest | _RawSubagent]
+    agent_id: Name
+    requests: _RawRequests
 
 
 class _RawConversation(msgspec.Struct):
-    id: str
+    id: Name
     block_size: Literal[64]
-    requests: list[_RawRequest | _RawStreamedRequest | _RawSubagent]
+    requests: _RawRequests
 
 
 class _MooncakeRequest(msgspec.Struct):
@@ -259,13 +278,15 @@ def _shared_blocks(hash_ids: Sequence[int], owners: dict[int, tuple[int, int]]) 
 
 
 def _agents(
-    name: str, rows: Sequence[_RawRequest | _RawSubagent], path: Path
+    name: str, rows: Sequence[_RawRequest | _RawSubagent], path: Path, depth: int = 0
 ) -> Iterator[Trajectory]:
+    if depth > MAX_NESTED:
+        raise TraceError(f"{path}: subagents are nested too deeply, more than {MAX_NESTED}")
     requests: list[_Request] = []
     owners: dict[int, tuple[int, int]] = {}
     for row in rows:
         if isinstance(row, _RawSubagent):
-            yield from _agents(f"{name}/{row.agent_id}", row.requests, path)
+            yield from _agents(f"{name}/{row.agent_id}", row.requests, path, depth + 1)
             continue
         if len(row.hash_ids) * _CONVERSATION_BLOCK > row.prompt:
             raise TraceError(
@@ -283,22 +304,15 @@ def _agents(
 # reading
 
 
-def _read(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-    except (OSError, EOFError, zlib.error) as error:
-        raise TraceError(f"{path}: cannot be read as a trace: {error}") from error
-
-
 def _decode(data: bytes, row: type[Row], path: Path, line: int) -> Row:
     try:
         return msgspec.json.decode(data, type=row)
     except msgspec.DecodeError as error:  # a validation error names the field's path
         raise TraceError(f"{path}:{line}: {error}") from error
+    except RecursionError:
+        raise TraceError(f"{path}:{line}: nested too deeply") from None
 
 
 def _lines(path: Path, row: type[Row]) -> Iterator[tuple[int, Row]]:
-    for line, data in enumerate(_read(path).splitlines(), start=1):
-        if data.strip():
-            yield line, _decode(data, row, path, line)
+    for line, data in TraceFiles(path).lines(path):
+        yield line, _decode(data, row, path, line)

@@ -53,12 +53,12 @@ class Report:
 class Controller:
     """The controller process and its events."""
 
-    def __init__(self, plan_path: Path, telemetry: Path, *options: str) -> None:
+    def __init__(self, plan_path: Path, telemetry: Path) -> None:
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "controller.launcher", "--plan", str(plan_path)),
                 *("--listen", f"127.0.0.1:{PORT}", "--telemetry", str(telemetry)),
-                *("--interval", "0.1", *options),
+                *("--interval", "0.1"),
             ],
             stdout=subprocess.PIPE,
             text=True,
@@ -171,9 +171,9 @@ class Counters:
 
 
 @contextmanager
-def running(directory: Path, plan: Plan, *options: str) -> Iterator[tuple[Network, Controller]]:
+def running(directory: Path, plan: Plan) -> Iterator[tuple[Network, Controller]]:
     write_plan(plan, directory / "plan.json")
-    controller = Controller(directory / "plan.json", directory / "telemetry.jsonl", *options)
+    controller = Controller(directory / "plan.json", directory / "telemetry.jsonl")
     try:
         with ovs.daemons() as daemons, Network(plan.fabric, daemons, PORT) as network:
             qos.install(plan)
@@ -186,11 +186,11 @@ def running(directory: Path, plan: Plan, *options: str) -> Iterator[tuple[Networ
         controller.process.wait()
 
 
-def run(directory: Path, *options: str) -> Report:
+def run(directory: Path) -> Report:
     # 400 Gbit/s are 200 Mbit/s on the wire
     plan = make_plan(make_fabric(storage=1), byte_scale=1000.0)
     report = Report(sent_bytes=plan.scale.model_bytes(SIZE_BYTES))
-    with running(directory, plan, *options) as (network, controller):
+    with running(directory, plan) as (network, controller):
         traffic = Traffic(network, plan)
         counters = Counters(directory / "telemetry.jsonl", plan)
         report.pairs = len(traffic.pairs())
@@ -239,7 +239,7 @@ def _see_failure(
     fabric = plan.fabric
     target = next(nic for nic in fabric.nics if nic.name == "de1.cnic1")
     up_port = next(
-        route.ports[0]
+        route.port
         for route in routes(fabric).routes
         if (route.switch, route.nic) == ("ce0", target.name)
     )

@@ -11,7 +11,6 @@ from typing import Any
 
 from ryu.ofproto import ofproto_parser, ofproto_protocol
 from ryu.ofproto import ofproto_v1_3 as ofp
-from ryu.ofproto import ofproto_v1_3_parser as ofp_parser
 
 HEADER = struct.Struct("!BBHI")
 PORT = struct.Struct("!I4x6s2x16s8I")
@@ -21,7 +20,6 @@ PORT_STATS = struct.Struct("!I4x12Q2I")
 QUEUE_STATS = struct.Struct("!II3Q2I")
 PORT_STATUS = struct.Struct("!B7x")
 ERROR = struct.Struct("!HH")
-GROUP_MOD = struct.Struct("!HBxI")
 
 
 class FakeSwitch:
@@ -29,7 +27,6 @@ class FakeSwitch:
 
     Attributes:
         flow_mods: flow modifications in order, as Ryu parses them.
-        group_mods: group modifications in order: command, type, output ports.
         barriers: how many barrier requests came, all of them answered.
     """
 
@@ -38,7 +35,6 @@ class FakeSwitch:
         self.ports = list(ports)
         self.down: set[int] = set()
         self.flow_mods: list[Any] = []
-        self.group_mods: list[tuple[int, int, list[int]]] = []
         self.barriers = 0
         self._protocol = ofproto_protocol.ProtocolDesc(ofp.OFP_VERSION)
         self._socket = socket.create_connection(address)
@@ -102,8 +98,6 @@ class FakeSwitch:
             self.flow_mods.append(
                 ofproto_parser.msg(protocol, version, kind, length, xid, bytearray(data))
             )
-        elif kind == ofp.OFPT_GROUP_MOD:
-            self.group_mods.append(_group_mod(data))
 
     def _answer(self, xid: int, kind: int) -> None:
         if kind == ofp.OFPMP_PORT_DESC:
@@ -138,15 +132,3 @@ class FakeSwitch:
     def _queue_stats(self, number: int, vl: int) -> bytes:
         tx_bytes, tx_packets, tx_errors = 100 * number + vl, 1, vl
         return QUEUE_STATS.pack(number, vl, tx_bytes, tx_packets, tx_errors, 0, 0)
-
-
-def _group_mod(data: bytes) -> tuple[int, int, list[int]]:
-    """Command, type and output ports; Ryu has no parser for this message."""
-    command, kind, _ = GROUP_MOD.unpack_from(data, HEADER.size)
-    ports = []
-    offset = HEADER.size + GROUP_MOD.size
-    while offset < len(data):
-        bucket = ofp_parser.OFPBucket.parser(data, offset)
-        ports += [action.port for action in bucket.actions]
-        offset += bucket.len
-    return command, kind, ports

@@ -9,7 +9,6 @@ from controller.flows import (
     ETH_TYPE_IPV4,
     Action,
     Flow,
-    Hash,
     Output,
     Pipeline,
     Reflect,
@@ -19,7 +18,7 @@ from controller.flows import (
 )
 from controller.lanes import lane_table
 from plan.lanes import TrafficClass
-from plan.routing import Route, Routes, routes
+from plan.routing import routes
 from tests.controller.fabrics import make_fabric
 
 FABRIC = make_fabric()
@@ -34,7 +33,7 @@ def actions(pipeline: Pipeline, frame: dict[str, int | str]) -> list[Action]:
     while table is not None:
         hits = [
             flow
-            for flow in pipeline.flows
+            for flow in pipeline
             if flow.table == table and dict(flow.match).items() <= frame.items()
         ]
         if not hits:
@@ -70,7 +69,7 @@ def test_with_lanes_off_no_flow_sets_a_queue() -> None:
     assert not any(
         isinstance(action, SetQueue)
         for pipeline in off.values()
-        for flow in pipeline.flows
+        for flow in pipeline
         for action in flow.actions
     )
     assert actions(off["ce0"], frame("pe0.hbm0", dscp=46)) == [Output(1)]
@@ -96,37 +95,22 @@ def test_unknown_and_broadcast_destinations_are_dropped() -> None:
 
 def test_a_switch_holds_one_flow_for_each_end_and_dscp_not_their_product() -> None:
     ends = sum(len(nic.ends) for nic in FABRIC.nics if nic.plane == "compute")
-    assert len(PIPELINES["cc0"].flows) == ends + len(LANES.dscp) + 1
+    assert len(PIPELINES["cc0"]) == ends + len(LANES.dscp) + 1
 
 
-def test_ecmp_hashes_over_a_group_of_all_up_ports() -> None:
-    pipeline = pipelines(FABRIC, LANES, routes(FABRIC, ecmp=True))["ce0"]
-    (group,) = pipeline.groups
-    assert group.ports == (3, 4)
-    assert Hash(group.group_id) in actions(pipeline, frame("de0.hbm0"))
-
-
-def test_ecmp_over_a_port_that_group_ids_cannot_name_is_rejected() -> None:
-    wide = Routes((Route("ce0", "pe0.cnic0", (31, 32)),), ())
-    with pytest.raises(ValueError, match="ECMP over port 32"):
-        pipelines(FABRIC, LANES, wide)
-
-
-@pytest.mark.parametrize("ecmp", [False, True])
-def test_applying_a_difference_in_order_gives_the_wanted_pipeline(ecmp: bool) -> None:
+def test_applying_a_difference_in_order_gives_the_wanted_pipeline() -> None:
     link = FABRIC.links[0]
     down = frozenset({(link.a, link.a_port)})
-    wanted = pipelines(FABRIC, LANES, routes(FABRIC, down, ecmp=ecmp))
-    before = pipelines(FABRIC, LANES, routes(FABRIC, ecmp=ecmp))
+    wanted = pipelines(FABRIC, LANES, routes(FABRIC, down))
+    before = pipelines(FABRIC, LANES, routes(FABRIC))
     assert any(difference(before[name], wanted[name]) for name in wanted)
     for name in wanted:
         change = difference(before[name], wanted[name])
-        table: dict[object, Flow] = {flow.key: flow for flow in before[name].flows}
-        table |= {flow.key: flow for flow in change.add_flows}
-        for flow in change.delete_flows:
+        table: dict[object, Flow] = {flow.key: flow for flow in before[name]}
+        table |= {flow.key: flow for flow in change.add}
+        for flow in change.delete:
             del table[flow.key]
-        groups = (before[name].groups | {*change.add_groups}) - {*change.delete_groups}
-        assert Pipeline(frozenset(table.values()), groups) == wanted[name]
+        assert frozenset(table.values()) == wanted[name]
 
 
 def test_nothing_changed_is_no_change() -> None:

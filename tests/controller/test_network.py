@@ -1,4 +1,4 @@
-"""Claims about a real fabric under the controller, built once for each kind of routing."""
+"""Claims about a real fabric under the controller, built once."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ EGRESSES = 5
 """Switch ports on the way between two pods: edge, aggregation, core and down again."""
 
 
-@pytest.fixture(scope="module", params=["destination-mod-k", "ecmp"])
-def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Report:
-    options = ["--ecmp"] if request.param == "ecmp" else []
-    return run(tmp_path_factory.mktemp("fabric"), *options)
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    return run(tmp_path_factory.mktemp("fabric"))
 
 
 def test_all_ends_of_a_plane_reach_each_other(report: Report) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plan.fabric import Fabric, Nic
-from plan.routing import RANK, Port, Routes, routes
+from plan.routing import Port, Routes, ranks, routes
 from tests.controller.fabrics import make_fabric
 
 FABRICS = {
@@ -28,20 +28,19 @@ class Walk:
     """Follows frames through a fabric by its routes."""
 
     def __init__(self, fabric: Fabric, found: Routes) -> None:
-        self.level = {switch.name: RANK[switch.level] for switch in fabric.switches}
-        self.ports = {(route.switch, route.nic): route.ports for route in found.routes}
+        self.level = ranks(fabric)
+        self.ports = {(route.switch, route.nic): route.port for route in found.routes}
         self.peer: dict[Port, Port] = {}
         for link in fabric.links:
             self.peer[link.a, link.a_port] = (link.b, link.b_port)
             self.peer[link.b, link.b_port] = (link.a, link.a_port)
 
-    def path(self, source: Nic, destination: Nic, flow_hash: int = 0) -> list[Port]:
+    def path(self, source: Nic, destination: Nic) -> list[Port]:
         """Output ports from the source's leaf to the destination."""
         switch = source.switch
         path: list[Port] = []
         while len(path) <= len(self.level):
-            choices = self.ports[switch, destination.name]
-            path.append((switch, choices[flow_hash % len(choices)]))
+            path.append((switch, self.ports[switch, destination.name]))
             if path[-1] == (destination.switch, destination.port):
                 return path
             switch = self.peer[path[-1]][0]
@@ -57,15 +56,13 @@ def pod_of(fabric: Fabric) -> dict[str, int]:
 
 
 @fabrics
-@pytest.mark.parametrize("ecmp", [False, True])
-def test_every_pair_of_a_plane_reaches_by_a_shortest_path(fabric: Fabric, ecmp: bool) -> None:
-    found = routes(fabric, ecmp=ecmp)
+def test_every_pair_of_a_plane_reaches_by_a_shortest_path(fabric: Fabric) -> None:
+    found = routes(fabric)
     walk, pod = Walk(fabric, found), pod_of(fabric)
     assert found.unreachable == ()
     for a, b in pairs(fabric):
         hops = 1 if a.switch == b.switch else 3 if pod[a.switch] == pod[b.switch] else 5
-        for flow_hash in range(4):
-            assert len(walk.path(a, b, flow_hash)) == hops
+        assert len(walk.path(a, b)) == hops
 
 
 @fabrics
@@ -78,8 +75,8 @@ def test_planes_are_separate(fabric: Fabric) -> None:
 @fabrics
 def test_only_a_cnics_own_leaf_reflects(fabric: Fabric) -> None:
     found = routes(fabric)
-    assert {(r.switch, r.nic, r.ports) for r in found.routes if r.reflect} == {
-        (nic.switch, nic.name, (nic.port,)) for nic in fabric.nics if nic.kind == "cnic"
+    assert {(r.switch, r.nic, r.port) for r in found.routes if r.reflect} == {
+        (nic.switch, nic.name, nic.port) for nic in fabric.nics if nic.kind == "cnic"
     }
 
 
@@ -107,11 +104,10 @@ def test_with_any_ports_down_no_route_uses_them_loops_or_turns_up_again(
         assert levels == sorted(levels[:top]) + sorted(levels[top:], reverse=True)
 
 
-@pytest.mark.parametrize("ecmp", [False, True])
-def test_any_single_link_of_a_k4_tree_may_fail_and_all_still_reach(ecmp: bool) -> None:
+def test_any_single_link_of_a_k4_tree_may_fail_and_all_still_reach() -> None:
     fabric = FABRICS["k4, full"]
     for link in fabric.links:
-        assert routes(fabric, frozenset({(link.a, link.a_port)}), ecmp=ecmp).unreachable == ()
+        assert routes(fabric, frozenset({(link.a, link.a_port)})).unreachable == ()
 
 
 def test_a_failed_link_moves_only_what_crossed_it() -> None:

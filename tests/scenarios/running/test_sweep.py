@@ -114,6 +114,10 @@ def test_points_have_directories_of_their_own(tmp_path: Path) -> None:
         ({"sweep.pd": [1]}, "sweep[0].sweep.pd: 1 cannot be used"),
         ([{"pd": "1:1"}, {"workload.agents": 2}], "are not the first point's keys; set pd in"),
         ({"pd": "1:1"}, "sweep"),
+        (
+            {f"model.{key}": list(range(1000)) for key in "abcdefgh"},
+            f"sweep: {10**24} points are too many; write fewer values: at most 1000 points",
+        ),
         (5, "sweep: 5 is not accepted; write a mapping or a list: a mapping"),
     ],
 )

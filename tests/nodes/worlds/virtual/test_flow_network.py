@@ -16,7 +16,6 @@ from nodes.worlds.virtual.flow_routes import StaticRoutes, link_rates_bps
 from nodes.worlds.virtual.loop import run
 from plan.fabric import Fabric
 from plan.lanes import TrafficClass
-from plan.routing import routes as controller_routes
 from topology.fattree import FabricSpec, build_fabric
 
 GB = 1e9
@@ -272,24 +271,3 @@ def test_a_full_bisection_fabric_leaves_links_out_and_an_oversubscribed_one_fewe
     full, thin = fabric(4, 4), fabric(4, 4, oversubscription=4.0)
     assert len(StaticRoutes(full).never_full()) >= len(full.links)
     assert len(StaticRoutes(thin).never_full()) < len(StaticRoutes(full).never_full())
-
-
-@pytest.mark.parametrize("size", [(1, 1, 1), (2, 4, 1), (4, 8, 2), (5, 3, 4)])
-def test_routes_are_those_that_the_controller_programs(size: tuple[int, int, int]) -> None:
-    world = fabric(*size)
-    port = {(r.switch, r.nic): r.ports for r in controller_routes(world).routes}
-    far = {(link.a, link.a_port): (j, 0, link.b) for j, link in enumerate(world.links)}
-    far |= {(link.b, link.b_port): (j, 1, link.a) for j, link in enumerate(world.links)}
-    paths = StaticRoutes(world)
-    first = 2 * len(world.nics)
-    for source in world.nics:
-        for target in world.nics:
-            if source.plane != target.plane or source is target:
-                continue
-            at, walked = source.switch, []
-            while at != target.switch:
-                (out,) = port[at, target.name]
-                j, direction, at = far[at, out]
-                walked.append(first + 2 * j + direction)
-            between = paths(source.ends[0].name, target.ends[0].name)[1:-1]
-            assert list(between) == walked
