@@ -1,10 +1,6 @@
 """The emulated datacentre as data: planes, switches, links, nodes, NICs and their ends.
 
-Naming rule (all names are unique and at most 15 characters where the kernel sees them):
-nodes `st0 pe0 de0 sched agents`; NICs `pe0.snic pe0.cnic0 pe0.mgmt`; ends `pe0.snic`
-(host DRAM on the storage plane), `pe0.dram0` (host DRAM through CNIC 0), `pe0.hbm0`
-(HBM of GPU 0), `pe0.mgmt`; switches by plane and level: `ce0 ca0 cc0` (compute: edge,
-aggregation, core), `se0 sa0 sc0` (storage), `me0` (management).
+`plan.names` has the rule by which they are named.
 """
 
 from __future__ import annotations
@@ -13,7 +9,11 @@ from typing import Literal
 
 import msgspec
 
+from plan.names import direction, engine_name, gpu_host, link_name
+
 NodeKind = Literal["storage", "prefill", "decode", "scheduler", "agents"]
+Side = Literal["prefill", "decode"]
+SIDES: tuple[Side, Side] = ("prefill", "decode")
 NicKind = Literal["snic", "cnic", "mgmt"]
 Plane = Literal["compute", "storage", "management"]
 
@@ -22,9 +22,8 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
     """An address that transfers start or finish at.
 
     Attributes:
-        name: see the module's naming rule.
-        host: Mininet host (network namespace) that owns the interface: the node's own
-            name, or `<node>g<i>` for the HBM end of GPU i.
+        host: Mininet host (network namespace) that owns the interface: the node's own, or
+            the GPU's for its HBM end.
         device: network interface inside that namespace.
     """
 
@@ -43,6 +42,7 @@ class Nic(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         rate_bps: nominal payload rate, model bit/s, each direction.
+        gpu: whose CNIC it is; None for other NICs.
         switch: leaf switch; port: its OpenFlow port number.
         switch_device: the leaf's interface name; host_device: the host side's (for a CNIC
             the parent of the two VEPA macvlans).
@@ -58,6 +58,7 @@ class Nic(msgspec.Struct, frozen=True, kw_only=True):
     switch_device: str
     host_device: str
     ends: tuple[End, ...]
+    gpu: int | None = None
 
 
 class Switch(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,20 +85,30 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        return f"{self.a}-{self.b}"
+        return link_name(self.a, self.b)
 
     @property
     def directions(self) -> tuple[str, str]:
         """The names of its two directions, in the order of its counters."""
-        return f"{self.a}→{self.b}", f"{self.b}→{self.a}"
+        return direction(self.a, self.b), direction(self.b, self.a)
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
-    """A node: one host namespace, plus one per GPU (`<node>g<i>`)."""
+    """A node: one host (network namespace), plus one for each GPU."""
 
     name: str
     kind: NodeKind
     gpus: int = 0
+
+    @property
+    def gpu_hosts(self) -> list[str]:
+        """The hosts of its GPUs, in order."""
+        return [gpu_host(self.name, gpu) for gpu in range(self.gpus)]
+
+    @property
+    def engines(self) -> list[str]:
+        """Its engines, in order."""
+        return [engine_name(self.name, gpu) for gpu in range(self.gpus)]
 
 
 class Fabric(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,6 +134,34 @@ class Fabric(msgspec.Struct, frozen=True, kw_only=True):
     def engine_nodes(self) -> list[Node]:
         """Prefill and decode nodes, in order."""
         return [node for node in self.nodes if node.gpus]
+
+    def kind_of(self, node: str) -> NodeKind:
+        """What a node is.
+
+        Raises:
+            KeyError: there is no such node.
+        """
+        for one in self.nodes:
+            if one.name == node:
+                return one.kind
+        raise KeyError(node)
+
+    def side_of(self, node: str) -> Side:
+        """The side of a prefill or decode node.
+
+        Raises:
+            KeyError: it is neither.
+        """
+        for side in SIDES:
+            if self.kind_of(node) == side:
+                return side
+        raise KeyError(node)
+
+    @property
+    def engine_snics(self) -> list[Nic]:
+        """SNICs of prefill and decode nodes, in the order of the nodes."""
+        snics = {nic.node: nic for nic in self.nics if nic.kind == "snic"}
+        return [snics[node.name] for node in self.engine_nodes]
 
     def ends(self) -> dict[str, End]:
         """All ends by name."""

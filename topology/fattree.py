@@ -19,14 +19,28 @@ from typing import Literal
 
 import msgspec
 
-from plan.fabric import End, Fabric, Link, Nic, NicKind, Node, Plane, Switch
+from plan.fabric import End, Fabric, Link, Nic, NicKind, Node, Plane, Side, Switch
+from plan.names import (
+    AGENTS,
+    SCHEDULER,
+    cnic_name,
+    device,
+    dram_end,
+    engine_name,
+    gpu_host,
+    hbm_end,
+    mgmt_end,
+    node_name,
+    port_device,
+    snic_end,
+    switch_name,
+)
 
 MAX_ARITY = 64
 SUBNET_HOSTS = 2**16 - 2
 _SUBNET: dict[NicKind, int] = {"cnic": 1, "snic": 2, "mgmt": 3}
 _PLANE_NUMBER: dict[Plane, int] = {"compute": 1, "storage": 2, "management": 3}
 _LEVEL_NUMBER = {"edge": 0, "aggregation": 1, "core": 2}
-_LETTER: dict[Plane, str] = {"compute": "c", "storage": "s", "management": "m"}
 
 
 class FabricSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +104,7 @@ def build_fabric(spec: FabricSpec) -> Fabric:
     nodes = _nodes(spec)
     cnics = [_cnic(spec, node, i) for node in nodes for i in range(node.gpus)]
     snics = [_snic(spec, node) for node in nodes if node.kind in ("storage", "prefill", "decode")]
-    mgmts = [_NicSpec(node, "mgmt", f"{node.name}.mgmt", spec.management_bps) for node in nodes]
+    mgmts = [_NicSpec(node, "mgmt", mgmt_end(node.name), spec.management_bps) for node in nodes]
 
     trees = (
         [_tree("compute", cnics + snics, spec)]
@@ -164,21 +178,26 @@ def _require(holds: bool, name: str, value: object, remedy: str) -> None:  # noq
 def _nodes(spec: FabricSpec) -> list[Node]:
     gpus = spec.gpus_per_node
     return [
-        *(Node(name=f"st{i}", kind="storage") for i in range(spec.storage)),
-        *(Node(name=f"pe{i}", kind="prefill", gpus=gpus) for i in range(spec.prefill)),
-        *(Node(name=f"de{i}", kind="decode", gpus=gpus) for i in range(spec.decode)),
-        Node(name="sched", kind="scheduler"),
-        Node(name="agents", kind="agents"),
+        *(Node(name=node_name("storage", i), kind="storage") for i in range(spec.storage)),
+        *(_engine_node("prefill", i, gpus) for i in range(spec.prefill)),
+        *(_engine_node("decode", i, gpus) for i in range(spec.decode)),
+        Node(name=SCHEDULER, kind="scheduler"),
+        Node(name=AGENTS, kind="agents"),
     ]
 
 
+def _engine_node(side: Side, number: int, gpus: int) -> Node:
+    return Node(name=node_name(side, number), kind=side, gpus=gpus)
+
+
 def _cnic(spec: FabricSpec, node: Node, gpu: int) -> _NicSpec:
-    return _NicSpec(node, "cnic", f"{node.name}.cnic{gpu}", spec.cnic_bps, gpu)
+    name = cnic_name(engine_name(node.name, gpu))
+    return _NicSpec(node, "cnic", name, spec.cnic_bps, gpu)
 
 
 def _snic(spec: FabricSpec, node: Node) -> _NicSpec:
     rate_bps = spec.storage_bps if node.kind == "storage" else spec.snic_bps
-    return _NicSpec(node, "snic", f"{node.name}.snic", rate_bps)
+    return _NicSpec(node, "snic", snic_end(node.name), rate_bps)
 
 
 def _arity(plane: Plane, hosts: int, spec: FabricSpec) -> int:
@@ -238,7 +257,7 @@ def _switch(
     plane: Plane, level: Literal["edge", "aggregation", "core"], index: int, pod: int
 ) -> Switch:
     dpid = _PLANE_NUMBER[plane] << 24 | _LEVEL_NUMBER[level] << 16 | index
-    name = f"{_LETTER[plane]}{level[0]}{index}"
+    name = switch_name(plane, level, index)
     return Switch(name=name, dpid=dpid, plane=plane, level=level, pod=pod)
 
 
@@ -246,17 +265,13 @@ def _link(a: Switch, a_port: int, b: Switch, b_port: int, rate_bps: float) -> Li
     return Link(
         a=a.name,
         a_port=a_port,
-        a_device=_port_device(a, a_port),
+        a_device=port_device(a.name, a_port),
         b=b.name,
         b_port=b_port,
-        b_device=_port_device(b, b_port),
+        b_device=port_device(b.name, b_port),
         plane=a.plane,
         rate_bps=rate_bps,
     )
-
-
-def _port_device(switch: Switch, port: int) -> str:
-    return f"{switch.name}-p{port}"
 
 
 def _attach(nic: _NicSpec, place: tuple[Switch, int], addresses: _Addresses) -> Nic:
@@ -269,9 +284,10 @@ def _attach(nic: _NicSpec, place: tuple[Switch, int], addresses: _Addresses) -> 
         rate_bps=nic.rate_bps,
         switch=switch.name,
         port=port,
-        switch_device=_port_device(switch, port),
-        host_device=nic.name.replace(".", "-"),
+        switch_device=port_device(switch.name, port),
+        host_device=device(nic.name),
         ends=_ends(nic, addresses),
+        gpu=nic.gpu,
     )
 
 
@@ -279,12 +295,13 @@ def _ends(nic: _NicSpec, addresses: _Addresses) -> tuple[End, ...]:
     node = nic.node.name
     if nic.gpu is None:
         return (_end(nic.name, node, nic.kind, addresses),)
+    engine = engine_name(node, nic.gpu)
     return (
-        _end(f"{node}.dram{nic.gpu}", node, nic.kind, addresses),
-        _end(f"{node}.hbm{nic.gpu}", f"{node}g{nic.gpu}", nic.kind, addresses),
+        _end(dram_end(engine), node, nic.kind, addresses),
+        _end(hbm_end(engine), gpu_host(node, nic.gpu), nic.kind, addresses),
     )
 
 
 def _end(name: str, host: str, kind: NicKind, addresses: _Addresses) -> End:
     ip, mac = addresses.next(kind)
-    return End(name=name, host=host, device=name.replace(".", "-"), ip=ip, mac=mac)
+    return End(name=name, host=host, device=device(name), ip=ip, mac=mac)

@@ -182,7 +182,7 @@ class Network:
 
     def _add_hosts(self) -> None:
         for node in self.fabric.nodes:
-            for name in (node.name, *(f"{node.name}g{i}" for i in range(node.gpus))):
+            for name in (node.name, *node.gpu_hosts):
                 host = self._mininet.addHost(name, ip=None)
                 self._namespaces[name] = host.pid
                 _tune(host.pid)

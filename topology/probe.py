@@ -120,10 +120,9 @@ def rounds(plan: Plan, pairs: Sequence[Pair]) -> list[list[Pair]]:
 
 def storage_fan(plan: Plan) -> list[Pair]:
     """Storage hosts in turn to the SNICs of the nodes, sharing out what the sender has."""
-    kinds = {node.name: node.kind for node in plan.fabric.nodes}
-    snics = [nic for nic in plan.fabric.nics if nic.kind == "snic"]
-    sources = [nic for nic in snics if kinds[nic.node] == "storage"]
-    targets = [nic for nic in snics if kinds[nic.node] != "storage"]
+    hosts = {node.name for node in plan.fabric.nodes_of("storage")}
+    sources = [nic for nic in plan.fabric.nics if nic.kind == "snic" and nic.node in hosts]
+    targets = [nic for nic in plan.fabric.nics if nic.kind == "snic" and nic.node not in hosts]
     return [
         _pair(plan, source, target, share=len(targets[i :: len(sources)]))
         for i, source in enumerate(sources)

@@ -21,7 +21,7 @@ import asyncio
 from nodes.protocol.world import World
 from plan.deployment import ModelSpec
 from plan.model import Plan
-from plan.names import engine_name, hbm_end, node_of
+from plan.names import engine_name, gpu_of, hbm_end, node_of
 
 
 def exchange_bytes(model: ModelSpec, nodes: int, tokens: float, layers: float) -> float:
@@ -61,8 +61,7 @@ class Exchange:
             self._size_bytes, others = ring_bytes, others[:1]
         else:
             self._size_bytes = exchange_bytes
-        gpu = int(engine.partition(".")[2])
-        self._peers = [hbm_end(engine_name(node, gpu)) for node in others]
+        self._peers = [hbm_end(engine_name(node, gpu_of(engine))) for node in others]
         self._bytes_per_s = plan.fabric.nic_of_end()[self._end].rate_bps / 8
 
     async def run(self, tokens: float, layers: float) -> None:

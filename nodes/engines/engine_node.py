@@ -13,7 +13,6 @@ from nodes.scheduling.leader import Leader
 from nodes.storage.client import StorageClient
 from plan.fabric import Node
 from plan.model import Plan
-from plan.names import engine_name
 
 
 class Stepping(Protocol):
@@ -42,8 +41,7 @@ class EngineNode(ABC, Generic[_Engine]):
         self._storage = StorageClient(world, plan, lambda: self._leader.changed())
         self._leader = Leader(world, plan, lambda: self._storage.queued_tokens)
         self._beat = Beat(world)
-        names = [engine_name(node.name, gpu) for gpu in range(node.gpus)]
-        self._engines = {name: make_engine(name) for name in names}
+        self._engines = {name: make_engine(name) for name in node.engines}
 
     def start(self) -> None:
         for engine in self._engines.values():

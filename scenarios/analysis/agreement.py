@@ -7,6 +7,7 @@ from statistics import fmean
 
 import msgspec
 
+from plan.names import cnic_name, engine_name, snic_end
 from scenarios.results.summary import Summary, SystemSummary
 
 JCT_MARK, TTFT_MARK = 0.05, 0.10
@@ -118,11 +119,12 @@ def _times(summary: SystemSummary) -> dict[str, float | None]:
 
 def _uses(summary: SystemSummary) -> dict[str, float]:
     """SNIC reads by node, CNIC reads and writes by GPU, as shares of the rate over the run."""
-    uses = {f"{node}.snic read": use.utilisation for node, use in summary.snic.items()}
+    uses = {f"{snic_end(node)} read": use.utilisation for node, use in summary.snic.items()}
     for node, gpus in summary.cnic.items():
         for gpu, use in gpus.items():
-            uses[f"{node}.cnic{gpu} read"] = use.read_utilisation
-            uses[f"{node}.cnic{gpu} write"] = use.write_utilisation
+            cnic = cnic_name(engine_name(node, int(gpu)))
+            uses[f"{cnic} read"] = use.read_utilisation
+            uses[f"{cnic} write"] = use.write_utilisation
     return uses
 
 

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from plan.deployment import System
+from plan.names import node_name
 from scenarios.analysis import theory
 from scenarios.configuration.schema import Cluster
 from scenarios.planning.points import PD, Point
@@ -28,6 +29,8 @@ DRAMS = ("PE DRAM", "DE DRAM")
 PE_SNIC, DE_SNIC, ALL_SNICS = "PE SNIC", "DE SNIC", "all SNICs"
 FULL = 0.95
 """Read use of all SNICs from which on they are called full: the formulas' condition."""
+_Sides = Mapping[str, Sequence[str]]
+"""The names of the nodes of `PE` and `DE`."""
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
@@ -218,6 +221,7 @@ def figures_of(point: Point, summary: Summary | None, error: str | None) -> Poin
         error=error,
         systems={
             system.name: _system(
+                _sides(cluster),
                 shape,
                 shape.ideal(system, p, d),
                 measured[system.name],
@@ -230,14 +234,14 @@ def figures_of(point: Point, summary: Summary | None, error: str | None) -> Poin
 
 
 def _system(
-    shape: Shape, ideal: Ideal | None, summary: SystemSummary, speedup: float | None
+    sides: _Sides, shape: Shape, ideal: Ideal | None, summary: SystemSummary, speedup: float | None
 ) -> SystemFigures:
     steady, taken = summary.steady, summary.collectives
     snics, cnics = (steady.snic, steady.cnic) if steady else (summary.snic, summary.cnic)
-    uses = _snics(snics)
-    loads = {name: use * shape.g / shape.s for name, use in _cnics(cnics).items()}
+    uses = _snics(sides, snics)
+    loads = {name: use * shape.g / shape.s for name, use in _cnics(sides, cnics).items()}
     if uses:
-        loads |= _drams(summary, uses[ALL_SNICS])
+        loads |= _drams(sides, summary, uses[ALL_SNICS])
     return SystemFigures(
         complete=summary.fidelity.complete,
         verdict=summary.fidelity.verdict,
@@ -257,38 +261,37 @@ def _system(
     )
 
 
-def _snics(by_node: Mapping[str, SnicUse]) -> dict[str, float]:
-    sides = {
-        side: [use.utilisation for node, use in by_node.items() if node.startswith(prefix)]
-        for side, prefix in ((PE_SNIC, "pe"), (DE_SNIC, "de"), (ALL_SNICS, ""))
+def _sides(cluster: Cluster) -> _Sides:
+    return {
+        "PE": [node_name("prefill", number) for number in range(cluster.prefill)],
+        "DE": [node_name("decode", number) for number in range(cluster.decode)],
     }
-    return {side: float(np.mean(uses)) for side, uses in sides.items() if uses}
 
 
-def _cnics(by_node: Mapping[str, Mapping[str, CnicUse]]) -> dict[str, float]:
+def _snics(sides: _Sides, by_node: Mapping[str, SnicUse]) -> dict[str, float]:
     found = {}
-    for side in ("PE", "DE"):
-        mine = [
-            use
-            for node, uses in by_node.items()
-            if node.startswith(side.lower())
-            for use in uses.values()
-        ]
-        if mine:
+    for name, nodes in ((PE_SNIC, sides["PE"]), (DE_SNIC, sides["DE"]), (ALL_SNICS, by_node)):
+        if uses := [by_node[node].utilisation for node in nodes if node in by_node]:
+            found[name] = float(np.mean(uses))
+    return found
+
+
+def _cnics(sides: _Sides, by_node: Mapping[str, Mapping[str, CnicUse]]) -> dict[str, float]:
+    found = {}
+    for side, nodes in sides.items():
+        if mine := [use for node in nodes for use in by_node.get(node, {}).values()]:
             found[f"{side} CNIC read"] = float(np.mean([use.read_utilisation for use in mine]))
             found[f"{side} CNIC write"] = float(np.mean([use.write_utilisation for use in mine]))
     return found
 
 
-def _drams(summary: SystemSummary, snic_use: float) -> dict[str, float]:
+def _drams(sides: _Sides, summary: SystemSummary, snic_use: float) -> dict[str, float]:
     """In units of B s: bytes of DRAM for each byte that an SNIC read, at its use."""
     read_bytes = float(np.mean([use.read_bytes for use in summary.snic.values()]))
     found = {}
-    for name in DRAMS if read_bytes else ():
-        prefix = name[:2].lower()
-        moved = [use.moved_bytes for node, use in summary.dram.items() if node.startswith(prefix)]
-        if moved:
-            found[name] = float(np.mean(moved)) / read_bytes * snic_use
+    for side, nodes in sides.items() if read_bytes else ():
+        if moved := [summary.dram[node].moved_bytes for node in nodes if node in summary.dram]:
+            found[f"{side} DRAM"] = float(np.mean(moved)) / read_bytes * snic_use
     return found
 
 

@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from plan.fabric import Fabric
+from plan.fabric import SIDES, Fabric
+from plan.names import into, node_of, out_of
 from plan.records import ForwardRecord
 from scenarios.reports.drawing import (
     FAINT,
@@ -75,13 +76,13 @@ def engine_tokens(run: Run) -> Figure | None:
     if not results:
         return None
     edges = np.linspace(0, run.end_s, COLUMNS + 1)
-    engines = {side: congestion.engines(run.plan, side) for side in congestion.SIDES}
+    engines = {side: congestion.engines(run.plan, side) for side in SIDES}
     most = max(len(names) for names in engines.values())
     figure = Figure(
         figsize=(9, 0.6 + len(results) * min(3.0, 0.7 + 0.16 * most)), layout="constrained"
     )
     grid = figure.subplots(len(results), 2, sharex=True, sharey="col", squeeze=False)
-    for column, side in enumerate(congestion.SIDES):
+    for column, side in enumerate(SIDES):
         levels = {
             r.system.name: congestion.unfinished_tokens(run.plan, r.records, side, edges) / 1e3
             for r in results
@@ -107,7 +108,7 @@ def _name_engines(axes: Axes, engines: Sequence[str]) -> None:
     if len(engines) <= 8:
         axes.set_yticks(np.arange(len(engines)) + 0.5, engines, fontsize=8)
         return
-    nodes = [name.partition(".")[0] for name in engines]
+    nodes = [node_of(name) for name in engines]
     starts = [place for place, node in enumerate(nodes) if place == 0 or nodes[place - 1] != node]
     middles = np.convolve([*starts, len(nodes)], [0.5, 0.5], "valid")
     axes.set_yticks(middles, [nodes[start] for start in starts], fontsize=8)
@@ -166,13 +167,12 @@ def fabric_rows(fabric: Fabric) -> dict[str, list[str]]:
     A NIC's are `<nic> in` and `<nic> out`, seen from its node; a link's `a→b`.
     """
     groups: dict[str, list[str]] = {}
-    kind = {node.name: node.kind for node in fabric.nodes}
     for order in ("snic", "cnic"):
         for nic in fabric.nics:
             if nic.kind == order:
-                for way in ("in", "out"):
-                    label = f"{kind[nic.node]} {nic.kind.upper()} {way}"
-                    groups.setdefault(label, []).append(f"{nic.name} {way}")
+                label = f"{fabric.kind_of(nic.node)} {nic.kind.upper()}"
+                groups.setdefault(f"{label} in", []).append(into(nic.name))
+                groups.setdefault(f"{label} out", []).append(out_of(nic.name))
     level = {switch.name: LEVELS.index(switch.level) for switch in fabric.switches}
     for link in fabric.links:
         if link.plane != "management":
@@ -190,9 +190,9 @@ def _uses(fabric: Fabric, cut: windows.Windows, rows: Sequence[str]) -> list[Ser
     found: dict[str, Series] = {}
     for nic in fabric.nics:
         read, written = cut.read[nic.name], cut.written[nic.name]
-        into, out = (read, written) if nic.kind == "snic" else (written, read)
-        found[f"{nic.name} in"] = into / nic.rate_bps
-        found[f"{nic.name} out"] = out / nic.rate_bps
+        entering, leaving = (read, written) if nic.kind == "snic" else (written, read)
+        found[into(nic.name)] = entering / nic.rate_bps
+        found[out_of(nic.name)] = leaving / nic.rate_bps
     for link in fabric.links:
         for direction in link.directions:
             if direction in cut.links:

@@ -13,7 +13,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
-from plan.fabric import Nic, NodeKind
+from plan.fabric import Nic, Side
 from plan.model import Plan
 from scenarios.results.result import SystemResult
 from scenarios.results.summary import Summary
@@ -70,7 +70,7 @@ STYLE = {
 }
 
 
-CnicTheory = Mapping[NodeKind, tuple[float, float]]
+CnicTheory = Mapping[Side, tuple[float, float]]
 """Predicted CNIC (read, write) utilisation on each side with all SNICs full (paper section 2)."""
 
 
@@ -101,13 +101,11 @@ class Run:
     @property
     def snics(self) -> list[Nic]:
         """SNICs of prefill and decode nodes."""
-        nodes = self.plan.fabric.engine_nodes
-        nics = {nic.name: nic for nic in self.plan.fabric.nics}
-        return [nics[f"{node.name}.snic"] for node in nodes]
+        return self.plan.fabric.engine_snics
 
-    def kind(self, node: str) -> NodeKind:
-        """What a node is."""
-        return next(n.kind for n in self.plan.fabric.nodes if n.name == node)
+    def side(self, node: str) -> Side:
+        """The side of a prefill or decode node."""
+        return self.plan.fabric.side_of(node)
 
 
 def colour(system: str, among: Sequence[str]) -> str:

@@ -12,7 +12,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from plan.fabric import Nic, NodeKind
+from plan.fabric import Nic, Side
+from plan.names import engine_name
 from plan.records import RequestRecord
 from scenarios.reports.drawing import (
     DECODE,
@@ -71,7 +72,7 @@ def snic_use(run: Run) -> Figure | None:
     for row, (system, cut) in zip(grid, run.cuts.items(), strict=True):
         for axes, (label, nics) in zip(row, panels.items(), strict=True):
             uses = np.stack([100 * cut.read[nic.name] / nic.rate_bps for nic in nics])
-            _snic_panel(axes, cut, uses, run.kind(nics[0].node))
+            _snic_panel(axes, cut, uses, run.side(nics[0].node))
             if measured := run.summary.systems[system].snic:
                 use = [measured[nic.node].utilisation for nic in nics]
                 _label_mean(axes, 100 * float(np.mean(use)))
@@ -86,15 +87,15 @@ def snic_use(run: Run) -> Figure | None:
 
 def _panels(run: Run) -> dict[str, list[Nic]]:
     if len(run.snics) <= MANY_NODES:
-        return {f"{nic.node} ({run.kind(nic.node)})": [nic] for nic in run.snics}
+        return {f"{nic.node} ({run.side(nic.node)})": [nic] for nic in run.snics}
     panels: dict[str, list[Nic]] = {}
     for nic in run.snics:
-        panels.setdefault(run.kind(nic.node), []).append(nic)
+        panels.setdefault(run.side(nic.node), []).append(nic)
     return {f"{len(nics)} {kind} nodes": nics for kind, nics in panels.items()}
 
 
-def _snic_panel(axes: Axes, cut: Windows, uses: Series, kind: NodeKind) -> None:
-    fill = PREFILL if kind == "prefill" else DECODE
+def _snic_panel(axes: Axes, cut: Windows, uses: Series, side: Side) -> None:
+    fill = PREFILL if side == "prefill" else DECODE
     mean = uses.mean(axis=0)
     axes.stairs(mean, cut.edges_s, fill=True, color=fill, alpha=0.3)
     axes.stairs(mean, cut.edges_s, color=fill, lw=1.3, baseline=None)
@@ -222,12 +223,12 @@ def cnic_use(run: Run) -> Figure | None:
         axes.bar(places + 0.2, write, 0.38, color="#E69F00", label="write")
         for place, (node, _) in zip(places, uses, strict=True):
             if run.theory and system in dual:
-                for offset, bound in zip((-0.2, 0.2), run.theory[run.kind(node)], strict=True):
+                for offset, bound in zip((-0.2, 0.2), run.theory[run.side(node)], strict=True):
                     ends = (place + offset - 0.19, place + offset + 0.19)
                     axes.plot(ends, [100 * bound] * 2, color=INK, lw=1.6, label="theory")
         axes.set_title(system)
         axes.set_ylabel("% of CNIC rate")
-        axes.set_xticks(places, [f"{node}.{gpu}" for node, gpu in uses])
+        axes.set_xticks(places, [engine_name(node, int(gpu)) for node, gpu in uses])
         axes.tick_params(axis="x", rotation=90 if len(uses) > 12 else 0)
         axes.grid(visible=False, axis="x")
         axes.set_xlim(-0.6, len(uses) - 0.4)

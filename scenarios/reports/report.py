@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
+from plan.fabric import SIDES
 from plan.model import Plan
 from scenarios.analysis import theory
 from scenarios.configuration.loading import resolved_yaml
@@ -17,7 +18,6 @@ from scenarios.reports import gallery, wire_report
 from scenarios.reports.drawing import CnicTheory
 from scenarios.reports.headline import headline, title
 from scenarios.reports.page import ABSENT, embedded, number, render, write_json
-from scenarios.results.congestion import SIDES
 from scenarios.results.metrics import summarise
 from scenarios.results.provenance import Provenance
 from scenarios.results.result import CpuShares, SystemResult

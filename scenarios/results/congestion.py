@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
 import msgspec
 import numpy as np
 
 from plan.durations import Durations, together
+from plan.fabric import SIDES, Side
 from plan.model import Plan
 from plan.records import BacklogSample, ForwardRecord, NodeStats, RequestRecord
 from scenarios.results.windows import Series
-
-Side = Literal["prefill", "decode"]
-SIDES: tuple[Side, Side] = ("prefill", "decode")
 
 FIRST = 0.05
 """The share of a run over which the paper gives its attention balance (section 7, Fig 14)."""
@@ -102,7 +99,7 @@ def bubble_share(plan: Plan, stats: Sequence[NodeStats], jct_s: float | None) ->
 
 def engines(plan: Plan, side: Side) -> list[str]:
     """All engines of a side, in order."""
-    return [f"{node.name}.{gpu}" for node in plan.fabric.nodes_of(side) for gpu in range(node.gpus)]
+    return [engine for node in plan.fabric.nodes_of(side) for engine in node.engines]
 
 
 def unfinished_tokens(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plan.fabric import Fabric, Nic
+from plan.names import node_of
 from plan.records import RequestRecord
 from scenarios.results.result import CpuShares
 from scenarios.results.windows import Series, Windows
@@ -167,17 +168,16 @@ def rate_error(
     and ends, readings of counters twice a second blur. Excess: the 99th percentile of any
     NIC's use in either direction, above 1. None if no node was ever backlogged for so long.
     """
-    nics = {nic.name: nic for nic in fabric.nics}
     elsewhere = _storage_plane_use(fabric, windows)
     shortfalls = []
-    for node in fabric.engine_nodes:
-        busy = slots_taken(windows.edges_s, records, node.name) >= BUSY_SHARE * slots
+    for snic in fabric.engine_snics:
+        busy = slots_taken(windows.edges_s, records, snic.node) >= BUSY_SHARE * slots
         backlogged = _inner(busy)
         if backlogged.any():
-            use = windows.read[f"{node.name}.snic"] / nics[f"{node.name}.snic"].rate_bps
+            use = windows.read[snic.name] / snic.rate_bps
             full = np.max([use, *elsewhere], axis=0)[backlogged]
             shortfalls.append(abs(1 - float(np.median(full))))
-    return max(max(shortfalls), _excess(list(nics.values()), windows)) if shortfalls else None
+    return max(max(shortfalls), _excess(fabric.nics, windows)) if shortfalls else None
 
 
 def slots_taken(edges_s: Series, records: Sequence[RequestRecord], node: str) -> Series:
@@ -205,7 +205,7 @@ def _inner(busy: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def reading_node(record: RequestRecord) -> str | None:
     """The node whose SNIC read the request's KV-Cache."""
     engine = record.pe if record.path == "pe" else record.de
-    return engine.partition(".")[0] if engine else None
+    return node_of(engine) if engine else None
 
 
 def _storage_plane_use(fabric: Fabric, windows: Windows) -> list[Series]:

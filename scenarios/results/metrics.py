@@ -51,7 +51,6 @@ def summarise_system(plan: Plan, result: SystemResult) -> SystemSummary:
     cut = windows_of(plan, result)
     engine_nodes = {node.name for node in plan.fabric.engine_nodes}
     nics = [nic for nic in plan.fabric.nics if nic.node in engine_nodes]
-    snics = [nic for nic in nics if nic.kind == "snic"]
     use = _Use(result.samples, jct_s)
     forwards = congestion.forwards(result.node_stats)
     first_s = congestion.FIRST * (jct_s or 0.0)
@@ -70,7 +69,7 @@ def summarise_system(plan: Plan, result: SystemResult) -> SystemSummary:
         hit_tokens=sum(record.hit_tokens for record in done),
         pool_tokens=sum(record.pool_tokens for record in done),
         snic=use.snics(nics) if use.known else {},
-        snic_max_over_avg=_mean_balance(cut, snics),
+        snic_max_over_avg=_mean_balance(cut, plan.fabric.engine_snics),
         cnic=use.cnics(nics) if use.known else {},
         lanes=_lanes(result),
         attention_max_over_avg=congestion.attention_max_over_avg(forwards),
@@ -172,8 +171,8 @@ class _Use:
     def cnics(self, nics: Sequence[Nic]) -> dict[str, dict[str, CnicUse]]:
         by_node: dict[str, dict[str, CnicUse]] = {}
         for nic in nics:
-            if nic.kind == "cnic":
-                by_node.setdefault(nic.node, {})[nic.name.partition(".cnic")[2]] = self._cnic(nic)
+            if nic.gpu is not None:
+                by_node.setdefault(nic.node, {})[str(nic.gpu)] = self._cnic(nic)
         return by_node
 
     def _bytes(self, nic: Nic) -> tuple[float, float]:

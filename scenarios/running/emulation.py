@@ -15,6 +15,7 @@ import msgspec
 from controller.telemetry import read_samples
 from plan.deployment import System
 from plan.errors import RunError
+from plan.fabric import Node
 from plan.model import Plan, write_plan
 from plan.records import BacklogSample, NodeStats, RequestRecord
 from scenarios.results.result import SystemResult
@@ -88,7 +89,7 @@ def serve(
         records=records,
         samples=window(read_samples(fabric.telemetry, plan, start), end_s),
         node_stats=[
-            _stats(directory, node.name, after.retransmits_since(before, node.name))
+            _stats(directory, node.name, after.retransmits_since(before, node))
             for node in plan.fabric.nodes
         ],
         drops={lane: count - before.drops[lane] for lane, count in after.drops.items()},
@@ -115,10 +116,9 @@ class _Kernel(NamedTuple):
     def read(cls, network: Network, plan: Plan) -> _Kernel:
         return cls(counters.retransmits(network), counters.drops(network, plan))
 
-    def retransmits_since(self, before: _Kernel, node: str) -> int:
-        """Of the node's host and its GPUs (`<node>g<i>`)."""
-        hosts = [host for host in self.retransmits if host.partition("g")[0] == node]
-        hosts = hosts or [node]
+    def retransmits_since(self, before: _Kernel, node: Node) -> int:
+        """Of the node's host and its GPUs'."""
+        hosts = (node.name, *node.gpu_hosts)
         return sum(self.retransmits[host] - before.retransmits[host] for host in hosts)
 
 

@@ -37,8 +37,7 @@ class NodeProcesses:
             ]
             if node.kind == "storage":
                 argv += ["--store", str(directory / f"{node.name}.blocks")]
-            for gpu in range(node.gpus):
-                host = f"{node.name}g{gpu}"
+            for host in node.gpu_hosts:
                 argv += ["--namespace", f"{host}={fabric.network.namespace_pid(host)}"]
             log = (directory / f"{node.name}.log").open("wb")
             self._logs.append(log)

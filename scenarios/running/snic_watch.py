@@ -11,8 +11,7 @@ class SnicWatch:
     """Read use of the prefill and decode SNICs between two looks."""
 
     def __init__(self, plan: Plan) -> None:
-        nodes = {node.name for node in plan.fabric.engine_nodes}
-        self._nics = [n for n in plan.fabric.nics if n.kind == "snic" and n.node in nodes]
+        self._nics = plan.fabric.engine_snics
         self._last: tuple[float, Mapping[str, tuple[float, float]]] | None = None
 
     def look(self, t_s: float, nics: Mapping[str, tuple[float, float]]) -> dict[str, float]:

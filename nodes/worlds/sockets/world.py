@@ -21,6 +21,7 @@ from nodes.worlds.sockets.wall_clock import WallClock
 from plan.fabric import End
 from plan.lanes import TrafficClass
 from plan.model import Plan
+from plan.names import mgmt_end
 from plan.records import NodeStats
 
 DATA_PORT = 7000
@@ -79,7 +80,7 @@ class SocketWorld:
         """Listen on all of the node's ends; `handle` gets every control message."""
         self._handle = handle
         for end in self._own:
-            if end.name.endswith(".mgmt"):
+            if end.name == mgmt_end(self.node):
                 sock = self._socket(end, "control")
                 sock.bind((end.ip, MESSAGE_PORT))
                 server = await asyncio.start_server(self._read_messages, sock=sock)
@@ -225,7 +226,7 @@ class SocketWorld:
             return tcp_socket(self._plan.lanes.dscp[traffic])
 
     async def _connect_peer(self, to: str) -> None:
-        local, remote = self._ends[f"{self.node}.mgmt"], self._ends[f"{to}.mgmt"]
+        local, remote = self._ends[mgmt_end(self.node)], self._ends[mgmt_end(to)]
         sock = self._socket(local, "control")
         await self._loop.sock_connect(sock, (remote.ip, MESSAGE_PORT))
         _, writer = await asyncio.open_connection(sock=sock)
