@@ -22,9 +22,9 @@ export UV_NO_PROGRESS := 1
 PYTHON := .venv/bin/python
 UV := .uv/bin/uv
 UV_INSTALLED := .uv/installed-$(UV_VERSION)
-LOCKED := $(shell cat requirements.lock build-constraints.txt | sha256sum | cut -c1-16)
+LOCKED := $(shell cat requirements.lock build-constraints.txt pyproject.toml | sha256sum | cut -c1-16)
 INSTALLED := .venv/installed-$(LOCKED)
-COMPILE := pip compile -q --universal --extra dev --generate-hashes --no-annotate \
+COMPILE := pip compile -q --universal --all-extras --generate-hashes --no-annotate \
 	--custom-compile-command 'make lock' --build-constraints build-constraints.txt pyproject.toml
 
 # what root leaves in the checkout belongs to the checkout's owner

@@ -57,7 +57,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m scenarios.run",
+        prog="dualpath run",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

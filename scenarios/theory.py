@@ -74,7 +74,7 @@ def bytes_per_s(text: str) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the analysis, and draw it where `--plot` says; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="scenarios.theory", description=_DESCRIPTION)
+    parser = argparse.ArgumentParser(prog="dualpath theory", description=_DESCRIPTION)
     parser.add_argument("--g", type=int, default=8, help="GPUs per node")
     parser.add_argument("--s", type=float, default=1.0, help="SNIC bandwidth in CNICs'")
     parser.add_argument("--M", type=bytes_per_s, default=500e9, help="DRAM bandwidth of a node")

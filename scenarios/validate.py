@@ -118,7 +118,7 @@ def _summary(scenario: Scenario, engine: Literal["emulate", "simulate"], out: Pa
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m scenarios.validate",
+        prog="dualpath validate",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -34,3 +34,14 @@ def find_all(asked: Path) -> list[Path]:
     pattern = Path(*parts).with_suffix("").as_posix() if parts else ""
     found = [LIBRARY / f"{name}.yaml" for name in fnmatch.filter(names(), pattern)]
     return found or [asked]
+
+
+def anchor(scenario: Path) -> Path:
+    """Where relative paths in a scenario's file start: beside it.
+
+    The library's start in the working directory, since recorded traces are no part of what is
+    installed.
+    """
+    if scenario.resolve().is_relative_to(LIBRARY.resolve()):
+        return Path.cwd()
+    return scenario.parent

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from plan.errors import ScenarioError
-from scenarios.configuration import yaml_dialect
+from scenarios.configuration import library, yaml_dialect
 from scenarios.configuration.checks import check
 from scenarios.configuration.decoding import convert
 from scenarios.configuration.schema import Scenario
@@ -53,7 +53,7 @@ def load_scenario(
     """
     data = _read_mapping(path)
     data.setdefault("name", path.stem)
-    _anchor_trace(data, path.parent)
+    _anchor_trace(data, library.anchor(path))
     for override in overrides:
         _override(data, override)
     _anchor_trace(data, Path.cwd())
@@ -61,7 +61,7 @@ def load_scenario(
         data.pop("sweep", None)
         for key, value in values.items():
             _assign(data, key, deepcopy(value))
-        _anchor_trace(data, path.parent)
+        _anchor_trace(data, library.anchor(path))
     scenario = convert(data, Scenario)
     check(scenario)
     return scenario

@@ -1,0 +1,44 @@
+"""The command `dualpath`: one name for `run`, `validate` and `theory`.
+
+Each of them has arguments of its own (`dualpath run --help`) and is loaded when it is asked
+for; `python -m scenarios.run` and its like are the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import version
+
+DISTRIBUTION = "dualpath-testbed"
+COMMANDS = {
+    "run": "serve a scenario's agents, emulated or simulated, and write a report",
+    "validate": "set emulated and simulated runs side by side",
+    "theory": "the bottleneck-free analysis of the paper",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Hand the arguments after a command's name to it; returns its exit status."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    if not arguments or arguments[0] not in COMMANDS:
+        # it ends with help, the version or an error
+        _parser().parse_args(arguments)
+    command, *others = arguments
+    status: int = import_module(f"scenarios.{command}").main(others)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dualpath",
+        description="An open testbed for DualPath: dual-path KV-Cache loading.",
+        epilog="dualpath COMMAND --help lists what a command takes.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version(DISTRIBUTION)}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, about in COMMANDS.items():
+        commands.add_parser(name, help=about)
+    return parser
