@@ -16,7 +16,6 @@ import msgspec
 import numpy as np
 
 from scenarios.analysis.sweep_figures import ALL_SNICS, FULL, PointFigures, Shape, Sweep
-from scenarios.configuration.systems import SYSTEMS
 from scenarios.planning.points import Point
 
 SYSTEM = "dualpath"
@@ -93,10 +92,6 @@ def _knee(
 def _crossing(shape: Shape, resource: str, theory: float, level: float) -> float:
     """The P/D at which the theory's load of a resource is `level`."""
     ratios = theory * np.geomspace(1 / REACH, REACH, 4001)
-    loads = []
-    for ratio in ratios:
-        ideal = shape.ideal(SYSTEMS[SYSTEM], float(ratio), 1.0)
-        assert ideal is not None
-        loads.append(ideal.loads[resource])
+    loads = [shape.loads(float(ratio), 1.0)[resource] for ratio in ratios]
     order = np.argsort(loads)
     return float(np.interp(level, np.array(loads)[order], ratios[order]))

@@ -9,7 +9,7 @@ and 1 + 2 P/D (DE write). DRAM loads are in units of B s, an SNIC's rate: 2 (PE)
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
@@ -175,29 +175,29 @@ class Shape(NamedTuple):
     def ideal(self, system: System, p: float, d: float) -> Ideal | None:
         """The most that a system can read, and the loads that go with full SNICs.
 
-        Loads of the dual paths are the paper's formulas, with every SNIC full, and so exceed
-        the capacity outside the band; Basic's are at the most it can read.
+        Loads of the dual paths are those of full SNICs; Basic's are at the most it can read.
         """
         if not system.io:
             return None
         sb = self.s * self.b
         if system.paths == "pe":
             most = theory.basic(p, d, *self)
-            loads = theory.loads(most.pe_path, 0.0, p, d, self.g, self.b, self.m)
+            loads = self._relative(theory.loads(most.pe_path, 0.0, p, d, self.g, self.b, self.m))
         else:
             most = theory.dual_path(p, d, *self)
-            loads = theory.predict(p, d, *self)
-        return Ideal(
-            {
-                PE_SNIC: most.pe_path / (p * sb),
-                DE_SNIC: most.de_path / (d * sb),
-                ALL_SNICS: most.snic_fraction,
-            },
-            {
-                one.resource: one.load * (1 if one.resource in DRAMS else self.g) / sb
-                for one in loads
-            },
-        )
+            loads = self.loads(p, d)
+        snics = {PE_SNIC: most.pe_path / (p * sb), DE_SNIC: most.de_path / (d * sb)}
+        return Ideal(snics | {ALL_SNICS: most.snic_fraction}, loads)
+
+    def loads(self, p: float, d: float) -> dict[str, float]:
+        """The paper's formulas, with every SNIC full: outside the band they exceed capacities."""
+        return self._relative(theory.predict(p, d, *self))
+
+    def _relative(self, loads: Iterable[theory.Load]) -> dict[str, float]:
+        sb = self.s * self.b
+        return {
+            one.resource: one.load * (1 if one.resource in DRAMS else self.g) / sb for one in loads
+        }
 
 
 def figures_of(point: Point, summary: Summary | None, error: str | None) -> PointFigures:
