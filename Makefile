@@ -27,11 +27,14 @@ INSTALLED := .venv/installed-$(LOCKED)
 COMPILE := pip compile -q --universal --all-extras --generate-hashes --no-annotate \
 	--custom-compile-command 'make lock' --build-constraints build-constraints.txt pyproject.toml
 
+# a worker for every core; whoever is done takes over what others have left
+SPREAD := -n auto --dist worksteal
+
 # what root leaves in the checkout belongs to the checkout's owner
 OWN := trap 'test "$$EUID" != 0 || test -O . || chown -hR --reference=. .' EXIT
 
 .NOTPARALLEL:
-.PHONY: help setup run test fast bench lint check lock programs bench-programs
+.PHONY: help setup run test fast explore bench lint check lock programs bench-programs
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -45,11 +48,16 @@ run: setup ## run SCENARIO with ARGS (as root: it builds networks)
 
 test: setup lint ## lint, then all tests; without root, those that need none
 	@$(OWN)
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest $(SPREAD) -m "not network and not benchmark"
+	$(PYTHON) -m pytest -m network
 
-fast: $(INSTALLED) ## the tests that need neither root nor half a minute
+fast: $(INSTALLED) ## the tests that need neither root nor half a minute; fewer examples each
 	@$(OWN)
-	$(PYTHON) -m pytest -m "not network and not benchmark and not slow"
+	$(PYTHON) -m pytest $(SPREAD) --hypothesis-profile=fast -m "not network and not benchmark and not slow"
+
+explore: $(INSTALLED) ## properties on new examples, ten times as many; prints how to try one again
+	@$(OWN)
+	$(PYTHON) -m pytest $(SPREAD) --hypothesis-profile=explore --timeout 0 -m "hypothesis and not network" $(ARGS)
 
 bench: bench-programs setup ## measure against references; prints ratios (as root)
 	@$(OWN)

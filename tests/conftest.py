@@ -1,6 +1,7 @@
 """Tests marked `network` run inside a sandbox, or are skipped where none can be made.
 
-When any of them is selected, the whole pytest command runs again inside.
+When any of them is selected, the whole pytest command runs again inside. They want the machine
+to themselves, and so are skipped by `-n`.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from tests import examples
 from topology import machine, sandbox
 from topology.namespace import run
 
 CHECKOUT = Path(__file__).parents[1]
+
+examples.register()
 
 
 @pytest.fixture
@@ -37,8 +41,10 @@ def private_tmp() -> Iterator[None]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     wanted = [item for item in items if item.get_closest_marker("network")]
     problems = machine.check() if wanted else []
-    if problems:
-        reason = "; ".join(f"{problem.what} ({problem.remedy})" for problem in problems)
+    reason = "; ".join(f"{problem.what} ({problem.remedy})" for problem in problems)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        reason = "wants the machine to itself: run it without -n"
+    if reason:
         for item in wanted:
             item.add_marker(pytest.mark.skip(reason=reason))
 

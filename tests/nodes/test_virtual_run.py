@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import msgspec
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nodes.engines.decode_node import DecodeNode
@@ -23,6 +23,7 @@ from plan.deployment import System
 from plan.errors import Deadlock
 from plan.model import Plan
 from plan.workload import Trajectory, Turn
+from tests.examples import tries
 from tests.nodes.plans import (
     DUAL,
     DUALPATH,
@@ -244,7 +245,7 @@ def plans(draw: st.DrawFn, most_agents: int = 4) -> Plan:
 
 
 systems = st.sampled_from(SYSTEMS)
-some_runs = settings(deadline=None, max_examples=25, derandomize=True)
+some_runs = tries(25)
 
 
 def jct_s(plan: Plan, system: System) -> float:
@@ -310,7 +311,7 @@ def test_no_nic_is_faster_than_its_rate(plan: Plan, system: System) -> None:
                 assert now - was <= most * (1 + 1e-9) + 100
 
 
-@settings(deadline=None, max_examples=10, derandomize=True)
+@tries(10)
 @given(plans(), systems)
 def test_the_same_plan_gives_the_same_bytes(plan: Plan, system: System) -> None:
     one, two = (simulate(plan, system, SAMPLE_S) for _ in range(2))

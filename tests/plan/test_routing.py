@@ -6,12 +6,13 @@ from collections import Counter, defaultdict
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from plan.fabric import Fabric, Nic
 from plan.routing import Port, Routes, ranks, routes
 from tests.controller.fabrics import make_fabric
+from tests.examples import tries
 
 FABRICS = {
     "k4, two pods": make_fabric(),
@@ -82,7 +83,7 @@ def test_only_a_cnics_own_leaf_reflects(fabric: Fabric) -> None:
 
 @fabrics
 @given(data=st.data())
-@settings(max_examples=30, deadline=None)
+@tries(30)
 def test_with_any_ports_down_no_route_uses_them_loops_or_turns_up_again(
     fabric: Fabric, data: st.DataObject
 ) -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.engines.decode import DecodeEngine, Sequence
@@ -17,6 +17,7 @@ from nodes.virtual_run import simulate
 from nodes.worlds.virtual.identity_region import IdentityRegion
 from nodes.worlds.virtual.loop import run
 from plan.model import Plan
+from tests.examples import tries
 from tests.nodes.plans import BASIC, LAYERWISE, ORACLE, TOKENS, agent, make_plan
 from tests.nodes.recording import recorded
 
@@ -99,7 +100,7 @@ def step_by_step(plan: Plan, joinings: list[Joining]) -> Outcome:
     return second, done, persisted
 
 
-@settings(deadline=None, max_examples=40)
+@tries(40)
 @given(
     st.lists(
         st.tuples(st.integers(0, 500), st.integers(1, 2000), st.integers(2, 200)),

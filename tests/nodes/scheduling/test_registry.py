@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any, Literal, NamedTuple, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.protocol.messages import Request
@@ -15,6 +15,7 @@ from nodes.scheduling.ledger import EngineLoad, Ledger
 from nodes.scheduling.policy import InterEnginePolicy, Read
 from nodes.scheduling.registry import POLICIES, inter_engine_policy
 from plan.deployment import SchedulerConstants, System
+from tests.examples import tries
 
 CONSTANTS = SchedulerConstants(alpha_tokens=2000, beta_tokens=6000)
 PATHS = ("pe", "dual", "split")
@@ -103,7 +104,7 @@ def written(moment: Moment) -> str:
 
 
 @every_policy
-@settings(max_examples=25)
+@tries(25)
 @given(moment=moments())
 def test_a_policy_never_changes_what_it_is_shown(policy: InterEnginePolicy, moment: Moment) -> None:
     before = written(moment)
@@ -112,14 +113,14 @@ def test_a_policy_never_changes_what_it_is_shown(policy: InterEnginePolicy, mome
 
 
 @every_policy
-@settings(max_examples=25)
+@tries(25)
 @given(moment=moments())
 def test_the_same_snapshot_gets_the_same_answers(policy: InterEnginePolicy, moment: Moment) -> None:
     assert answers(policy, moment) == answers(policy, moment)
 
 
 @every_policy
-@settings(max_examples=25)
+@tries(25)
 @given(moment=moments())
 def test_a_policy_chooses_engines_of_the_group_that_asks(
     policy: InterEnginePolicy, moment: Moment
@@ -137,7 +138,7 @@ def test_a_policy_chooses_engines_of_the_group_that_asks(
 
 
 @every_policy
-@settings(max_examples=25)
+@tries(25)
 @given(moment=moments())
 def test_hits_in_the_de_s_pool_are_not_read_on_the_prefill_side(
     policy: InterEnginePolicy, moment: Moment

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.protocol.messages import Assign, Attempt, Done, Fetch, Report, Request, Submit
@@ -17,6 +17,7 @@ from nodes.worlds.virtual.loop import run
 from plan.deployment import System
 from plan.model import Plan
 from plan.records import RequestRecord
+from tests.examples import tries
 from tests.nodes.plans import BASIC, DUAL, DUALPATH, SPLIT, SYSTEMS, make_plan
 from tests.nodes.recording import recorded
 from tests.nodes.scheduling.test_ledger import check_charges, check_loads
@@ -256,7 +257,7 @@ def unreported(ledger: Ledger, node: str) -> list[Attempt]:
     ]
 
 
-@settings(max_examples=40, deadline=None)
+@tries(40)
 @given(st.sampled_from(SYSTEMS), st.data())
 def test_at_any_time_a_request_waits_or_is_assigned_or_is_over(
     system: System, data: st.DataObject

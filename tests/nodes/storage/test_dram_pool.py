@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.protocol.blocks import Runs, common, pieces, prefix, rows
@@ -22,6 +22,7 @@ from nodes.worlds.virtual.world import VirtualWorld
 from plan.deployment import System
 from plan.model import Plan
 from plan.workload import Trajectory
+from tests.examples import tries
 from tests.nodes.plans import (
     DRAM_POOL,
     DUALPATH,
@@ -33,8 +34,6 @@ from tests.nodes.plans import (
 )
 from tests.nodes.recording import recorded
 from tests.nodes.test_virtual_run import plans
-
-pytestmark = pytest.mark.slow
 
 FULL_BLOCK = GROUPS * LAYER_BLOCK_BYTES
 DUAL_POOL = System(name="dual-pool", dram_pool=True)
@@ -302,7 +301,7 @@ class Checked(DramPool):
         self.check()
 
 
-@settings(deadline=None, max_examples=60, derandomize=True)
+@tries(60)
 @given(
     plans(),
     st.sampled_from([DRAM_POOL, DUAL_POOL, SPLIT_POOL, TAKEN_IN_TURN]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.protocol.blocks import Runs, pieces
@@ -22,6 +22,7 @@ from nodes.worlds.virtual.identity_store import IdentityBlockStore
 from nodes.worlds.virtual.loop import VirtualTimeLoop, run
 from nodes.worlds.virtual.world import VirtualCluster, VirtualWorld
 from plan.fabric import storage_host
+from tests.examples import tries
 from tests.nodes.plans import agent, make_plan
 
 AGENT = 0
@@ -115,7 +116,7 @@ def test_a_branch_whose_predecessors_are_missing_does_not_hold_up_another() -> N
     with_storage(test, preloaded=2 * 64)
 
 
-@settings(deadline=None, max_examples=30)
+@tries(30)
 @given(st.permutations(range(6)))
 def test_rows_persisted_one_by_one_in_any_order_are_all_found(order: list[int]) -> None:
     runs = ((0, 3), (7, 3))

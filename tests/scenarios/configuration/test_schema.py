@@ -10,13 +10,14 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from plan.errors import ScenarioError
 from scenarios.configuration import library, units, yaml_dialect
 from scenarios.configuration.loading import load_scenario, resolved_yaml
 from scenarios.configuration.schema import Scenario
+from tests.examples import tries
 
 QUICKSTART = library.find(library.QUICKSTART)
 MINIMAL = {"workload": {"source": {"generator": "32K"}, "agents": 4}}
@@ -163,7 +164,7 @@ overridden = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=50)
+@tries(50)
 @given(overridden)
 def test_the_resolved_scenario_reads_back_equal(changes: dict[str, Any]) -> None:
     scenario = load(yaml_dialect.write(MINIMAL | changes))
@@ -199,13 +200,11 @@ def only_scenario_errors(text: str) -> None:
         load(text)
 
 
-@settings(deadline=None)
 @given(st.dictionaries(keys, documents, max_size=6))
 def test_no_mapping_raises_anything_but_a_scenario_error(document: dict[str, Any]) -> None:
     only_scenario_errors(yaml.dump(MINIMAL | document))
 
 
-@settings(deadline=None)
 @given(st.text())
 @example("[" * 5000)
 @example("a: &x [*x]")

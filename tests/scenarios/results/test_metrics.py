@@ -15,8 +15,6 @@ from scenarios.results.result import CpuShares
 from scenarios.results.summary import Summary, SystemSummary
 from tests.scenarios.synthetic import basic_and_dualpath, make_plan, make_result
 
-pytestmark = pytest.mark.slow
-
 HALF = {"pe0": 0.5, "de0": 0.25}
 
 

@@ -4,7 +4,7 @@ from statistics import fmean, median
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from plan.workload import Trajectory, Turn, steps
@@ -18,8 +18,7 @@ from scenarios.workload.generator import (
     generate,
     statistics,
 )
-
-pytestmark = pytest.mark.slow
+from tests.examples import tries
 
 LENGTHS = list(TABLE_2)
 
@@ -31,7 +30,7 @@ def test_500_trajectories_match_table_2_within_5_percent(max_len: MaxLen, seed: 
     assert made == pytest.approx(msgspec.structs.asdict(TABLE_2[max_len]), rel=0.05)
 
 
-@settings(max_examples=25, deadline=None)
+@tries(25)
 @given(max_len=st.sampled_from(LENGTHS), seed=st.integers(0, 2**32))
 def test_no_trajectory_exceeds_max_len_and_every_turn_has_tokens(
     max_len: MaxLen, seed: int

@@ -7,7 +7,7 @@ import random
 from collections.abc import Awaitable, Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.lanes import lane_table
@@ -16,6 +16,7 @@ from nodes.worlds.virtual.flow_routes import StaticRoutes, link_rates_bps
 from nodes.worlds.virtual.loop import run
 from plan.fabric import Fabric
 from plan.lanes import TrafficClass
+from tests.examples import tries
 from topology.fattree import FabricSpec, build_fabric
 
 GB = 1e9
@@ -195,7 +196,7 @@ def workload(world: Fabric, seed: int, count: int = 60) -> list[Transfer]:
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=25, deadline=None)
+@tries(25)
 def test_when_all_has_arrived_the_counters_hold_every_byte_on_every_hop(seed: int) -> None:
     world = fabric(prefill=3, decode=3)
     transfers = workload(world, seed)
@@ -220,7 +221,7 @@ def test_when_all_has_arrived_the_counters_hold_every_byte_on_every_hop(seed: in
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=25, deadline=None)
+@tries(25)
 def test_no_link_ever_carries_more_than_its_rate(seed: int) -> None:
     world = fabric(prefill=3, decode=3, oversubscription=2.0)
     transfers = workload(world, seed)
@@ -256,7 +257,7 @@ def test_no_link_ever_carries_more_than_its_rate(seed: int) -> None:
     st.integers(1, 5),
     st.integers(1, 5),
 )
-@settings(max_examples=25, deadline=None)
+@tries(25)
 def test_links_that_can_never_be_full_change_no_rate(
     seed: int, oversubscription: float, prefill: int, decode: int
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.flows import FORWARD, Action, Output, Pipeline, Reflect, pipelines
@@ -11,6 +11,7 @@ from controller.lanes import lane_table
 from nodes.worlds.virtual.flow_routes import StaticRoutes
 from plan.fabric import End, Fabric, Nic
 from plan.routing import Port, routes
+from tests.examples import tries
 from topology.fattree import FabricSpec, build_fabric
 
 
@@ -75,7 +76,7 @@ class Frames:
 
 
 @given(fat_trees(), st.data())
-@settings(max_examples=60, deadline=None)
+@tries(60)
 def test_a_frame_by_the_controllers_flows_crosses_what_the_virtual_world_books(
     fabric: Fabric, data: st.DataObject
 ) -> None:
@@ -98,7 +99,7 @@ def test_a_frame_by_the_controllers_flows_crosses_what_the_virtual_world_books(
 
 
 @given(fat_trees())
-@settings(max_examples=20, deadline=None)
+@tries(20)
 def test_no_route_joins_two_planes(fabric: Fabric) -> None:
     paths = StaticRoutes(fabric)
     for nic in fabric.nics:

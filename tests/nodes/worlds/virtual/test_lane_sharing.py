@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import random
 
-import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.worlds.virtual.lane_sharing import Sharing
 from nodes.worlds.virtual.lane_state import Flow
+from tests.examples import tries
 from tests.nodes.worlds.virtual.reference_sharing import LANE_SETS, Case, table
-
-pytestmark = pytest.mark.slow
 
 
 @st.composite
@@ -35,7 +33,7 @@ def stories(draw: st.DrawFn) -> tuple[list[float], list[tuple[float, int]], list
 
 
 @given(stories())
-@settings(max_examples=400, deadline=None)
+@tries(400)
 def test_after_every_batch_of_changes_all_rates_are_the_global_solution(
     story: tuple[list[float], list[tuple[float, int]], list[list[object]]],
 ) -> None:
@@ -52,7 +50,7 @@ def test_after_every_batch_of_changes_all_rates_are_the_global_solution(
 
 
 @given(st.integers(0, 2**32), st.sampled_from(LANE_SETS))
-@settings(max_examples=250, deadline=None)
+@tries(250)
 def test_crowded_links_keep_to_the_global_solution(
     seed: int, lanes: list[tuple[float, int]]
 ) -> None:

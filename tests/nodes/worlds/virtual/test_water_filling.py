@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import random
 
-import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import tries
 from tests.nodes.worlds.virtual.reference_sharing import LANE_SETS, Case
-
-pytestmark = pytest.mark.slow
 
 
 @given(st.integers(0, 2**32), st.sampled_from(LANE_SETS[:2]))
-@settings(max_examples=10, deadline=None)
+@tries(10)
 def test_long_histories_on_many_links_do_not_drift(
     seed: int, lanes: list[tuple[float, int]]
 ) -> None:
