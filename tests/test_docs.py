@@ -13,7 +13,7 @@ from msgspec import inspect
 
 from scenarios.configuration.models import GPUS, MODELS
 from scenarios.configuration.schema import Scenario
-from scenarios.configuration.systems import SYSTEMS
+from scenarios.configuration.systems import BASELINE, BUILT_IN
 from scenarios.results.summary import SystemSummary
 from scenarios.running import outcome
 from scenarios.workload.trace_formats import Format
@@ -79,9 +79,16 @@ def test_the_readme_names_every_exit_status() -> None:
     assert {int(row[0]) for row in rows(README, "status")} == statuses
 
 
-@pytest.mark.parametrize("name", [*SYSTEMS, *MODELS, *GPUS, *get_args(Format)])
+@pytest.mark.parametrize("name", [*BUILT_IN, *MODELS, *GPUS, *get_args(Format)])
 def test_the_documents_name_every_choice(name: str) -> None:
     assert f"`{name}`" in SCENARIO
+
+
+def test_the_documents_say_of_every_system_what_the_registry_does() -> None:
+    documented = [tuple(row) for row in rows(SCENARIO, "system")]
+    known = [(f"`{name}`", one.title, one.description) for name, one in BUILT_IN.items()]
+    assert documented == known
+    assert f"Speed-ups are over `{BASELINE}`" in SCENARIO
 
 
 def test_every_invariant_is_held_by_a_test_that_is_there() -> None:

@@ -16,9 +16,9 @@ import msgspec
 import numpy as np
 
 from scenarios.analysis.sweep_figures import ALL_SNICS, FULL, PointFigures, Shape, Sweep
+from scenarios.configuration.systems import PROPOSED
 from scenarios.planning.points import Point
 
-SYSTEM = "dualpath"
 REACH = 100.0
 """How far from the band's end the knee is looked for, as a factor either way."""
 
@@ -48,7 +48,7 @@ def knees(sweep: Sweep, points: Sequence[Point]) -> list[Knee]:
     """Every end that has a point beyond it and one with full SNICs inside."""
     shapes: dict[Shape, list[PointFigures]] = {}
     for point, figures in zip(points, sweep.points, strict=True):
-        if SYSTEM in figures.systems:
+        if PROPOSED in figures.systems:
             shapes.setdefault(Shape.of(point.scenario.cluster), []).append(figures)
     found = [
         _knee(shape, end, measured)
@@ -68,14 +68,14 @@ def _knee(
     rise = [
         load.ratio
         for point in points
-        if point.place == "inside" and point.systems[SYSTEM].snics[ALL_SNICS].measured >= FULL
-        if (load := point.systems[SYSTEM].loads.get(resource)) and load.ratio
+        if point.place == "inside" and point.systems[PROPOSED].snics[ALL_SNICS].measured >= FULL
+        if (load := point.systems[PROPOSED].loads.get(resource)) and load.ratio
     ]
     level = [
         load.measured
         for point in points
         if point.place == "outside" and (point.ratio < theory) == lower
-        if (load := point.systems[SYSTEM].loads.get(resource))
+        if (load := point.systems[PROPOSED].loads.get(resource))
     ]
     if not rise or not level:
         return None

@@ -20,6 +20,7 @@ from plan.deployment import System
 from plan.names import node_name
 from scenarios.analysis import theory
 from scenarios.configuration.schema import Cluster
+from scenarios.configuration.systems import BASELINE, PROPOSED
 from scenarios.planning.points import PD, Point
 from scenarios.results.summary import CnicUse, SnicUse, Summary, SystemSummary
 
@@ -49,7 +50,7 @@ class SystemFigures(msgspec.Struct, frozen=True, kw_only=True):
     """One system at one point.
 
     Attributes:
-        jct_s: model seconds; speedup: Basic's JCT over it.
+        jct_s: model seconds; speedup: the baseline's JCT over it.
         collectives: time in collectives over that of their bytes at a CNIC's rate; None
             where nothing is exchanged.
         verdict: on the measurement (`scenarios.results.fidelity`).
@@ -123,9 +124,9 @@ class Sweep(msgspec.Struct, frozen=True, kw_only=True):
     """A whole sweep, as `sweep.json` holds it.
 
     Attributes:
-        keys: what was swept. mean_speedup: over Basic, by system, over complete points.
-        worst_load_error: largest |measured / theory - 1| of a CNIC load of DualPath inside
-            the bottleneck-free band, over points whose SNICs were full; None without any.
+        keys: what was swept. mean_speedup: over the baseline, by system, over complete points.
+        worst_load_error: largest |measured / theory - 1| of a CNIC load of the proposed system
+            inside the bottleneck-free band, over points whose SNICs were full; None without any.
     """
 
     name: str
@@ -311,7 +312,7 @@ def gather(
         figures_of(point, summaries.get(point.directory), errors.get(point.directory))
         for point in points
     ]
-    systems = [system for system in points[0].scenario.compared if system.name != "basic"]
+    systems = [system for system in points[0].scenario.compared if system.name != BASELINE]
     speedups = {
         system.name: [
             gained
@@ -344,7 +345,7 @@ def _worst_load_error(found: Sequence[PointFigures]) -> float | None:
     errors = [
         abs(load.ratio - 1)
         for point in found
-        if point.place == "inside" and (figures := point.systems.get("dualpath"))
+        if point.place == "inside" and (figures := point.systems.get(PROPOSED))
         if figures.snics[ALL_SNICS].measured >= FULL
         for name, load in figures.loads.items()
         if name in CNIC_DIRECTIONS and load.ratio is not None
@@ -371,7 +372,7 @@ class _Entry(NamedTuple):
         ]
         return (
             self.point is not other.point
-            and (len(names) == 1 or names == {"basic", "dualpath"})
+            and (len(names) == 1 or names == {BASELINE, PROPOSED})
             and rest[0] == rest[1]
             and math.isclose(self.bandwidth, other.bandwidth)
         )

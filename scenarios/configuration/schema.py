@@ -15,7 +15,7 @@ from msgspec import Meta
 from plan.deployment import GpuSpec, ModelSpec, System
 from plan.fabric import NodeKind
 from scenarios.configuration.models import GPUS, MODELS
-from scenarios.configuration.systems import SYSTEMS
+from scenarios.configuration.systems import BASELINE, PROPOSED, SYSTEMS
 from scenarios.configuration.units import (
     AutoBandwidth,
     Bandwidth,
@@ -272,7 +272,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     ep: bool | None = None
     scale: ScaleChoice = ScaleChoice()
     workload: Workload
-    systems: Annotated[tuple[str | System, ...], Meta(min_length=1)] = ("basic", "dualpath")
+    systems: Annotated[tuple[str | System, ...], Meta(min_length=1)] = (BASELINE, PROPOSED)
     scheduler: SchedulerChoice = SchedulerChoice()
     lanes: bool = True
     collectives: bool | Literal["off", "alltoall", "tensor"] = False

@@ -15,6 +15,7 @@ from matplotlib.ticker import LogFormatter
 
 from plan.fabric import Nic, Side
 from plan.model import Plan
+from scenarios.configuration.systems import BUILT_IN
 from scenarios.results.result import SystemResult
 from scenarios.results.summary import Summary
 from scenarios.results.windows import Windows
@@ -25,16 +26,8 @@ INK, FAINT = "#22272e", "#c9ced6"
 PREFILL, DECODE = "#0072B2", "#D55E00"
 
 
-SYSTEM_COLOURS = {
-    "basic": "#7f868f",
-    "layerwise": "#56B4E9",
-    "dualpath-rr": "#E69F00",
-    "dualpath": "#0072B2",
-    "oracle": "#009E73",
-}
-
-
-OTHER_COLOURS = ("#CC79A7", "#D55E00", "#8a6d3b", "#4b4b9f")
+OTHER_COLOURS = ("#D55E00", "#8a6d3b", "#4b4b9f", "#882255")
+"""For systems that a scenario describes itself."""
 
 
 LANE_COLOURS = {
@@ -110,9 +103,9 @@ class Run:
 
 def colour(system: str, among: Sequence[str]) -> str:
     """The colour of a system in every picture."""
-    others = [name for name in among if name not in SYSTEM_COLOURS]
-    if system in SYSTEM_COLOURS:
-        return SYSTEM_COLOURS[system]
+    if system in BUILT_IN:
+        return BUILT_IN[system].colour
+    others = [name for name in among if name not in BUILT_IN]
     return OTHER_COLOURS[others.index(system) % len(OTHER_COLOURS)]
 
 

@@ -9,6 +9,7 @@ from matplotlib import style
 from matplotlib.figure import Figure
 
 from plan.model import Plan
+from scenarios.configuration.systems import BASELINE, BUILT_IN
 from scenarios.reports import congestion_plots, plots
 from scenarios.reports.drawing import STYLE, CnicTheory, Picture, Run
 from scenarios.results.metrics import windows_of
@@ -20,7 +21,7 @@ PICTURES: dict[str, tuple[Callable[[Run], Figure | None], str, str]] = {
         plots.jct,
         "Who finished first",
         "Time until the last request of the job was done; shorter is better. "
-        "The factor is Basic's time over the system's.",
+        f"The factor is {BUILT_IN[BASELINE].title}'s time over the system's.",
     ),
     "snic_use": (
         plots.snic_use,

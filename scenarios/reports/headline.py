@@ -7,28 +7,17 @@ from collections.abc import Sequence
 from plan.deployment import System
 from plan.fabric import NodeKind
 from plan.model import Plan
+from scenarios.configuration.systems import BASELINE, title
 from scenarios.results.summary import Summary, SystemSummary
 
-TITLES = {
-    "basic": "Basic",
-    "layerwise": "Basic with layerwise prefill",
-    "dualpath-rr": "DualPath without its scheduler",
-    "dualpath": "DualPath",
-    "oracle": "the Oracle",
-}
 SAME = 1.02
 """Completion times within 2 % are called the same."""
 BUSY, IDLE = 0.8, 0.1
 """Mean SNIC use from which on the words "busy" and "idle" are used."""
 
 
-def title(system: str) -> str:
-    """A system's name in a sentence."""
-    return TITLES.get(system, system)
-
-
 def headline(plan: Plan, systems: Sequence[System], summary: Summary) -> str:
-    """Who won, against Basic if it ran, else against the slowest; the Oracle does not compete."""
+    """Who won, against the baseline if it ran, else the slowest; the Oracle does not compete."""
     times = {
         system.name: jct_s
         for system in systems
@@ -39,7 +28,7 @@ def headline(plan: Plan, systems: Sequence[System], summary: Summary) -> str:
     if not times:
         return "No system served its whole workload, so there is nothing to compare."
     best = min(times, key=times.__getitem__)
-    other = "basic" if "basic" in times else max(times, key=times.__getitem__)
+    other = BASELINE if BASELINE in times else max(times, key=times.__getitem__)
     if best == other:
         first = f"{_capital(title(best))} served the workload in {times[best]:.4g} s of model time"
         if len(times) > 1:

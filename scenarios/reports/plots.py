@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from plan.fabric import Nic, Side
 from plan.names import engine_name
 from plan.records import RequestRecord
+from scenarios.configuration.systems import BASELINE
 from scenarios.reports.drawing import (
     DECODE,
     FAINT,
@@ -35,7 +36,7 @@ MANY_NODES = 8
 
 
 def jct(run: Run) -> Figure | None:
-    """Bars of JCT, with the speed-up over Basic."""
+    """Bars of JCT, with the speed-up over the baseline."""
     times = {name: s.jct_s for name, s in run.summary.systems.items() if s.jct_s is not None}
     if not times:
         return None
@@ -58,7 +59,7 @@ def _speedup(summary: Summary, name: str) -> str:
     if not summary.systems[name].fidelity.complete:
         return "  (incomplete)"
     speedup = summary.speedup_over_basic.get(name)
-    return "" if speedup is None or name == "basic" else f"  {speedup:.2f}x"
+    return "" if speedup is None or name == BASELINE else f"  {speedup:.2f}x"
 
 
 def snic_use(run: Run) -> Figure | None:

@@ -14,9 +14,10 @@ from plan.model import Plan
 from scenarios.analysis import theory
 from scenarios.configuration.loading import resolved_yaml
 from scenarios.configuration.schema import Cluster, Scenario
+from scenarios.configuration.systems import BASELINE, title
 from scenarios.reports import gallery, wire_report
 from scenarios.reports.drawing import CnicTheory
-from scenarios.reports.headline import headline, title
+from scenarios.reports.headline import headline
 from scenarios.reports.page import ABSENT, embedded, number, render, write_json
 from scenarios.results.metrics import summarise
 from scenarios.results.provenance import Provenance
@@ -134,7 +135,7 @@ def table(summary: Summary) -> list[Row]:
     return [
         Row("Completion", ["" for _ in every], heading=True),
         Row("JCT, s", [number(s.jct_s) for s in every]),
-        Row("speed-up over Basic", [f"{x:.2f}x" if x else ABSENT for x in speedups]),
+        Row(f"speed-up over {title(BASELINE)}", [f"{x:.2f}x" if x else ABSENT for x in speedups]),
         *_spread("JCT of an agent, s", [s.agent_jct_s for s in every], 1),
         Row("Latency", ["" for _ in every], heading=True),
         *_spread("TTFT, s", [s.ttft_s for s in every], 1),

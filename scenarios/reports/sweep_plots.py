@@ -25,6 +25,7 @@ from scenarios.analysis.sweep_figures import (
     Sweep,
     SystemFigures,
 )
+from scenarios.configuration.systems import BASELINE, title
 from scenarios.planning.points import PD, Point
 from scenarios.reports.drawing import INK, STYLE, colour
 from scenarios.reports.page import embedded
@@ -237,13 +238,13 @@ def jct(charted: _Chart) -> Figure | None:
 
 
 def speedup(charted: _Chart) -> Figure | None:
-    """Speed-up over Basic of every other system."""
+    """Speed-up over the baseline of every other system."""
     return _per_system(
         charted,
-        "Basic's JCT over the system's",
+        f"{title(BASELINE)}'s JCT over the system's",
         lambda figures: figures.speedup,
         0.0,
-        without="basic",
+        without=BASELINE,
     )
 
 
@@ -353,7 +354,7 @@ PICTURES: dict[str, tuple[Callable[[_Chart], Figure | None], str, str]] = {
     "speedup": (
         speedup,
         "Speed-up",
-        "Basic's completion time over the system's, at the same point.",
+        f"{title(BASELINE)}'s completion time over the system's, at the same point.",
     ),
     "snics": (
         snics,

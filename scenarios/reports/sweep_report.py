@@ -18,8 +18,8 @@ from scenarios.analysis.sweep_figures import (
     Sweep,
     SystemFigures,
 )
+from scenarios.configuration.systems import BASELINE, PROPOSED, title
 from scenarios.planning.points import Point
-from scenarios.reports.headline import title
 from scenarios.reports.page import ABSENT, number, render, write_json
 from scenarios.reports.sweep_plots import draw
 
@@ -42,6 +42,7 @@ def write_sweep(out: Path, sweep: Sweep, points: Sequence[Point]) -> None:
         pictures=draw(out / "plots", sweep, points),
         columns=(*CNIC_DIRECTIONS, *DRAMS, PE_SNIC, DE_SNIC),
         speedups={title(name): gained for name, gained in sweep.mean_speedup.items()},
+        baseline=title(BASELINE),
         number=number,
         percent=_percent,
         compared=_compared,
@@ -56,12 +57,14 @@ def headline(sweep: Sweep, ends: Sequence[Knee]) -> str:
         count = sum(
             1 for p in sweep.points if name in p.systems and p.systems[name].speedup is not None
         )
-        if name == "dualpath":
-            said.append(f"{title(name)} was {gained:.2f}x faster than Basic (mean of {count})")
+        if name == PROPOSED:
+            said.append(
+                f"{title(name)} was {gained:.2f}x faster than {title(BASELINE)} (mean of {count})"
+            )
     if sweep.worst_load_error is not None:
         said.append(
             "with all storage NICs full inside the bottleneck-free band, every CNIC load of "
-            f"DualPath was within {100 * sweep.worst_load_error:.1f} % of theory"
+            f"{title(PROPOSED)} was within {100 * sweep.worst_load_error:.1f} % of theory"
         )
     if ends:
         worst = max(abs(knee.error) for knee in ends)

@@ -11,8 +11,8 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from scenarios.configuration.systems import title
 from scenarios.reports.drawing import FAINT, INK, STYLE, Picture
-from scenarios.reports.headline import title
 from scenarios.results.result import SystemResult
 from scenarios.results.wire import LinkTraffic
 

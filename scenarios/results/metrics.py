@@ -10,6 +10,7 @@ import numpy as np
 from plan.fabric import Nic
 from plan.model import Plan
 from plan.records import CounterSample, NodeStats, RequestRecord
+from scenarios.configuration.systems import BASELINE
 from scenarios.results import congestion, fidelity, windows
 from scenarios.results.fidelity import Signs
 from scenarios.results.latencies import tpot_s, ttft_parts, ttft_s, ttst_s
@@ -39,8 +40,8 @@ def summarise(plan: Plan, results: Sequence[SystemResult]) -> Summary:
         for result in results
         if result.complete and (jct_s := systems[result.system.name].jct_s)
     }
-    basic = finished.get("basic")
-    speedups = {name: basic / jct_s for name, jct_s in finished.items()} if basic else {}
+    base_s = finished.get(BASELINE)
+    speedups = {name: base_s / jct_s for name, jct_s in finished.items()} if base_s else {}
     return Summary(systems=systems, speedup_over_basic=speedups)
 
 

@@ -131,7 +131,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All systems of a run.
 
     Attributes:
-        speedup_over_basic: Basic's JCT over the system's; only between complete runs.
+        speedup_over_basic: the baseline's JCT over the system's; only between complete runs.
         unserved: systems that the run ended before.
         error: why it ended early, if something failed.
     """

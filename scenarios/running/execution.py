@@ -11,6 +11,7 @@ from plan.deployment import System
 from plan.errors import BrokenOff, MachineError, RunError, ScenarioError
 from scenarios.configuration.loading import resolved_yaml, with_dilation
 from scenarios.configuration.schema import Scenario
+from scenarios.configuration.systems import BASELINE, title
 from scenarios.planning.plan import Planned, make_plan
 from scenarios.reports.page import write_json
 from scenarios.reports.report import write_records, write_report
@@ -228,7 +229,7 @@ def _tell(summary: Summary, out: Path) -> None:
     for name, figures in summary.systems.items():
         jct = "-" if figures.jct_s is None else f"{figures.jct_s:.1f} s"
         speedup = summary.speedup_over_basic.get(name)
-        gain = f", {speedup:.2f}x over Basic" if speedup and name != "basic" else ""
+        gain = f", {speedup:.2f}x over {title(BASELINE)}" if speedup and name != BASELINE else ""
         print(f"{name}: JCT {jct}{gain}; {figures.fidelity.verdict}")
         for reason in figures.fidelity.reasons:
             print(f"    {reason}")

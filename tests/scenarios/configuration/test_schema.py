@@ -71,6 +71,10 @@ def test_merged_engines_keep_the_node_s_total_cnic_rate() -> None:
         ("cluster.merge=3", "cluster.merge: 3 cannot be used; write a divisor of the 8"),
         ("systems=[fast]", 'systems[0]: "fast" is not a built-in system; write one of basic'),
         ("systems=[basic, basic]", 'systems[0]: "basic" is there twice'),
+        (
+            "systems=[{name: mine, scheduler: fair}]",
+            'systems[0].scheduler: "fair" is not accepted; write one of dualpath, round_robin',
+        ),
         ("model=gpt", 'model: "gpt" is not a preset; write one of ds-660b'),
         ("ep=true", "ep: True cannot be used; write false or null: qwen-32b has no experts"),
         ("collectives=true", "collectives: True cannot be used; write tensor or off"),
