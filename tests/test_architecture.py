@@ -11,64 +11,211 @@ from pathlib import Path
 
 import pytest
 
+from tests import house
+from tests.house import House
 from topology import machine
 
 ROOT = Path(__file__).parents[1]
-BELOW_SCENARIOS = ("topology", "controller", "nodes")
+PACKAGES = ("plan", "topology", "controller", "nodes", "scenarios")
+HOUSE = House(ROOT, PACKAGES)
+MOST_LINES = 400
+
+PROTOCOL = {"plan", "nodes/protocol"}
+FLOOR = {*PROTOCOL, "nodes/agents", "nodes/timing"}
+WORLD = {*PROTOCOL, "nodes/worlds"}
+ENGINES = {*FLOOR, "nodes/worlds", "nodes/storage", "nodes/scheduling"}
+ROLES = {*ENGINES, "nodes/engines"}
+
+CONFIGURED = {"plan", "scenarios/workload"}
+PLANNED = {*CONFIGURED, "scenarios/configuration", "scenarios/results"}
+ANALYSED = {*PLANNED, "scenarios/planning"}
+REPORTED = {*ANALYSED, "scenarios/analysis"}
+RUN = {*REPORTED, "scenarios/reports"}
+
+ROWS: house.Rows = {
+    "plan": set(),
+    "topology": {"plan"},
+    "controller": {"plan"},
+    "nodes/protocol": {"plan"},
+    "nodes/agents": PROTOCOL,
+    "nodes/timing": PROTOCOL,
+    "nodes/worlds": PROTOCOL,
+    "nodes/worlds/sockets": WORLD,
+    "nodes/worlds/virtual": WORLD,
+    "nodes/storage": FLOOR,
+    "nodes/scheduling": FLOOR,
+    "nodes/engines": ENGINES,
+    "nodes/roles": ROLES,
+    "nodes/main": {*ROLES, "nodes/roles", "nodes/worlds/sockets"},
+    "nodes/virtual_run": {*ROLES, "nodes/roles", "nodes/worlds/virtual"},
+    "scenarios/workload": {"plan"},
+    "scenarios/configuration": {*CONFIGURED, "nodes/scheduling"},
+    "scenarios/results": {*CONFIGURED, "scenarios/configuration"},
+    "scenarios/planning": {*PLANNED, "topology", "controller", "nodes/timing"},
+    "scenarios/analysis": ANALYSED,
+    "scenarios/reports": REPORTED,
+    "scenarios/running": {*RUN, "topology", "controller", "nodes/virtual_run"},
+    "scenarios": {*RUN, "scenarios/running", "topology"},
+}
+"""A folder, or one file of a folder -> where it may import from; never from one of a row below."""
+
+EXCUSED = {("scenarios/results/wire.py", "topology.shaping")}
+"""(file, module): arrows that are to go."""
+
+NAMED_AT_RUN_TIME = {"scenarios/cli.py"}
+"""It loads the one command that is asked for."""
+
+LOADS_FIRST = {"scenarios/reports/__init__.py"}
+"""It loads matplotlib, before any file that draws."""
+
+FOREIGN = {
+    "ryu": {"controller/app.py", "controller/launcher.py"},
+    "eventlet": {"controller/app.py", "controller/launcher.py"},
+    "mininet": {"topology"},
+    "subprocess": {"topology", "controller", "scenarios"},
+    "lmdb": {"nodes/worlds/sockets"},
+    "yaml": {"scenarios/configuration"},
+    "matplotlib": {"scenarios/reports"},
+    "jinja2": {"scenarios/reports"},
+    "rich": {"scenarios"},
+    "scapy": {"scenarios/results/frames.py"},
+}
+"""A foreign package -> the only files and folders that may import it."""
+
+COVERED = {
+    "plan/deployment.py": "tests/scenarios/planning/test_plan.py",
+    "plan/fabric.py": "tests/topology/test_fattree.py",
+    "plan/model.py": "tests/nodes/test_virtual_run.py",
+    "plan/scale.py": "tests/scenarios/running/test_calibration.py",
+    "plan/workload.py": "tests/scenarios/workload/test_trace.py",
+    "controller/app.py": "tests/controller/test_launcher.py",
+    "topology/counters.py": "tests/topology/test_capture.py",
+    "topology/namespace.py": "tests/topology/test_capture.py",
+    "topology/ovs.py": "tests/topology/test_network.py",
+    "topology/sandbox.py": "tests/topology/test_network.py",
+    "topology/shaping.py": "tests/topology/test_network.py",
+    "nodes/agents/context.py": "tests/nodes/agents/test_population.py",
+    "nodes/engines/arrivals.py": "tests/nodes/test_virtual_run.py",
+    "nodes/engines/batches.py": "tests/nodes/engines/test_prefill.py",
+    "nodes/engines/decode_node.py": "tests/nodes/test_virtual_run.py",
+    "nodes/engines/engine_node.py": "tests/nodes/test_virtual_run.py",
+    "nodes/engines/prefill_node.py": "tests/nodes/test_virtual_run.py",
+    "nodes/protocol/messages.py": "tests/nodes/worlds/sockets/test_world.py",
+    "nodes/roles.py": "tests/nodes/test_virtual_run.py",
+    "nodes/main.py": "tests/scenarios/test_run.py",
+    "nodes/scheduling/leader.py": "tests/nodes/test_virtual_run.py",
+    "nodes/scheduling/round_robin.py": "tests/nodes/scheduling/test_registry.py",
+    "nodes/storage/client.py": "tests/nodes/storage/test_dram_pool.py",
+    "nodes/worlds/dram_bus.py": "tests/nodes/test_virtual_run.py",
+    "nodes/worlds/failure.py": "tests/nodes/worlds/sockets/test_world.py",
+    "nodes/worlds/sockets/lmdb_store.py": "tests/nodes/storage/test_block_store.py",
+    "nodes/worlds/sockets/namespaces.py": "tests/nodes/worlds/sockets/test_world.py",
+    "nodes/worlds/virtual/identity_store.py": "tests/nodes/storage/test_block_store.py",
+    "nodes/worlds/virtual/lane_state.py": "tests/nodes/worlds/virtual/test_lane_sharing.py",
+    "nodes/worlds/virtual/world.py": "tests/nodes/test_virtual_run.py",
+    "scenarios/analysis/sweep_figures.py": "tests/scenarios/running/test_sweep.py",
+    "scenarios/configuration/checks.py": "tests/scenarios/configuration/test_schema.py",
+    "scenarios/configuration/decoding.py": "tests/scenarios/configuration/test_schema.py",
+    "scenarios/configuration/loading.py": "tests/scenarios/configuration/test_schema.py",
+    "scenarios/configuration/units.py": "tests/scenarios/configuration/test_schema.py",
+    "scenarios/planning/points.py": "tests/scenarios/running/test_sweep.py",
+    "scenarios/planning/trajectories.py": "tests/scenarios/planning/test_plan.py",
+    "scenarios/reports/congestion_plots.py": "tests/scenarios/reports/test_plots.py",
+    "scenarios/reports/drawing.py": "tests/scenarios/reports/test_plots.py",
+    "scenarios/reports/gallery.py": "tests/scenarios/reports/test_report.py",
+    "scenarios/reports/headline.py": "tests/scenarios/reports/test_report.py",
+    "scenarios/reports/page.py": "tests/scenarios/reports/test_report.py",
+    "scenarios/reports/sweep_plots.py": "tests/scenarios/running/test_sweep.py",
+    "scenarios/reports/sweep_report.py": "tests/scenarios/running/test_sweep.py",
+    "scenarios/reports/theory_plot.py": "tests/scenarios/test_theory.py",
+    "scenarios/reports/validation_report.py": "tests/scenarios/test_validate.py",
+    "scenarios/reports/wire_report.py": "tests/scenarios/results/test_wire.py",
+    "scenarios/results/fidelity.py": "tests/scenarios/results/test_metrics.py",
+    "scenarios/results/frames.py": "tests/scenarios/results/test_wire.py",
+    "scenarios/results/latencies.py": "tests/scenarios/results/test_metrics.py",
+    "scenarios/results/provenance.py": "tests/scenarios/test_run.py",
+    "scenarios/results/samples.py": "tests/scenarios/results/test_metrics.py",
+    "scenarios/results/taps.py": "tests/scenarios/results/test_wire.py",
+    "scenarios/results/windows.py": "tests/scenarios/results/test_metrics.py",
+    "scenarios/running/controller_process.py": "tests/scenarios/running/test_events.py",
+    "scenarios/running/cpu.py": "tests/scenarios/running/test_events.py",
+    "scenarios/running/display.py": "tests/scenarios/test_run.py",
+    "scenarios/running/endings.py": "tests/scenarios/test_run.py",
+    "scenarios/running/execution.py": "tests/scenarios/test_run.py",
+    "scenarios/running/fabric.py": "tests/scenarios/running/test_emulation.py",
+    "scenarios/running/node_processes.py": "tests/scenarios/running/test_emulation.py",
+    "scenarios/running/prompt.py": "tests/scenarios/test_run.py",
+    "scenarios/running/recording.py": "tests/scenarios/test_run.py",
+    "scenarios/running/simulation.py": "tests/scenarios/test_validate.py",
+    "scenarios/running/snic_watch.py": "tests/scenarios/test_run.py",
+    "scenarios/workload/trace_files.py": "tests/scenarios/workload/test_trace.py",
+    "scenarios/workload/trace_formats.py": "tests/scenarios/workload/test_trace.py",
+}
+"""A file whose claims are made through another -> the test that makes them."""
+
 
 WORKPLACE = re.compile(r"(?<![\w.])/(?:work|root|home)/\w+")
 INDEX = "py" + "pi"
 REGISTRIES = re.compile(rf"{INDEX}\.org|/{INDEX}|python{'hosted'}")
 
 
-def imported(package: str) -> Iterator[tuple[str, str]]:
-    """(file, module) for every import in a package, those inside functions too."""
-    for path in sorted((ROOT / package).rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Import):
-                yield from ((path.name, alias.name) for alias in node.names)
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                yield path.name, node.module
+def test_every_import_has_its_arrow_in_the_table() -> None:
+    assert house.arrows(HOUSE, ROWS, EXCUSED) == []
 
 
-def top(module: str) -> str:
-    return module.partition(".")[0]
+def test_every_folder_has_its_row() -> None:
+    assert house.unknown(HOUSE, ROWS) == []
 
 
-@pytest.mark.parametrize("package", BELOW_SCENARIOS)
-def test_topology_controller_and_nodes_share_only_the_plan(package: str) -> None:
-    others = {"scenarios", "tests", *BELOW_SCENARIOS} - {package}
-    assert [(file, name) for file, name in imported(package) if top(name) in others] == []
+def test_no_arrow_of_the_table_points_up() -> None:
+    assert house.circle(ROWS) == []
 
 
-def test_the_plan_imports_nothing_of_ours() -> None:
-    ours = {"scenarios", "tests", *BELOW_SCENARIOS}
-    assert [(file, name) for file, name in imported("plan") if top(name) in ours] == []
+def test_no_file_imports_itself_over_others() -> None:
+    assert house.circle(HOUSE.between_files()) == []
 
 
-def test_nodes_know_no_network_builder_no_controller_and_no_programs() -> None:
-    foreign = {"mininet", "ryu", "eventlet", "subprocess"}
-    assert [(file, name) for file, name in imported("nodes") if top(name) in foreign] == []
+def test_topology_controller_and_nodes_share_only_the_plan() -> None:
+    below = ("topology", "controller", "nodes")
+    for row, targets in ROWS.items():
+        package = row.partition("/")[0]
+        if package in below:
+            assert {target.partition("/")[0] for target in targets} <= {package, "plan"}, row
+
+
+def test_no_import_is_relative() -> None:
+    assert house.relative(HOUSE) == []
+
+
+def test_no_import_is_named_at_run_time_but_a_command_of_the_command_line() -> None:
+    assert house.dynamic(HOUSE, NAMED_AT_RUN_TIME) == []
+
+
+def test_foreign_packages_stay_where_they_are_needed() -> None:
+    assert house.foreigners(HOUSE, FOREIGN) == []
+
+
+def test_an_init_file_only_says_what_its_folder_is_for() -> None:
+    assert house.busy_packages(HOUSE, LOADS_FIRST) == []
+
+
+def test_no_file_is_longer_than_400_lines() -> None:
+    assert house.long(HOUSE, MOST_LINES) == []
+    assert house.long(House(ROOT, ("tests",)), MOST_LINES) == []
+
+
+def test_every_file_that_does_something_has_its_test() -> None:
+    assert house.untested(HOUSE, COVERED) == []
 
 
 def test_nodes_never_block_on_the_wall_clock() -> None:
-    for path in (ROOT / "nodes").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+    for file, tree in House(ROOT, ("nodes",)).files.items():
+        for node in ast.walk(tree):
             match node:
                 case ast.Attribute(value=ast.Name(id="time"), attr="sleep"):
-                    raise AssertionError(f"{path.name}:{node.lineno} sleeps")
+                    raise AssertionError(f"{file}:{node.lineno} sleeps")
                 case ast.ImportFrom(module="time", names=names):
-                    assert "sleep" not in {alias.name for alias in names}, path.name
-
-
-def test_ryu_stays_in_the_controllers_application_and_its_launcher() -> None:
-    users = {
-        f"{package}/{file}"
-        for package in (*BELOW_SCENARIOS, "scenarios", "plan")
-        for file, name in imported(package)
-        if top(name) in {"ryu", "eventlet"}
-    }
-    assert users == {"controller/app.py", "controller/launcher.py"}
+                    assert "sleep" not in {alias.name for alias in names}, file
 
 
 def test_a_node_process_loads_nothing_it_does_not_use() -> None:
