@@ -12,6 +12,8 @@ from pathlib import Path
 
 import msgspec
 
+from scenarios.results.revision import revision
+
 PACKAGES = ("mininet", "ryu", "eventlet", "msgspec", "numpy", "scapy")
 DISTRIBUTION = "dualpath-testbed"
 
@@ -21,7 +23,8 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         command: the command line; started: local time with offset, ISO 8601.
-        project: version, and git revision with `-dirty` for uncommitted changes.
+        project: version, and git revision with `-dirty` for uncommitted changes
+            (`scenarios.results.revision`).
         datapath: Open vSwitch datapath of the run, None for a simulated one.
         dilation: how it was found, None where the scenario says it.
         packages: version by package.
@@ -51,7 +54,7 @@ def collect(
         command=" ".join(command),
         started=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         seed=seed,
-        project=f"{_version(DISTRIBUTION)} ({_revision()})",
+        project=f"{_version(DISTRIBUTION)} ({revision(Path(__file__).parents[2])})",
         python=platform.python_version(),
         kernel=f"{platform.system()} {platform.release()} {platform.machine()}",
         cpu=_cpu(),
@@ -69,13 +72,6 @@ def _version(distribution: str) -> str:
         return version(distribution)
     except PackageNotFoundError:
         return "not installed"
-
-
-def _revision() -> str:
-    root = str(Path(__file__).parents[2])
-    # the checkout may belong to another user than root, whom git would then refuse to serve
-    git = ("git", "-c", "safe.directory=*", "-C", root)
-    return _first_line(*git, "describe", "--always", "--dirty", "--abbrev=12")
 
 
 def _first_line(*command: str) -> str:
