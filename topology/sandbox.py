@@ -12,10 +12,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
 from plan.errors import MachineError
+from topology.interpreter import python
 from topology.namespace import run
 
 PRIVATE_DIRECTORIES = ("/run", "/etc/openvswitch", "/var/lib/openvswitch", "/var/log/openvswitch")
@@ -59,20 +59,14 @@ def run_inside(argv: Sequence[str] | None = None) -> int:
     if os.geteuid() != 0:
         raise MachineError("user is not root", "run with sudo")
     command = list(argv) if argv is not None else [sys.executable, *sys.orig_argv[1:]]
-    package_root = str(Path(__file__).resolve().parent.parent)
-    environment = {
-        **os.environ,
-        _OUTER: _network(),
-        "PYTHONPATH": os.pathsep.join(filter(None, (package_root, os.environ.get("PYTHONPATH")))),
-    }
     # setpriv: the kernel kills unshare when we die; --kill-child: and then all inside
     child = subprocess.Popen(
         [
             *("setpriv", "--pdeathsig", "KILL"),
             *("unshare", "-n", "-m", "-p", "-f", "--kill-child", "--mount-proc"),
-            *(sys.executable, "-c", _ENTRY, *command),
+            *python("-c", _ENTRY, *command),
         ],
-        env=environment,
+        env={**os.environ, _OUTER: _network()},
     )
     return _wait(child)
 

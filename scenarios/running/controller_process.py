@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from scenarios.running.events import Event, EventStream
+from topology.interpreter import python
 
 CONTROLLER_PORT = 6653
 """On the loopback of the sandbox, so runs side by side do not meet."""
@@ -60,7 +60,7 @@ def controller(directory: Path, telemetry: Path, sample_s: float) -> Iterator[Co
     with (directory / "controller.log").open("wb") as log:
         process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "controller.launcher"),
+                *python("-m", "controller.launcher"),
                 *("--plan", str(directory / "plan.json")),
                 *("--listen", f"127.0.0.1:{CONTROLLER_PORT}"),
                 *("--telemetry", str(telemetry)),

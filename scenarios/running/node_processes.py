@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import selectors
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -14,6 +13,7 @@ from plan.model import Plan
 from scenarios.running.cpu import CpuTimes
 from scenarios.running.events import Event, EventStream
 from scenarios.running.fabric import Fabric
+from topology.interpreter import python
 
 READY_TIMEOUT_S = 60
 
@@ -30,7 +30,7 @@ class NodeProcesses:
         self._selector.register(fabric.controller.events, selectors.EVENT_READ)
         for node in plan.fabric.nodes:
             argv = [
-                *(sys.executable, "-m", "nodes.main"),
+                *python("-m", "nodes.main"),
                 *("--plan", str(directory.parent.parent / "plan.json")),
                 *("--system", str(directory / "system.json")),
                 *("--node", node.name, "--out", str(directory)),
