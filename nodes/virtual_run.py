@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from nodes.agents.population import AgentPopulation
 from nodes.roles import make_node
 from nodes.worlds.failure import on_callback_error
+from nodes.worlds.virtual.flow_network import FlowNetwork
 from nodes.worlds.virtual.identity_store import IdentityBlockStore
 from nodes.worlds.virtual.loop import VirtualTimeLoop, run
 from nodes.worlds.virtual.world import VirtualCluster, VirtualWorld
@@ -68,10 +69,11 @@ async def _simulate(
     records: list[RequestRecord] = []
     samples: list[CounterSample] = []
     worlds: list[VirtualWorld] = []
+    network = FlowNetwork(loop, plan.fabric, plan.lanes)
     complete = False
     try:
         async with asyncio.TaskGroup() as tasks:
-            cluster = VirtualCluster(plan, tasks, loop)
+            cluster = VirtualCluster(plan, tasks, loop, network)
             loop.set_exception_handler(on_callback_error(tasks))
             for node in plan.fabric.nodes:
                 world = VirtualWorld(cluster, node.name)
@@ -84,7 +86,7 @@ async def _simulate(
                     agents = program
 
             def sample() -> None:
-                samples.append(cluster.network.counters(loop.time()))
+                samples.append(network.counters(loop.time()))
                 if progress is not None:
                     progress(agents.done, samples[-1])
                 # a sampler alone must not keep a deadlocked run alive
@@ -100,7 +102,7 @@ async def _simulate(
         pass  # asyncio's answer to Ctrl-C
     finally:
         loop.set_exception_handler(None)
-    samples.append(cluster.network.counters(loop.time()))
+    samples.append(network.counters(loop.time()))
     for world in worlds:
         if bus := cluster.buses.get(world.node):
             world.stats.dram_bytes = bus.moved_bytes

@@ -29,7 +29,7 @@ from nodes.protocol.messages import (
     Remote,
     Request,
 )
-from nodes.protocol.world import Region, Span, World
+from nodes.protocol.world import Move, Region, Span, World
 from nodes.storage.client import ReadTicket
 from nodes.storage.dram_pool import DramPool, Entry
 from nodes.timing.timing import Timing
@@ -145,13 +145,15 @@ class DecodeNode(EngineNode[DecodeEngine]):
         rows = self._plan.layout.blocks(request.prompt)
         hbm = self._world.allocate(self._plan.layout.blocks(request.total))
         source = Remote(dram_end(assign.de), buffer.region.key)
-        copies = [
-            self._world.read(hbm, Span(0, rows, group), hbm_end(assign.de), source, "copy")
-            for group in range(self._plan.layout.groups)
-        ]
+        copied = self._world.read(
+            hbm_end(assign.de),
+            [
+                Move(hbm, Span(0, rows, group), source, "copy")
+                for group in range(self._plan.layout.groups)
+            ],
+        )
         persisted = self._world.spawn(self._persist_prompt(assign, prefill, buffer.region))
-        for copy in copies:
-            await copy
+        await copied
         expected = pieces(request.agent, request.runs, 0, rows)
         self._world.verified(rows * self._plan.layout.groups, hbm.corrupt(expected, None))
         self._put_away(request, buffer, persisted)
@@ -202,8 +204,8 @@ class DecodeNode(EngineNode[DecodeEngine]):
         the SNIC."""
         staged, at = (entry.region, row) if entry else (self._world.allocate(1), 0)
         target = Remote(dram_end(assign.de), staged.key)
-        span = Span(row, row + 1)
-        await self._world.write(hbm, span, hbm_end(assign.de), target, "copy", target_row=at)
+        d2h = Move(hbm, Span(row, row + 1), target, "copy", at)
+        await self._world.write(hbm_end(assign.de), [d2h])
         if entry is not None:
             entry.ready = row + 1
         await self._storage.persist(assign.request, row, row + 1, staged, at)

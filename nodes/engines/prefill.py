@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from nodes.engines.batches import Job, Part
@@ -19,7 +19,7 @@ from nodes.engines.collectives import Exchange
 from nodes.engines.lockstep import Lockstep
 from nodes.protocol.blocks import pieces
 from nodes.protocol.messages import PrefillDone, Remote
-from nodes.protocol.world import Span, World
+from nodes.protocol.world import Move, Span, World
 from nodes.scheduling.intra_engine import Chunk, packing
 from nodes.scheduling.leader import Leader
 from nodes.timing.timing import Timing
@@ -32,11 +32,11 @@ GROUPS_AHEAD = 2
 
 
 class _Stage(NamedTuple):
-    """One Layer Block group of one forward batch, its loads under way."""
+    """One Layer Block group of one forward batch, its load under way."""
 
     parts: list[Part]
     group: int
-    loads: list[asyncio.Future[None]]
+    load: asyncio.Future[None] | None
     not_before_s: float
 
 
@@ -107,16 +107,16 @@ class PrefillEngine:
             if self._system.layerwise:
                 for group in range(self._groups):
                     await self._slots.acquire()
-                    self._post(parts, group, self._loads(parts, group))
+                    self._post(parts, group, self._load_groups(parts, [group]))
             else:
                 self._computed.clear()
-                loads = [load for g in range(self._groups) for load in self._loads(parts, g)]
+                load = self._load_groups(parts, range(self._groups))
                 for group in range(self._groups):
-                    self._post(parts, group, loads if group == 0 else [])
+                    self._post(parts, group, load if group == 0 else None)
                 await self._computed.wait()
 
-    def _post(self, parts: list[Part], group: int, loads: list[asyncio.Future[None]]) -> None:
-        self._stages.put_nowait(_Stage(parts, group, loads, self._world.clock.now()))
+    def _post(self, parts: list[Part], group: int, load: asyncio.Future[None] | None) -> None:
+        self._stages.put_nowait(_Stage(parts, group, load, self._world.clock.now()))
 
     async def _next_batch(self) -> list[Part]:
         while not self._ready:
@@ -160,24 +160,22 @@ class PrefillEngine:
         first = chunk.cached == job.hits * per_block
         return Part(job, chunk.cached, chunk.bsz, chunk.cached // per_block, hi, first)
 
-    def _loads(self, parts: list[Part], group: int) -> list[asyncio.Future[None]]:
-        """H2D, or DE buffer to PE HBM: what the batch needs of a group and HBM lacks."""
-        loads: list[asyncio.Future[None]] = []
-        for part in parts:
-            job = part.job
-            if job.hbm is None or not (part.first or self._system.layerwise):
-                continue
-            end = hbm_end(self.name)
-            if job.local:
-                assert job.pe_buffer is not None
-                here = Remote(dram_end(self.name), job.pe_buffer.key)
-                span = Span(0, job.local, group)
-                loads.append(self._world.read(job.hbm, span, end, here, "copy"))
-            if part.lo > job.local:  # hits of the DE side, and what earlier chunks computed
-                assert job.buffer is not None
-                span = Span(job.local, part.lo, group)
-                loads.append(self._world.read(job.hbm, span, end, job.buffer, "kv"))
-        return loads
+    def _load_groups(self, parts: list[Part], groups: Iterable[int]) -> asyncio.Future[None] | None:
+        """H2D, or DE buffer to PE HBM: what the batch needs of groups and HBM lacks."""
+        moves: list[Move] = []
+        for group in groups:
+            for part in parts:
+                job = part.job
+                if job.hbm is None or not (part.first or self._system.layerwise):
+                    continue
+                if job.local:
+                    assert job.pe_buffer is not None
+                    here = Remote(dram_end(self.name), job.pe_buffer.key)
+                    moves.append(Move(job.hbm, Span(0, job.local, group), here, "copy"))
+                if part.lo > job.local:  # hits of the DE side, and what earlier chunks computed
+                    assert job.buffer is not None
+                    moves.append(Move(job.hbm, Span(job.local, part.lo, group), job.buffer, "kv"))
+        return self._world.read(hbm_end(self.name), moves) if moves else None
 
     async def _compute(self) -> None:
         while True:
@@ -201,11 +199,9 @@ class PrefillEngine:
         """Wait for the stage's KV; returns when it can compute, without wake-up lateness
         where the KV was early enough."""
         start_s = max(self._free_s, stage.not_before_s)
-        for load in stage.loads:
-            waits = not load.done()
-            await load
-            if waits:
-                start_s = max(start_s, self._world.clock.now())
+        if stage.load is not None and not stage.load.done():
+            await stage.load
+            start_s = max(start_s, self._world.clock.now())
         return start_s
 
     async def _compute_in_step(self, lockstep: Lockstep, stage: _Stage, start_s: float) -> None:
@@ -261,12 +257,11 @@ class PrefillEngine:
             request = job.request
             job.hbm.fill(pieces(request.agent, request.runs, part.lo, part.hi), stage.group)
             if self._system.layerwise:
-                self._send(part, stage.group)
+                self._send(part, [stage.group])
             elif stage.group == self._groups - 1:
-                for group in range(self._groups):
-                    self._send(part, group)
+                self._send(part, range(self._groups))
 
-    def _send(self, part: Part, group: int) -> None:
+    def _send(self, part: Part, groups: Iterable[int]) -> None:
         """What the DE buffer lacks: this side's hits, once, and the new rows."""
         job = part.job
         spans = [(part.lo, part.hi)]
@@ -275,12 +270,14 @@ class PrefillEngine:
             spans = [(0, part.hi)] if together else [(0, job.local), *spans]
         assert job.hbm is not None
         assert job.buffer is not None
-        for lo, hi in spans:
-            if lo < hi:
-                span = Span(lo, hi, group)
-                job.sent.append(
-                    self._world.write(job.hbm, span, hbm_end(self.name), job.buffer, "kv")
-                )
+        moves = [
+            Move(job.hbm, Span(lo, hi, group), job.buffer, "kv")
+            for group in groups
+            for lo, hi in spans
+            if lo < hi
+        ]
+        if moves:
+            job.sent.append(self._world.write(hbm_end(self.name), moves))
 
     def _end_batch(self, parts: list[Part]) -> None:
         for part in parts:

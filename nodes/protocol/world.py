@@ -3,13 +3,14 @@
 Node code awaits only what a `World` hands out (and asyncio primitives built on it).
 Control messages are one-way and ordered per pair of nodes. Bulk data moves by one-sided
 verbs, as with RDMA: the initiator alone acts and gets the completion; transfers between
-the same two ends in the same class complete in the order in which they were posted.
+the same two ends in the same class go in the order in which they were posted. Many Layer
+Blocks are posted at once and completed once.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from nodes.protocol.blocks import Piece
@@ -24,6 +25,25 @@ class Span(NamedTuple):
     lo: int
     hi: int
     group: int | None = None
+
+
+class Move(NamedTuple):
+    """A span to be moved between a region of this node and a peer's.
+
+    Attributes:
+        peer_row: where row `span.lo` of `region` is at the peer; None: rows keep their places.
+    """
+
+    region: Region
+    span: Span
+    peer: Remote
+    traffic: TrafficClass
+    peer_row: int | None = None
+
+    @property
+    def row(self) -> int:
+        """The peer's first row."""
+        return self.span.lo if self.peer_row is None else self.peer_row
 
 
 class Region(Protocol):
@@ -74,31 +94,14 @@ class World(Protocol):
     def free(self, region: Region) -> None:
         """Give memory back; no transfer may still use it."""
 
-    def write(
-        self,
-        source: Region,
-        span: Span,
-        end: str,
-        target: Remote,
-        traffic: TrafficClass,
-        target_row: int | None = None,
-    ) -> asyncio.Future[None]:
-        """One-sided write of `span` from `source` at this node's `end` into `target`.
+    def write(self, end: str, moves: Sequence[Move]) -> asyncio.Future[None]:
+        """One-sided writes from this node's `end` into regions of peers, as one posting.
 
-        Starts at once; await it for the completion. Rows keep their places unless
-        `target_row` says where row `span.lo` goes.
+        Starts at once; await it for the completion of all. `moves` is not empty.
         """
 
-    def read(
-        self,
-        target: Region,
-        span: Span,
-        end: str,
-        source: Remote,
-        traffic: TrafficClass,
-        source_row: int | None = None,
-    ) -> asyncio.Future[None]:
-        """One-sided read of `span` into `target` at this node's `end` from `source`."""
+    def read(self, end: str, moves: Sequence[Move]) -> asyncio.Future[None]:
+        """One-sided reads of peers' regions into this node's at `end`, as one posting."""
 
     def burst(
         self, size_bytes: float, end: str, peer_end: str, traffic: TrafficClass

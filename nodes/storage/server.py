@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from nodes.protocol.blocks import pieces, rows
 from nodes.protocol.messages import BlocksRead, BlocksStored, Message, ReadBlocks, StoreBlocks
-from nodes.protocol.world import Span, World
+from nodes.protocol.world import Move, Span, World
 from nodes.storage.block_store import BlockStore
 from nodes.storage.trie import BlockTrie
 from plan.deployment import BlockLayout
@@ -29,6 +29,7 @@ class StorageNode:
 
     def __init__(self, world: World, store: BlockStore, layout: BlockLayout) -> None:
         self._world = world
+        self._end = snic_end(world.node)
         self._store = store
         self._layout = layout
         self._trie = BlockTrie()
@@ -63,26 +64,18 @@ class StorageNode:
         if held > asked.lo:
             region = self._world.allocate(held)
             self._store.load(pieces(asked.trajectory, asked.runs, asked.lo, held), region)
+            span = Span(asked.lo, held)
             await self._world.write(
-                region,
-                Span(asked.lo, held),
-                snic_end(self._world.node),
-                asked.buffer,
-                "storage",
-                target_row=asked.buffer_row,
+                self._end, [Move(region, span, asked.buffer, "storage", asked.buffer_row)]
             )
             self._world.free(region)
         self._world.send(asked.node, BlocksRead(asked.ticket, held))
 
     async def _persist(self, asked: StoreBlocks) -> None:
         region = self._world.allocate(rows(asked.runs))
+        span = Span(asked.lo, asked.hi)
         await self._world.read(
-            region,
-            Span(asked.lo, asked.hi),
-            snic_end(self._world.node),
-            asked.buffer,
-            "storage",
-            source_row=asked.buffer_row,
+            self._end, [Move(region, span, asked.buffer, "storage", asked.buffer_row)]
         )
         self._store.put(pieces(asked.trajectory, asked.runs, asked.lo, asked.hi), region)
         self._world.free(region)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from nodes.protocol.blocks import Piece
 from nodes.protocol.messages import Message, Remote
-from nodes.protocol.world import Span
+from nodes.protocol.world import Move, Span
 from nodes.worlds.sockets.world import SocketWorld
 from plan.model import read_plan
 
@@ -72,7 +72,7 @@ async def _write(world: SocketWorld, key: int, rows: int) -> dict[str, float]:
         posted += 1
         lo = posted * rows % (ROWS - rows)
         span = Span(lo, lo + rows, posted % groups)
-        return world.write(region, span, SOURCE, target, "kv")
+        return world.write(SOURCE, [Move(region, span, target, "kv")])
 
     begun = first = last = time.monotonic()
     done_then = done = 0

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from nodes.protocol.messages import Message
+from nodes.worlds.virtual.flow_network import FlowNetwork
 from nodes.worlds.virtual.loop import VirtualTimeLoop
 from nodes.worlds.virtual.world import VirtualCluster, VirtualWorld
 from plan.model import Plan
@@ -23,7 +24,7 @@ async def recorded(plan: Plan, node: str) -> AsyncIterator[tuple[VirtualWorld, S
     assert isinstance(loop, VirtualTimeLoop)
     sent: Sent = []
     async with asyncio.TaskGroup() as tasks:
-        cluster = VirtualCluster(plan, tasks, loop)
+        cluster = VirtualCluster(plan, tasks, loop, FlowNetwork(loop, plan.fabric, plan.lanes))
         for other in plan.fabric.nodes:
             cluster.handlers[other.name] = partial(_note, sent, other.name)
         yield VirtualWorld(cluster, node), sent

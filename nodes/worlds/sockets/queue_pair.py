@@ -2,7 +2,9 @@
 
 A queue pair joins two ends in one traffic class. Every frame is a fixed header, then the
 bytes of a span of Layer Blocks. What is sent goes straight out of the source region, what
-arrives straight into the target region; the peer's node code takes no part.
+arrives straight into the target region; the peer's node code takes no part. Of what is
+posted together the frames go out as one gather list, and the last alone is acknowledged
+(RDMA's selective signalling): the others have landed before it.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ import asyncio
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
@@ -19,13 +22,27 @@ from nodes.protocol.world import Span
 from nodes.worlds.sockets.byte_region import ByteRegion
 
 _HEADER = struct.Struct("<IIIIIiI")  # op, sequence, key, row, rows, group, bytes
-_WRITE, _ACK, _READ, _DATA, _BURST = range(1, 6)
+_WRITE, _ACK, _READ, _DATA, _BURST, _UNSIGNALLED_WRITE = range(1, 7)
 _ALL_GROUPS = -1
 _IOVECS = 512
 _LOW_WATER = 64 << 10
 
 
 PassDram = Callable[[int, Callable[[], None]], None]
+
+
+class Work(NamedTuple):
+    """A span of a region of this node, and where it is at the peer: region `key`, row `row` on."""
+
+    region: ByteRegion
+    span: Span
+    key: int
+    row: int
+
+    @property
+    def peer_span(self) -> Span:
+        lo, hi, group = self.span
+        return Span(self.row, self.row + hi - lo, group)
 
 
 class Landing(NamedTuple):
@@ -64,6 +81,7 @@ class QueuePair:
         self._reads: dict[int, Landing] = {}
         self._outgoing: deque[memoryview] = deque()
         self._writing = False
+        self._gathers = False
         self._header = memoryview(bytearray(_HEADER.size))
         self._into = self._header
         self._got = 0
@@ -72,29 +90,46 @@ class QueuePair:
         self._low_water = 1
         loop.add_reader(sock, self._readable)
 
-    def write(self, source: ByteRegion, span: Span, key: int, row: int) -> asyncio.Future[None]:
-        """Write `span` of `source` to row `row` on of the peer's region `key`."""
-        return self._post(_WRITE, span, key, row, source.buffers(span))
+    def write(self, works: Sequence[Work]) -> asyncio.Future[None]:
+        """Write spans of this node's regions to the peer's; done when all have landed."""
+        with self._gathering():
+            for work in works[:-1]:
+                payload = work.region.buffers(work.span)
+                self._send_passed(_UNSIGNALLED_WRITE, 0, work.key, work.peer_span, payload)
+            last = works[-1]
+            payload = last.region.buffers(last.span)
+            self._send_passed(_WRITE, self._number(), last.key, last.peer_span, payload)
+        return self._completion()
 
-    def read(self, target: ByteRegion, span: Span, key: int, row: int) -> asyncio.Future[None]:
-        """Read into `span` of `target` from row `row` on of the peer's region `key`."""
-        completion = self._post(_READ, span, key, row, [])
-        self._reads[self._sequence] = Landing(target, span)
-        return completion
+    def read(self, works: Sequence[Work]) -> asyncio.Future[None]:
+        """Read spans of the peer's regions into this node's; done when all have landed."""
+        with self._gathering():
+            for work in works:
+                self._reads[self._number()] = Landing(work.region, work.span)
+                self._send_passed(_READ, self._sequence, work.key, work.peer_span, [])
+        return self._completion()
 
     def burst(self, size: int) -> asyncio.Future[None]:
         """Write `size` bytes that the peer drops when they have all arrived."""
-        return self._post(_BURST, Span(0, 0), 0, 0, [memoryview(bytes(size))])
+        self._send_passed(_BURST, self._number(), 0, Span(0, 0), [memoryview(bytes(size))])
+        return self._completion()
 
-    def _post(
-        self, op: int, span: Span, key: int, row: int, payload: list[memoryview]
-    ) -> asyncio.Future[None]:
+    def _number(self) -> int:
         self._sequence += 1
-        completion: asyncio.Future[None] = self._loop.create_future()
-        self._completions[self._sequence] = completion
-        moved = Span(row, row + span.hi - span.lo, span.group)
-        self._send_passed(op, self._sequence, key, moved, payload)
+        return self._sequence
+
+    def _completion(self) -> asyncio.Future[None]:
+        """Of what was numbered last."""
+        completion = self._completions[self._sequence] = self._loop.create_future()
         return completion
+
+    @contextmanager
+    def _gathering(self) -> Iterator[None]:
+        """What is sent meanwhile goes out together."""
+        self._gathers = True
+        yield
+        self._gathers = False
+        self._flush()
 
     def _send_passed(
         self, op: int, sequence: int, key: int, span: Span, payload: list[memoryview]
@@ -114,10 +149,14 @@ class QueuePair:
         header = _HEADER.pack(op, sequence, key, span.lo, span.hi - span.lo, group, size)
         self._outgoing.append(memoryview(header))
         self._outgoing.extend(payload)
-        if not self._writing:
+        if not self._gathers:
             self._flush()
 
     def _flush(self) -> None:
+        if not self._writing:
+            self._write_out()
+
+    def _write_out(self) -> None:
         outgoing = self._outgoing
         try:
             while outgoing:
@@ -133,7 +172,7 @@ class QueuePair:
         except BlockingIOError:
             if not self._writing:
                 self._writing = True
-                self._loop.add_writer(self._sock, self._flush)
+                self._loop.add_writer(self._sock, self._write_out)
             return
         except OSError as error:
             self._break(error)
@@ -176,11 +215,9 @@ class QueuePair:
                 self._into, self._got = memoryview(bytearray(size)), 0
                 self._expect(size)
                 return
-            elif op in (_WRITE, _DATA) and size:
+            elif op in (_WRITE, _UNSIGNALLED_WRITE, _DATA) and size:
                 landing = (
-                    Landing(self._region(key, span), span)
-                    if op == _WRITE
-                    else self._reads[sequence]
+                    Landing(self._region(key, span), span) if op != _DATA else self._reads[sequence]
                 )
                 in_place = landing.region.landing(landing.span)
                 self._staged = None if in_place is not None else landing
@@ -209,8 +246,8 @@ class QueuePair:
             self._send(_ACK, sequence, 0, Span(0, 0), [])
         elif op in (_ACK, _DATA):
             self._reads.pop(sequence, None)
-            completion = self._completions.pop(sequence)
-            if not completion.done():
+            completion = self._completions.pop(sequence, None)
+            if completion is not None and not completion.done():
                 completion.set_result(None)
 
     def _region(self, key: int, span: Span) -> ByteRegion:

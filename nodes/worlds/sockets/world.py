@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any, NamedTuple, cast, get_args
+from typing import Any, NamedTuple, TypeVar, cast, get_args
 
 import msgspec
 
-from nodes.protocol.messages import Message, Remote
-from nodes.protocol.world import Region, Span
+from nodes.protocol.messages import Message
+from nodes.protocol.world import Move, Region
 from nodes.worlds.dram_bus import DramBus, dram_ends
 from nodes.worlds.failure import fail, on_callback_error
 from nodes.worlds.sockets.byte_region import ByteRegion
 from nodes.worlds.sockets.namespaces import network_namespace, tcp_socket
-from nodes.worlds.sockets.queue_pair import QueuePair
+from nodes.worlds.sockets.queue_pair import QueuePair, Work
 from nodes.worlds.sockets.wall_clock import WallClock
 from plan.fabric import End
 from plan.lanes import TrafficClass
@@ -28,6 +28,7 @@ DATA_PORT = 7000
 """Queue pairs of the i-th traffic class meet at port DATA_PORT + i."""
 MESSAGE_PORT = 7100
 
+_T = TypeVar("_T")
 _CLASSES: tuple[TrafficClass, ...] = get_args(TrafficClass)
 
 
@@ -122,67 +123,50 @@ class SocketWorld:
     def free(self, region: Region) -> None:
         del self._regions[region.key]
 
-    def write(
-        self,
-        source: Region,
-        span: Span,
-        end: str,
-        target: Remote,
-        traffic: TrafficClass,
-        target_row: int | None = None,
-    ) -> asyncio.Future[None]:
-        pair = _Pair(end, target.end, traffic)
-        row = span.lo if target_row is None else target_row
-        queue_pair = self._pairs.get(pair)
-        if queue_pair is not None:
-            return queue_pair.write(cast(ByteRegion, source), span, target.key, row)
-        return self._tasks.create_task(self._first_write(pair, source, span, target.key, row))
+    def write(self, end: str, moves: Sequence[Move]) -> asyncio.Future[None]:
+        return self._post_all(QueuePair.write, end, moves)
 
-    def read(
-        self,
-        target: Region,
-        span: Span,
-        end: str,
-        source: Remote,
-        traffic: TrafficClass,
-        source_row: int | None = None,
-    ) -> asyncio.Future[None]:
-        pair = _Pair(end, source.end, traffic)
-        row = span.lo if source_row is None else source_row
-        queue_pair = self._pairs.get(pair)
-        if queue_pair is not None:
-            return queue_pair.read(cast(ByteRegion, target), span, source.key, row)
-        return self._tasks.create_task(self._first_read(pair, target, span, source.key, row))
+    def read(self, end: str, moves: Sequence[Move]) -> asyncio.Future[None]:
+        return self._post_all(QueuePair.read, end, moves)
 
     def burst(
         self, size_bytes: float, end: str, peer_end: str, traffic: TrafficClass
     ) -> asyncio.Future[None]:
-        pair = _Pair(end, peer_end, traffic)
         size = max(1, round(self._plan.scale.wire_bytes(size_bytes)))
-        queue_pair = self._pairs.get(pair)
-        if queue_pair is not None:
-            return queue_pair.burst(size)
-        return self._tasks.create_task(self._first_burst(pair, size))
+        return self._post(_Pair(end, peer_end, traffic), QueuePair.burst, size)
 
     def verified(self, blocks: int, corrupt: int) -> None:
         self.stats.blocks_verified += blocks
         self.stats.blocks_corrupt += corrupt
 
-    async def _first_write(
-        self, pair: _Pair, source: Region, span: Span, key: int, row: int
-    ) -> None:
-        queue_pair = await self._connect(pair)
-        await queue_pair.write(cast(ByteRegion, source), span, key, row)
+    def _post_all(
+        self,
+        verb: Callable[[QueuePair, Sequence[Work]], asyncio.Future[None]],
+        end: str,
+        moves: Sequence[Move],
+    ) -> asyncio.Future[None]:
+        """Post moves on their queue pairs; the future is done when all of them are."""
+        by_pair: dict[_Pair, list[Work]] = {}
+        for move in moves:
+            work = Work(cast(ByteRegion, move.region), move.span, move.peer.key, move.row)
+            by_pair.setdefault(_Pair(end, move.peer.end, move.traffic), []).append(work)
+        posted = [self._post(pair, verb, works) for pair, works in by_pair.items()]
+        if len(posted) == 1:
+            return posted[0]
+        return cast(asyncio.Future[None], asyncio.gather(*posted))
 
-    async def _first_read(
-        self, pair: _Pair, target: Region, span: Span, key: int, row: int
-    ) -> None:
-        queue_pair = await self._connect(pair)
-        await queue_pair.read(cast(ByteRegion, target), span, key, row)
+    def _post(
+        self, pair: _Pair, verb: Callable[[QueuePair, _T], asyncio.Future[None]], what: _T
+    ) -> asyncio.Future[None]:
+        queue_pair = self._pairs.get(pair)
+        if queue_pair is not None:
+            return verb(queue_pair, what)
+        return self._tasks.create_task(self._post_first(pair, verb, what))
 
-    async def _first_burst(self, pair: _Pair, size: int) -> None:
-        queue_pair = await self._connect(pair)
-        await queue_pair.burst(size)
+    async def _post_first(
+        self, pair: _Pair, verb: Callable[[QueuePair, _T], asyncio.Future[None]], what: _T
+    ) -> None:
+        await verb(await self._connect(pair), what)
 
     def _connect(self, pair: _Pair) -> asyncio.Task[QueuePair]:
         task = self._connecting.get(pair)

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, NamedTuple, Protocol, cast
 
-from nodes.protocol.messages import Message, Remote
-from nodes.protocol.world import Region, Span
+from nodes.protocol.messages import Message
+from nodes.protocol.world import Move, Region, Span
 from nodes.worlds.dram_bus import DramBus, dram_ends
-from nodes.worlds.virtual.flow_network import FlowNetwork
 from nodes.worlds.virtual.identity_region import IdentityRegion
 from nodes.worlds.virtual.loop import VirtualTimeLoop
 from plan.lanes import TrafficClass
 from plan.model import Plan
 from plan.records import NodeStats
+
+
+class Network(Protocol):
+    """What moves bytes between ends in model time."""
+
+    def transfer(
+        self, src_end: str, dst_end: str, lane_class: TrafficClass, size_bytes: float
+    ) -> asyncio.Future[None]:
+        """Send bytes; the future is done when the last one has arrived."""
 
 
 class VirtualClock:
@@ -40,10 +48,34 @@ class _Content(NamedTuple):
         self.target.fill(found, self.span.group)
 
 
-class _Transfer(NamedTuple):
-    size_bytes: float
-    completion: asyncio.Future[None]
-    content: _Content | None
+class _Posting:
+    """What was posted together: done when the last transfer on each queue pair is."""
+
+    __slots__ = ("completion", "pairs")
+
+    def __init__(self, completion: asyncio.Future[None], pairs: int) -> None:
+        self.completion = completion
+        self.pairs = pairs
+
+    def passed(self) -> None:
+        self.pairs -= 1
+        if not self.pairs and not self.completion.done():
+            self.completion.set_result(None)
+
+
+class _Transfer:
+    """Bytes, and what they mean, on their way over a queue pair.
+
+    `posting` is None where a later transfer of the posting follows on the same queue pair.
+    """
+
+    __slots__ = ("content", "pair", "posting", "size_bytes")
+
+    def __init__(self, pair: _QueuePair, size_bytes: float, content: _Content | None) -> None:
+        self.pair = pair
+        self.size_bytes = size_bytes
+        self.content = content
+        self.posting: _Posting | None = None
 
 
 class _QueuePair:
@@ -89,13 +121,16 @@ class VirtualCluster:
         plan: the run's plan.
         tasks: the run's task group.
         loop: a virtual-time loop.
+        network: what carries the nodes' transfers, in the loop's time.
     """
 
-    def __init__(self, plan: Plan, tasks: asyncio.TaskGroup, loop: VirtualTimeLoop) -> None:
+    def __init__(
+        self, plan: Plan, tasks: asyncio.TaskGroup, loop: VirtualTimeLoop, network: Network
+    ) -> None:
         self.plan = plan
         self.tasks = tasks
         self.loop = loop
-        self.network = FlowNetwork(loop, plan.fabric, plan.lanes)
+        self.network = network
         self.regions: dict[int, IdentityRegion] = {}
         self.handlers: dict[str, Callable[[Message], None]] = {}
         self.layer_block_bytes = plan.scale.model_bytes(plan.layout.wire_bytes)
@@ -110,13 +145,18 @@ class VirtualCluster:
         self.loop.call_later(self.plan.message_s, callback, *arguments)
 
     def complete(self, source_end: str, target_end: str, arrived: _Transfer) -> None:
-        """Tell the initiator, once the bytes had their turn in the DRAM at both ends."""
+        """Tell the initiator, once the bytes had their turn in the DRAM at both ends.
+
+        What follows on the same queue pair has its turn later, so the last one speaks for
+        all.
+        """
         now = self.loop.time()
         passed = now
         for end in (source_end, target_end):
             if node := self._dram_ends.get(end):
                 passed = max(passed, self.buses[node].reserve(arrived.size_bytes, now))
-        self.loop.call_at(passed + self.plan.message_s, arrived.completion.set_result, None)
+        if arrived.posting is not None:
+            self.loop.call_at(passed + self.plan.message_s, arrived.posting.passed)
 
     def allocate(self, rows: int) -> IdentityRegion:
         self._next_key += 1
@@ -131,31 +171,35 @@ class VirtualCluster:
         target: tuple[str, IdentityRegion],
         target_row: int,
         traffic: TrafficClass,
-    ) -> asyncio.Future[None]:
-        """Move rows `span.lo ..` of the source to rows `target_row ..` of the target."""
+    ) -> _Transfer:
+        """To be posted: rows `span.lo ..` of the source to rows `target_row ..` of the target."""
         groups = self.plan.layout.groups if span.group is None else 1
-        size = (span.hi - span.lo) * groups * self.layer_block_bytes
+        size_bytes = (span.hi - span.lo) * groups * self.layer_block_bytes
         content = _Content(source[1], span, target[1], target_row)
-        return self.transfer(source[0], target[0], traffic, size, content)
+        return _Transfer(self.pair(source[0], target[0], traffic), size_bytes, content)
 
-    def transfer(
-        self,
-        source_end: str,
-        target_end: str,
-        traffic: TrafficClass,
-        size_bytes: float,
-        content: _Content | None = None,
-    ) -> asyncio.Future[None]:
-        """Move bytes between two ends, after what was posted there before."""
+    def pair(self, source_end: str, target_end: str, traffic: TrafficClass) -> _QueuePair:
+        """The queue pair of a class from one end to another."""
         key = (source_end, target_end, traffic)
         pair = self._pairs.get(key)
         if pair is None:
             pair = self._pairs[key] = _QueuePair(self, *key)
+        return pair
+
+    def post(self, transfers: list[_Transfer]) -> asyncio.Future[None]:
+        """Begin transfers together, each after what was posted on its queue pair before."""
+        last = {transfer.pair: transfer for transfer in transfers}
         completion: asyncio.Future[None] = self.loop.create_future()
-        self.loop.call_later(
-            self.plan.submit_s, pair.post, _Transfer(size_bytes, completion, content)
-        )
+        posting = _Posting(completion, len(last))
+        for transfer in last.values():
+            transfer.posting = posting
+        self.loop.call_later(self.plan.submit_s, _begin, transfers)
         return completion
+
+
+def _begin(transfers: list[_Transfer]) -> None:
+    for transfer in transfers:
+        transfer.pair.post(transfer)
 
 
 class VirtualWorld:
@@ -181,41 +225,33 @@ class VirtualWorld:
     def free(self, region: Region) -> None:
         del self._cluster.regions[region.key]
 
-    def write(
-        self,
-        source: Region,
-        span: Span,
-        end: str,
-        target: Remote,
-        traffic: TrafficClass,
-        target_row: int | None = None,
-    ) -> asyncio.Future[None]:
-        row = span.lo if target_row is None else target_row
-        there = self._cluster.regions[target.key]
-        return self._cluster.move(
-            (end, cast(IdentityRegion, source)), span, (target.end, there), row, traffic
-        )
+    def write(self, end: str, moves: Sequence[Move]) -> asyncio.Future[None]:
+        cluster = self._cluster
+        transfers = []
+        for move in moves:
+            region, span, peer, traffic, _ = move
+            here = (end, cast(IdentityRegion, region))
+            there = (peer.end, cluster.regions[peer.key])
+            transfers.append(cluster.move(here, span, there, move.row, traffic))
+        return cluster.post(transfers)
 
-    def read(
-        self,
-        target: Region,
-        span: Span,
-        end: str,
-        source: Remote,
-        traffic: TrafficClass,
-        source_row: int | None = None,
-    ) -> asyncio.Future[None]:
-        row = span.lo if source_row is None else source_row
-        there = self._cluster.regions[source.key]
-        moved = Span(row, row + span.hi - span.lo, span.group)
-        return self._cluster.move(
-            (source.end, there), moved, (end, cast(IdentityRegion, target)), span.lo, traffic
-        )
+    def read(self, end: str, moves: Sequence[Move]) -> asyncio.Future[None]:
+        cluster = self._cluster
+        transfers = []
+        for move in moves:
+            region, span, peer, traffic, _ = move
+            here = (end, cast(IdentityRegion, region))
+            there = (peer.end, cluster.regions[peer.key])
+            row = move.row
+            moved = Span(row, row + span.hi - span.lo, span.group)
+            transfers.append(cluster.move(there, moved, here, span.lo, traffic))
+        return cluster.post(transfers)
 
     def burst(
         self, size_bytes: float, end: str, peer_end: str, traffic: TrafficClass
     ) -> asyncio.Future[None]:
-        return self._cluster.transfer(end, peer_end, traffic, size_bytes)
+        pair = self._cluster.pair(end, peer_end, traffic)
+        return self._cluster.post([_Transfer(pair, size_bytes, None)])
 
     def verified(self, blocks: int, corrupt: int) -> None:
         self.stats.blocks_verified += blocks

@@ -18,6 +18,7 @@ from nodes.protocol.messages import (
     StoreBlocks,
 )
 from nodes.storage.server import StorageNode
+from nodes.worlds.virtual.flow_network import FlowNetwork
 from nodes.worlds.virtual.identity_store import IdentityBlockStore
 from nodes.worlds.virtual.loop import VirtualTimeLoop, run
 from nodes.worlds.virtual.world import VirtualCluster, VirtualWorld
@@ -65,7 +66,7 @@ def with_storage(test: Callable[[Client], Awaitable[None]], preloaded: int = 0) 
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualTimeLoop)
         async with asyncio.TaskGroup() as tasks:
-            cluster = VirtualCluster(plan, tasks, loop)
+            cluster = VirtualCluster(plan, tasks, loop, FlowNetwork(loop, plan.fabric, plan.lanes))
             storage = StorageNode(VirtualWorld(cluster, "st0"), IdentityBlockStore(), plan.layout)
             storage.preload(enumerate(plan.trajectories))
             cluster.handlers["st0"] = storage.handle

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 from functools import partial
+from unittest.mock import patch
 
 import pytest
 
@@ -13,7 +14,7 @@ from nodes.protocol.blocks import Piece
 from nodes.protocol.world import Span
 from nodes.worlds.sockets.byte_region import ByteRegion
 from nodes.worlds.sockets.namespaces import tcp_socket
-from nodes.worlds.sockets.queue_pair import QueuePair
+from nodes.worlds.sockets.queue_pair import QueuePair, Work
 from plan.deployment import BlockLayout
 
 LAYOUT = BlockLayout(tokens=64, groups=3, wire_bytes=1 << 10)
@@ -77,7 +78,7 @@ spans = pytest.mark.parametrize("group", [None, 0, 2], ids=["full blocks", "grou
 def test_a_write_puts_a_span_into_the_peer_s_memory(group: int | None) -> None:
     async def test(one: Peer, two: Peer) -> None:
         source, target = one.filled(1), two.memory(9)
-        await one.pair.write(source, Span(3, 8, group), 9, 3)
+        await one.pair.write([Work(source, Span(3, 8, group), 9, 3)])
         assert target.corrupt([Piece(3, 5, 5, 103)], group) == 0
         assert target.corrupt([Piece(2, 1, 5, 102)], group) > 0  # and nothing beside it
 
@@ -89,7 +90,7 @@ def test_a_read_brings_a_span_from_the_peer_s_memory(group: int | None) -> None:
     async def test(one: Peer, two: Peer) -> None:
         two.filled(9)
         target = one.memory(1)
-        await one.pair.read(target, Span(3, 8, group), 9, 3)
+        await one.pair.read([Work(target, Span(3, 8, group), 9, 3)])
         assert target.corrupt([Piece(3, 5, 5, 103)], group) == 0
         assert target.corrupt([Piece(2, 1, 5, 102)], group) > 0
 
@@ -100,11 +101,42 @@ def test_a_read_brings_a_span_from_the_peer_s_memory(group: int | None) -> None:
 def test_rows_can_go_to_other_rows(group: int | None) -> None:
     async def test(one: Peer, two: Peer) -> None:
         source, target = one.filled(1), two.memory(9)
-        await one.pair.write(source, Span(10, 12, group), 9, 0)
+        await one.pair.write([Work(source, Span(10, 12, group), 9, 0)])
         assert target.corrupt([Piece(0, 2, 5, 110)], group) == 0
         back = one.memory(2)
-        await one.pair.read(back, Span(30, 32, group), 9, 0)
+        await one.pair.read([Work(back, Span(30, 32, group), 9, 0)])
         assert back.corrupt([Piece(30, 2, 5, 110)], group) == 0
+
+    connected(test)
+
+
+@pytest.mark.parametrize("verb", ["read", "write"])
+def test_many_spans_are_posted_and_completed_at_once(verb: str) -> None:
+    """Columns of two regions to one and the same peer."""
+
+    async def test(one: Peer, two: Peer) -> None:
+        mine, theirs = (two, one) if verb == "read" else (one, two)
+        for key in (1, 2):
+            mine.filled(key)
+            theirs.memory(key)
+        works = [
+            Work(one.regions[key], Span(0, ROWS, group), key, 0)
+            for group in range(LAYOUT.groups)
+            for key in (1, 2)
+        ]
+        await (one.pair.read(works) if verb == "read" else one.pair.write(works))
+        assert [theirs.regions[key].corrupt(BLOCKS, None) for key in (1, 2)] == [0, 0]
+
+    connected(test)
+
+
+def test_of_writes_posted_together_the_last_alone_is_acknowledged() -> None:
+    async def test(one: Peer, two: Peer) -> None:
+        source = one.filled(1)
+        two.memory(9)
+        with patch.object(two.pair, "_send", wraps=two.pair._send) as answer:
+            await one.pair.write([Work(source, Span(0, ROWS, g), 9, 0) for g in range(3)])
+        assert answer.call_count == 1
 
     connected(test)
 
@@ -113,7 +145,7 @@ def test_a_burst_is_acknowledged_when_all_of_it_has_arrived() -> None:
     async def test(one: Peer, two: Peer) -> None:
         target = two.memory(9)
         burst = one.pair.burst(1 << 20)
-        write = one.pair.write(one.filled(1), Span(0, ROWS), 9, 0)
+        write = one.pair.write([Work(one.filled(1), Span(0, ROWS), 9, 0)])
         await burst
         await write
         assert target.corrupt(BLOCKS, None) == 0
@@ -134,8 +166,8 @@ def test_many_verbs_of_both_sides_at_once_all_complete() -> None:
             for group in range(LAYOUT.groups):
                 span = Span(row, row + 1, group)
                 for peer in (one, two):
-                    verbs.append(peer.pair.write(peer.regions[1], span, 2, row))
-                    verbs.append(peer.pair.read(peer.regions[3], span, 1, row))
+                    verbs.append(peer.pair.write([Work(peer.regions[1], span, 2, row)]))
+                    verbs.append(peer.pair.read([Work(peer.regions[3], span, 1, row)]))
         await asyncio.gather(*verbs)
         for peer in (one, two):
             assert peer.regions[2].corrupt(BLOCKS, None) == 0
@@ -154,7 +186,7 @@ def test_more_than_all_socket_buffers_goes_both_ways_at_once() -> None:
             peer.memory(1, 3, large).fill(blocks, None)
             peer.memory(2, 3, large)
         await asyncio.gather(
-            *(peer.pair.write(peer.regions[1], Span(0, 3), 2, 0) for peer in (one, two))
+            *(peer.pair.write([Work(peer.regions[1], Span(0, 3), 2, 0)]) for peer in (one, two))
         )
         assert [peer.regions[2].corrupt(blocks, None) for peer in (one, two)] == [0, 0]
 
@@ -173,11 +205,11 @@ def test_verbs_complete_in_the_order_in_which_they_were_posted() -> None:
         for number in range(60):
             rows = Span(0, 1 + 37 * number % ROWS, (None, 0, 1)[number % 3])
             if number % 2:
-                verb = one.pair.read(target, rows, 9, 0)
+                verb = one.pair.read([Work(target, rows, 9, 0)])
             else:
-                verb = one.pair.write(source, rows, 9, 0)
+                verb = one.pair.write([Work(source, rows, 9, 0)])
             verb.add_done_callback(partial(_note, order, number))
-        await one.pair.write(source, Span(0, 1), 9, 0)
+        await one.pair.write([Work(source, Span(0, 1), 9, 0)])
         assert order == list(range(60))
 
     connected(test)
@@ -187,8 +219,8 @@ def test_a_read_sees_what_was_written_before_it() -> None:
     async def test(one: Peer, two: Peer) -> None:
         source, back = one.filled(1), one.memory(2)
         two.memory(9)
-        one.pair.write(source, Span(0, ROWS), 9, 0)
-        await one.pair.read(back, Span(0, ROWS), 9, 0)
+        one.pair.write([Work(source, Span(0, ROWS), 9, 0)])
+        await one.pair.read([Work(back, Span(0, ROWS), 9, 0)])
         assert back.corrupt(BLOCKS, None) == 0
 
     connected(test)
@@ -210,10 +242,10 @@ def test_a_peer_that_dies_halfway_through_a_transfer_is_one_error() -> None:
         source = one.memory(1, 3, large)
         two.memory(9, 3, large)
         asyncio.get_running_loop().remove_reader(two.sock)  # reads no more
-        verb = one.pair.write(source, Span(0, 3), 9, 0)
+        verb = one.pair.write([Work(source, Span(0, 3), 9, 0)])
         two.sock.close()
         await one.broken
-        one.pair.write(source, Span(0, 3), 9, 0)
+        one.pair.write([Work(source, Span(0, 3), 9, 0)])
         await asyncio.sleep(0)
         assert not verb.done()
 
@@ -234,9 +266,9 @@ def test_a_wrong_address_is_an_error_at_both_ends(
         two.memory(9)
         memory = one.filled(1)
         if verb == "read":
-            completion = one.pair.read(memory, Span(0, 5, group), key, row)
+            completion = one.pair.read([Work(memory, Span(0, 5, group), key, row)])
         else:
-            completion = one.pair.write(memory, Span(0, 5, group), key, row)
+            completion = one.pair.write([Work(memory, Span(0, 5, group), key, row)])
         assert complaint in str(await two.broken)
         await one.broken
         assert not completion.done()

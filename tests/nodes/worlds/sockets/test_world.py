@@ -14,7 +14,7 @@ from nodes.agents.population import AgentPopulation
 from nodes.engines.prefill_node import PrefillNode
 from nodes.protocol.blocks import Piece
 from nodes.protocol.messages import Attempt, Message, Remote, Report
-from nodes.protocol.world import Region, Span
+from nodes.protocol.world import Move, Region, Span
 from nodes.roles import make_node
 from nodes.worlds.sockets.byte_region import ByteRegion
 from nodes.worlds.sockets.lmdb_store import LmdbBlockStore
@@ -169,8 +169,8 @@ def test_verbs_posted_before_the_connection_stands_keep_their_order() -> None:
         source, back, target = pe.allocate(4), pe.allocate(4), de.allocate(4)
         source.fill(blocks, None)
         remote = Remote("de0.dram0", target.key)
-        pe.write(source, Span(0, 4), "pe0.hbm0", remote, "kv")
-        await pe.read(back, Span(0, 4), "pe0.hbm0", remote, "kv")
+        pe.write("pe0.hbm0", [Move(source, Span(0, 4), remote, "kv")])
+        await pe.read("pe0.hbm0", [Move(back, Span(0, 4), remote, "kv")])
         assert back.corrupt(blocks, None) == 0
 
     with_worlds(loopback_plan(), test)
@@ -209,7 +209,8 @@ def test_a_region_that_was_freed_ends_the_run_of_who_names_it() -> None:
         await de.open(lambda message: None)
         gone = de.allocate(1)
         de.free(gone)
-        await pe.read(pe.allocate(1), Span(0, 1), "pe0.hbm0", Remote("de0.dram0", gone.key), "kv")
+        remote = Remote("de0.dram0", gone.key)
+        await pe.read("pe0.hbm0", [Move(pe.allocate(1), Span(0, 1), remote, "kv")])
 
     with pytest.raises(ExceptionGroup) as caught:
         with_worlds(loopback_plan(), test)
