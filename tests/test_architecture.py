@@ -112,7 +112,6 @@ COVERED = {
     "nodes/worlds/sockets/namespaces.py": "tests/nodes/worlds/sockets/test_world.py",
     "nodes/worlds/virtual/identity_store.py": "tests/nodes/storage/test_block_store.py",
     "nodes/worlds/virtual/lane_state.py": "tests/nodes/worlds/virtual/test_lane_sharing.py",
-    "nodes/worlds/virtual/world.py": "tests/nodes/test_virtual_run.py",
     "scenarios/analysis/sweep_figures.py": "tests/scenarios/running/test_sweep.py",
     "scenarios/configuration/checks.py": "tests/scenarios/configuration/test_schema.py",
     "scenarios/configuration/decoding.py": "tests/scenarios/configuration/test_schema.py",

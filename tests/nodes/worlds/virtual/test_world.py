@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.protocol.blocks import Piece
@@ -15,6 +15,7 @@ from nodes.protocol.world import Move, Span
 from nodes.worlds.virtual.loop import VirtualTimeLoop, run
 from nodes.worlds.virtual.world import VirtualCluster, VirtualWorld
 from plan.lanes import TrafficClass
+from tests.examples import tries
 from tests.nodes.plans import GROUPS, make_plan
 from tests.nodes.recording import recorded
 
@@ -66,8 +67,8 @@ def moved(chosen: Sequence[Post], verb: str, *, together: bool) -> tuple[float, 
     return run(main())
 
 
-@settings(deadline=None, max_examples=60)
 @given(posts, st.sampled_from(["read", "write"]))
+@tries(60)
 def test_posted_together_all_arrives_when_it_would_one_by_one(
     chosen: list[Post], verb: str
 ) -> None:
