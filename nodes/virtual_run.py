@@ -69,7 +69,7 @@ async def _simulate(
     records: list[RequestRecord] = []
     samples: list[CounterSample] = []
     worlds: list[VirtualWorld] = []
-    network = FlowNetwork(loop, plan.fabric, plan.lanes)
+    network = FlowNetwork(loop.agenda, plan.fabric, plan.lanes)
     complete = False
     try:
         async with asyncio.TaskGroup() as tasks:

@@ -6,10 +6,12 @@ Where collectives are traffic, the engines of an expert-parallel group step toge
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from heapq import heappop, heappush
 
 from nodes.engines.budget import Budget
 from nodes.engines.collectives import Exchange
@@ -34,7 +36,7 @@ class DecodeEngine:
     """One GPU of a decode node.
 
     What happens at a step is kept in a calendar by step number, so a step costs the same
-    whatever the batch's size.
+    whatever the batch's size, and steps at which nothing happens are waited for together.
     """
 
     def __init__(
@@ -54,6 +56,8 @@ class DecodeEngine:
         self._joining: list[Sequence] = []
         self._joined = asyncio.Event()
         self._calendar: defaultdict[int, list[Callable[[], None]]] = defaultdict(list)
+        self._happening: list[int] = []
+        self._wait: asyncio.Future[None] | None = None
         self._step = 0
         self._batch = 0
         self._context = 0
@@ -75,6 +79,8 @@ class DecodeEngine:
         """Decode from the next step on."""
         self._joining.append(sequence)
         self._joined.set()
+        if self._wait is not None and not self._wait.done():
+            self._wait.set_result(None)
 
     def start(self) -> None:
         self._world.spawn(self.run())
@@ -98,19 +104,67 @@ class DecodeEngine:
             for sequence in self._joining:
                 self._add(sequence)
             self._joining.clear()
-            deadline += self._truth.decode_step_s(self._batch, self._context, self._attended)
-            await clock.sleep_until(deadline)
-            if self._lockstep is not None:
+            if self._lockstep is None:
+                deadline = await self._steps(deadline)
+            else:
+                await clock.sleep_until(deadline + self._step_s(self._context, self._attended))
                 # both collectives of all layers: at this size a layer's own are lost in the
                 # step's other costs
                 await self._exchange.run(self._batch, 2 * self._plan.model.layers)
                 await self._lockstep.arrive(self._batch, boundary=True)
                 deadline = clock.now()
-            self._step += 1
-            self._context += self._batch
-            self._attended += self._growing
-            for happen in self._calendar.pop(self._step, ()):
-                happen()
+                self._passed(1)
+
+    async def _steps(self, start_s: float) -> float:
+        """Decode until something happens, or somebody has joined: one wait for all steps.
+
+        Returns when the last step was due to end, model seconds.
+        """
+        ends_s = self._ends_s(start_s)
+        steps = len(ends_s)
+        wait = self._world.clock.sleep_until(ends_s[-1])
+        self._wait = wait if steps > 1 else None
+        await wait
+        if self._joining and steps > 1:
+            # whoever joins waits for the end of the step in which they came
+            steps = min(steps, bisect_left(ends_s, self._world.clock.now()) + 1)
+            await self._world.clock.sleep_until(ends_s[steps - 1])
+        self._passed(steps)
+        return ends_s[steps - 1]
+
+    def _ends_s(self, start_s: float) -> list[float]:
+        """When each step ends, from the present one to the next in which something happens."""
+        context, attended = self._context, self._attended
+        ends_s = []
+        for _ in range(self._next_happening() - self._step):
+            start_s += self._step_s(context, attended)
+            ends_s.append(start_s)
+            context += self._batch
+            attended += self._growing
+        return ends_s
+
+    def _step_s(self, context: int, attended: int) -> float:
+        return self._truth.decode_step_s(self._batch, context, attended)
+
+    def _next_happening(self) -> int:
+        while self._happening[0] <= self._step:
+            heappop(self._happening)
+        return self._happening[0]
+
+    def _passed(self, steps: int) -> None:
+        """So many steps are over; nothing happens but in the last."""
+        self._step += steps
+        self._context += steps * self._batch
+        self._attended += steps * self._growing
+        for happen in self._calendar.pop(self._step, ()):
+            happen()
+
+    def _schedule(self, steps: int, happen: Callable[[], None]) -> None:
+        """Have something happen at the end of a step, counted from now."""
+        step = self._step + steps
+        if step not in self._calendar:
+            heappush(self._happening, step)
+        self._calendar[step].append(happen)
 
     def _add(self, sequence: Sequence) -> None:
         """The prefill made the first token, so `gen - 1` steps make the others."""
@@ -122,15 +176,14 @@ class DecodeEngine:
         growing = max(0, min(self._truth.attended(request.total) - request.prompt, steps))
         if growing:
             self._growing += 1
-            self._calendar[self._step + growing].append(self._saturated)
-        self._calendar[self._step + 1].append(lambda: self._second(sequence))
+            self._schedule(growing, self._saturated)
+        self._schedule(1, lambda: self._second(sequence))
         if sequence.hbm is not None:
             tokens = self._plan.layout.tokens
             for end in range((request.prompt // tokens + 1) * tokens, request.total, tokens):
-                self._calendar[self._step + end - request.prompt].append(
-                    partial(self._persist, sequence, end // tokens - 1)
-                )
-        self._calendar[self._step + steps].append(lambda: self._leave(sequence))
+                written = partial(self._persist, sequence, end // tokens - 1)
+                self._schedule(end - request.prompt, written)
+        self._schedule(steps, lambda: self._leave(sequence))
 
     def _saturated(self) -> None:
         self._growing -= 1

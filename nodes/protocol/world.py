@@ -10,7 +10,7 @@ Blocks are posted at once and completed once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from nodes.protocol.blocks import Piece
@@ -67,7 +67,7 @@ class Clock(Protocol):
     def now(self) -> float:
         """Model seconds since the run's start."""
 
-    def sleep_until(self, deadline_s: float) -> Awaitable[None]:
+    def sleep_until(self, deadline_s: float) -> asyncio.Future[None]:
         """Wait for an absolute model time; at once if it has passed."""
 
 

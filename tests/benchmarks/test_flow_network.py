@@ -14,8 +14,9 @@ import pytest
 
 from controller.lanes import lane_table
 from nodes.worlds.virtual.flow_network import FlowNetwork
-from nodes.worlds.virtual.loop import VirtualTimeLoop, run
+from nodes.worlds.virtual.loop import VirtualTimeLoop, run, running
 from plan.fabric import Fabric
+from tests.nodes.worlds.virtual.flows import sent
 from topology.fattree import FabricSpec, build_fabric
 
 GBIT = 1e9
@@ -46,8 +47,8 @@ async def replay(fabric: Fabric, streams_per_node: int, completions: int) -> tup
     at once on each SNIC, and then moves the same bytes in a few layer groups between the
     DRAM and HBM of a PE and a DE, with a collective now and then.
     """
-    loop = asyncio.get_running_loop()
-    network = FlowNetwork(loop, fabric, lane_table())
+    loop = running()
+    network = FlowNetwork(loop.agenda, fabric, lane_table())
     rng = random.Random(1)
     storage = [node.name for node in fabric.nodes_of("storage")]
     pes = [node.name for node in fabric.nodes_of("prefill")]
@@ -63,19 +64,19 @@ async def replay(fabric: Fabric, streams_per_node: int, completions: int) -> tup
             reader = rng.choice((pe, de))
             size = rng.uniform(20e6, 400e6)
             async with reading[reader]:
-                await network.transfer(
-                    f"{rng.choice(storage)}.snic", f"{reader}.snic", "storage", size
+                await sent(
+                    network, f"{rng.choice(storage)}.snic", f"{reader}.snic", "storage", size
                 )
             layer = size / 4
             dram = f"{pe}.dram{i}" if reader == pe else f"{de}.dram{j}"
             for _ in range(4):
-                await network.transfer(dram, f"{pe}.hbm{i}", "kv", layer)
+                await sent(network, dram, f"{pe}.hbm{i}", "kv", layer)
             for _ in range(4):
-                await network.transfer(f"{pe}.hbm{i}", f"{de}.dram{j}", "kv", layer)
+                await sent(network, f"{pe}.hbm{i}", f"{de}.dram{j}", "kv", layer)
             peer = f"{rng.choice(pes)}.hbm{rng.randrange(GPUS)}"
             if peer != f"{pe}.hbm{i}":
-                await network.transfer(f"{pe}.hbm{i}", peer, "collective", 1e6)
-            await network.transfer(f"{de}.dram{j}", f"{de}.hbm{j}", "kv", size)
+                await sent(network, f"{pe}.hbm{i}", peer, "collective", 1e6)
+            await sent(network, f"{de}.dram{j}", f"{de}.hbm{j}", "kv", size)
             left -= 11
 
     started = time.process_time()

@@ -24,7 +24,9 @@ async def recorded(plan: Plan, node: str) -> AsyncIterator[tuple[VirtualWorld, S
     assert isinstance(loop, VirtualTimeLoop)
     sent: Sent = []
     async with asyncio.TaskGroup() as tasks:
-        cluster = VirtualCluster(plan, tasks, loop, FlowNetwork(loop, plan.fabric, plan.lanes))
+        cluster = VirtualCluster(
+            plan, tasks, loop, FlowNetwork(loop.agenda, plan.fabric, plan.lanes)
+        )
         for other in plan.fabric.nodes:
             cluster.handlers[other.name] = partial(_note, sent, other.name)
         yield VirtualWorld(cluster, node), sent

@@ -8,13 +8,13 @@ starts where another on the same path just ended takes its place without any sol
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from functools import lru_cache
 from heapq import heappop, heappush, heapreplace
 from itertools import count
 from typing import NamedTuple, cast
 
+from nodes.worlds.virtual.agenda import Agenda
 from nodes.worlds.virtual.flow_routes import StaticRoutes, link_rates_bps
 from nodes.worlds.virtual.lane_sharing import Sharing
 from nodes.worlds.virtual.lane_state import Flow, Queue
@@ -44,9 +44,9 @@ class _Transfer(Flow):
     `due` is when its earliest entry among the endings comes up: at or before `finish`.
     """
 
-    __slots__ = ("done", "due", "finish", "left", "over", "path", "rate", "since", "size")
+    __slots__ = ("arrived", "due", "finish", "left", "over", "path", "rate", "since", "size")
 
-    def __init__(self, path: _Path, size: float, done: asyncio.Future[None]) -> None:
+    def __init__(self, path: _Path, size: float, arrived: Callable[[], object]) -> None:
         Flow.__init__(self, path.queues)
         self.path = path
         self.size = size
@@ -56,14 +56,14 @@ class _Transfer(Flow):
         self.finish = _NEVER
         self.due = _NEVER
         self.over = False
-        self.done = done
+        self.arrived = arrived
 
 
 class FlowNetwork:
     """Moves bytes between ends of a fabric in the model time of an event loop.
 
     Args:
-        loop: keeps model time; a `VirtualTimeLoop` outside of demonstrations.
+        agenda: keeps model time, and what is due.
         fabric, lanes: what is modelled; every NIC and link has `rate_bps` each way.
         submit_s: cost of submitting a transfer (paper section 3), seconds before it starts.
         routes: (source end, target end) -> directed links, numbered as in
@@ -72,15 +72,14 @@ class FlowNetwork:
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        agenda: Agenda,
         fabric: Fabric,
         lanes: LaneTable,
         *,
         submit_s: float = 0.0,
         routes: Callable[[str, str], tuple[int, ...]] | None = None,
     ) -> None:
-        self._loop = loop
-        self._now = loop.time
+        self._agenda = agenda
         self._fabric = fabric
         self._lanes = lanes
         self._submit_s = submit_s
@@ -103,25 +102,25 @@ class FlowNetwork:
         self._lane_bytes = {lane.vl: 0.0 for lane in lanes.lanes}
 
     def transfer(
-        self, src_end: str, dst_end: str, lane_class: TrafficClass, size_bytes: float
-    ) -> asyncio.Future[None]:
-        """Send bytes; the future is done when the last one has arrived.
-
-        Cancelling the future recalls nothing: what was submitted is still sent.
+        self,
+        src_end: str,
+        dst_end: str,
+        lane_class: TrafficClass,
+        size_bytes: float,
+        arrived: Callable[[], object],
+    ) -> None:
+        """Send bytes; `arrived` is called when the last one has arrived.
 
         Raises:
             ValueError: the size is not a number >= 0, or no route joins the ends.
         """
         if not 0.0 <= size_bytes < _NEVER:
             raise ValueError(f"size_bytes must be a finite number >= 0, not {size_bytes!r}")
-        flow = _Transfer(
-            self._path(src_end, dst_end, lane_class), size_bytes, self._loop.create_future()
-        )
+        flow = _Transfer(self._path(src_end, dst_end, lane_class), size_bytes, arrived)
         if self._submit_s:
-            self._loop.call_at(self._now() + self._submit_s, self._start, flow)
+            self._agenda.after(self._submit_s, self._start, (flow,))
         else:
             self._start(flow)
-        return flow.done
 
     def counters(self, t_s: float) -> CounterSample:
         """What every NIC, link and lane has carried by `t_s`, bytes.
@@ -129,8 +128,8 @@ class FlowNetwork:
         Raises:
             ValueError: `t_s` is not the present: what was not sampled then is gone.
         """
-        if t_s != self._now():
-            raise ValueError(f"t_s must be the present, {self._now()!r}, not {t_s!r}")
+        if t_s != self._agenda.now_s:
+            raise ValueError(f"t_s must be the present, {self._agenda.now_s!r}, not {t_s!r}")
         carried, by_lane = self._bytes.copy(), self._lane_bytes.copy()
         for flow in self._active:
             moved = min(flow.size, flow.size - flow.left + flow.rate * (t_s - flow.since))
@@ -158,9 +157,9 @@ class FlowNetwork:
 
     def _start(self, flow: _Transfer) -> None:
         if not flow.size:
-            flow.done.set_result(None)
+            flow.arrived()
             return
-        now = self._now()
+        now = self._agenda.now_s
         flow.since = now
         self._active[flow] = None
         ended = self._leaving.pop(flow.queues, None)
@@ -184,11 +183,11 @@ class FlowNetwork:
         """Solve once nothing else is ready at this instant."""
         if not self._settling:
             self._settling = True
-            self._loop.call_at(now, self._settle)
+            self._agenda.at(now, self._settle, ())
 
     def _settle(self) -> None:
         self._settling = False
-        sharing, now = self._sharing, self._now()
+        sharing, now = self._sharing, self._agenda.now_s
         if self._leaving:
             for ended in self._leaving.values():
                 sharing.remove(ended)
@@ -210,7 +209,7 @@ class FlowNetwork:
             if not flow.over and flow.finish == first:
                 if first < self._armed_s:
                     self._armed_s = first
-                    self._loop.call_at(first, self._wake, first)
+                    self._agenda.at(first, self._wake, (first,))
                 return
             if flow.over or flow.due != first:
                 heappop(endings)
@@ -225,7 +224,7 @@ class FlowNetwork:
         if when != self._armed_s:
             return  # set for an ending that has since moved
         self._armed_s = _NEVER
-        now, endings = self._now(), self._endings
+        now, endings = self._agenda.now_s, self._endings
         horizon = now + _TOGETHER_S
         while endings and endings[0][0] <= horizon:
             flow = heappop(endings)[2]
@@ -250,7 +249,7 @@ class FlowNetwork:
         self._lane_bytes[path.vl] += size * len(path.links)
         if flow.queues in self._leaving:
             self._sharing.remove(flow)
+            self._settle_soon(self._agenda.now_s)
         else:
             self._leaving[flow.queues] = flow
-        if not flow.done.done():
-            flow.done.set_result(None)
+        flow.arrived()

@@ -11,11 +11,10 @@ import asyncio
 import contextvars
 import os
 from collections.abc import Callable, Coroutine
-from heapq import heapify, heappop, heappush
-from itertools import count
 from types import FrameType
 from typing import Any, TypeVar, TypeVarTuple
 
+from nodes.worlds.virtual.agenda import Agenda
 from plan.errors import Deadlock
 
 _T = TypeVar("_T")
@@ -36,42 +35,46 @@ def run(main: Coroutine[Any, Any, _T]) -> _T:
         return runner.run(main)
 
 
+def running() -> VirtualTimeLoop:
+    """The loop that runs the caller, in virtual time."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    return loop
+
+
 class VirtualTimeLoop(asyncio.BaseEventLoop):
     """See the module. `time()` is model seconds since the loop was made.
 
     It has no sockets, subprocesses or threads: awaiting those ends in `Deadlock`.
     """
 
-    _ready: Any
     _stopping: bool
     _closed: bool
 
     def __init__(self) -> None:
         super().__init__()
-        self._now = 0.0
-        # (when, order, what): `what` is a future to resolve or a handle to run
-        self._timers: list[tuple[float, int, Any]] = []
-        self._order = count().__next__
+        self.agenda = Agenda()
         self._cancelled_timers = 0
+        self._anonymous = asyncio.Handle(_nothing, (), self)
 
     def time(self) -> float:
-        return self._now
+        return self.agenda.now_s
 
     def events(self) -> int:
         """How many timers were set so far: what a run's cost is counted in."""
-        return self._order()
+        return self.agenda.set_down
 
     def busy(self) -> bool:
         """Whether anything is ready or any timer set."""
-        return bool(self._ready or self._timers)
+        return bool(self.agenda.ready or self.agenda.timers)
 
     def sleep_until(self, deadline_s: float) -> asyncio.Future[None]:
         """A future that is done at an absolute model time, at once if it has passed."""
         future: asyncio.Future[None] = self.create_future()
-        if deadline_s <= self._now:
+        if deadline_s <= self.agenda.now_s:
             future.set_result(None)
         else:
-            heappush(self._timers, (deadline_s, self._order(), future))
+            self.agenda.at(deadline_s, future)
         return future
 
     def call_soon(
@@ -80,11 +83,28 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         *args: *_Ts,
         context: contextvars.Context | None = None,
     ) -> asyncio.Handle:
+        """As in asyncio, but a callback with a context cannot be cancelled.
+
+        Futures and tasks, which alone give one, never do; a handle for each of their callbacks
+        would be a good part of a run's cost. The context itself is not entered: all of a run is
+        one.
+        """
         if self._closed:
             raise RuntimeError(_CLOSED)
+        if context is not None:
+            self.agenda.ready.append((callback, args))
+            return self._anonymous
         handle = asyncio.Handle(callback, args, self, context)
-        self._ready.append(handle)
+        self.agenda.ready.append((_run, (handle,)))
         return handle
+
+    def call_soon_threadsafe(
+        self,
+        callback: Callable[[*_Ts], object],
+        *args: *_Ts,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Handle:
+        return self.call_soon(callback, *args, context=context)
 
     def call_at(
         self,
@@ -96,7 +116,7 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         if self._closed:
             raise RuntimeError(_CLOSED)
         timer = _Timer(when, callback, args, self, context)
-        heappush(self._timers, (when, self._order(), timer))
+        self.agenda.at(when, timer)
         return timer
 
     def call_later(
@@ -106,46 +126,36 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         *args: *_Ts,
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
-        return self.call_at(self._now + delay, callback, *args, context=context)
+        return self.call_at(self.agenda.now_s + delay, callback, *args, context=context)
+
+    def stop(self) -> None:
+        super().stop()
+        self.agenda.stopped = True
 
     def close(self) -> None:
         super().close()
-        self._timers.clear()
+        self.agenda.timers.clear()
 
     def _run_once(self) -> None:
         """Run until stopped; the base class would come back here for every event."""
-        ready, timers = self._ready, self._timers
-        while not self._stopping:
-            if ready:
-                handle = ready.popleft()
-                if not handle._cancelled:
-                    handle._run()
-                continue
-            if not timers:
-                raise Deadlock(self._now, _waiting_tasks(self))
-            when, _, due = heappop(timers)
-            if when > self._now:
-                self._now = when
-            if due.__class__ is not _Timer:
-                if not due.done():
-                    due.set_result(None)
-            elif due._cancelled:
-                self._cancelled_timers -= 1
-            else:
-                due._scheduled = False
-                due._run()
+        agenda = self.agenda
+        agenda.stopped = self._stopping
+        while not agenda.stopped:
+            try:
+                if not agenda.work():
+                    raise Deadlock(agenda.now_s, _waiting_tasks(self))
+            except (SystemExit, KeyboardInterrupt, Deadlock):
+                raise
+            except BaseException as error:
+                message = "an error outside of every task"
+                self.call_exception_handler({"message": message, "exception": error})
 
     def _timer_handle_cancelled(self, timer: asyncio.TimerHandle) -> None:
         if not timer._scheduled:  # type: ignore[attr-defined]
             return
         self._cancelled_timers += 1
-        timers = self._timers
-        if self._cancelled_timers > max(_COMPACT_ABOVE, len(timers) // 2):
-            gone = timer  # is cancelled right after this call
-            timers[:] = [
-                entry for entry in timers if entry[2] is not gone and not entry[2].cancelled()
-            ]
-            heapify(timers)
+        if self._cancelled_timers > max(_COMPACT_ABOVE, len(self.agenda.timers) // 2):
+            self.agenda.forget_cancelled()
             self._cancelled_timers = 0
 
     def _write_to_self(self) -> None:
@@ -153,7 +163,7 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
 
 
 class _Timer(asyncio.TimerHandle):
-    """A timer handle that is never compared: its heap entry orders it."""
+    """A timer handle that is never compared, and is worked off as a future would be."""
 
     __slots__ = ()
 
@@ -168,6 +178,24 @@ class _Timer(asyncio.TimerHandle):
         asyncio.Handle.__init__(self, callback, args, loop, context)
         self._when = when
         self._scheduled = True
+
+    def done(self) -> bool:
+        """Whether there is nothing to run any more."""
+        return self.cancelled()
+
+    def set_result(self, _: None) -> None:
+        """Run: its time has come."""
+        self._scheduled = False
+        _run(self)
+
+
+def _run(handle: asyncio.Handle) -> None:
+    if not handle.cancelled():
+        handle._run()
+
+
+def _nothing() -> None:
+    """What the handle of callbacks that cannot be cancelled would do."""
 
 
 def _waiting_tasks(loop: asyncio.AbstractEventLoop) -> list[tuple[str, str]]:

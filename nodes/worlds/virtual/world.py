@@ -21,9 +21,14 @@ class Network(Protocol):
     """What moves bytes between ends in model time."""
 
     def transfer(
-        self, src_end: str, dst_end: str, lane_class: TrafficClass, size_bytes: float
-    ) -> asyncio.Future[None]:
-        """Send bytes; the future is done when the last one has arrived."""
+        self,
+        src_end: str,
+        dst_end: str,
+        lane_class: TrafficClass,
+        size_bytes: float,
+        arrived: Callable[[], object],
+    ) -> None:
+        """Send bytes; `arrived` is called when the last one has arrived."""
 
 
 class VirtualClock:
@@ -97,13 +102,11 @@ class _QueuePair:
 
     def _begin(self, transfer: _Transfer) -> None:
         self._active = transfer
-        flow = self._cluster.network.transfer(
-            self._from, self._to, self._traffic, transfer.size_bytes
+        self._cluster.network.transfer(
+            self._from, self._to, self._traffic, transfer.size_bytes, self._arrived
         )
-        flow.add_done_callback(self._arrived)
 
-    def _arrived(self, flow: asyncio.Future[None]) -> None:
-        flow.result()
+    def _arrived(self) -> None:
         arrived = self._active
         assert arrived is not None
         if arrived.content is not None:
@@ -130,6 +133,9 @@ class VirtualCluster:
         self.plan = plan
         self.tasks = tasks
         self.loop = loop
+        self.agenda = loop.agenda
+        self._message_s = plan.message_s
+        self._submit_s = plan.submit_s
         self.network = network
         self.regions: dict[int, IdentityRegion] = {}
         self.handlers: dict[str, Callable[[Message], None]] = {}
@@ -142,7 +148,7 @@ class VirtualCluster:
         self._next_key = 0
 
     def after_latency(self, callback: Callable[..., object], *arguments: object) -> None:
-        self.loop.call_later(self.plan.message_s, callback, *arguments)
+        self.agenda.after(self._message_s, callback, arguments)
 
     def complete(self, source_end: str, target_end: str, arrived: _Transfer) -> None:
         """Tell the initiator, once the bytes had their turn in the DRAM at both ends.
@@ -150,13 +156,13 @@ class VirtualCluster:
         What follows on the same queue pair has its turn later, so the last one speaks for
         all.
         """
-        now = self.loop.time()
+        now = self.agenda.now_s
         passed = now
         for end in (source_end, target_end):
             if node := self._dram_ends.get(end):
                 passed = max(passed, self.buses[node].reserve(arrived.size_bytes, now))
         if arrived.posting is not None:
-            self.loop.call_at(passed + self.plan.message_s, arrived.posting.passed)
+            self.agenda.at(passed + self._message_s, arrived.posting.passed, ())
 
     def allocate(self, rows: int) -> IdentityRegion:
         self._next_key += 1
@@ -193,7 +199,7 @@ class VirtualCluster:
         posting = _Posting(completion, len(last))
         for transfer in last.values():
             transfer.posting = posting
-        self.loop.call_later(self.plan.submit_s, _begin, transfers)
+        self.agenda.after(self._submit_s, _begin, (transfers,))
         return completion
 
 

@@ -66,7 +66,9 @@ def with_storage(test: Callable[[Client], Awaitable[None]], preloaded: int = 0) 
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualTimeLoop)
         async with asyncio.TaskGroup() as tasks:
-            cluster = VirtualCluster(plan, tasks, loop, FlowNetwork(loop, plan.fabric, plan.lanes))
+            cluster = VirtualCluster(
+                plan, tasks, loop, FlowNetwork(loop.agenda, plan.fabric, plan.lanes)
+            )
             storage = StorageNode(VirtualWorld(cluster, "st0"), IdentityBlockStore(), plan.layout)
             storage.preload(enumerate(plan.trajectories))
             cluster.handlers["st0"] = storage.handle

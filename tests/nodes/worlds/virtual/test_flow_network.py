@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from controller.lanes import lane_table
 from nodes.worlds.virtual.flow_network import FlowNetwork
 from nodes.worlds.virtual.flow_routes import StaticRoutes, link_rates_bps
-from nodes.worlds.virtual.loop import run
+from nodes.worlds.virtual.loop import run, running
 from plan.fabric import Fabric
 from plan.lanes import TrafficClass
 from tests.examples import tries
+from tests.nodes.worlds.virtual.flows import sent
 from topology.fattree import FabricSpec, build_fabric
 
 GB = 1e9
@@ -52,12 +53,12 @@ def completions(world: Fabric, transfers: list[Transfer], **options: object) -> 
     """Model times at which transfers arrive."""
 
     async def main() -> list[float]:
-        loop = asyncio.get_running_loop()
-        network = FlowNetwork(loop, world, lane_table(), **options)  # type: ignore[arg-type]
+        loop = running()
+        network = FlowNetwork(loop.agenda, world, lane_table(), **options)  # type: ignore[arg-type]
 
         async def one(start: float, *what: object) -> float:
             await asyncio.sleep(start)
-            await network.transfer(*what)  # type: ignore[arg-type]
+            await sent(network, *what)  # type: ignore[arg-type]
             return loop.time()
 
         return await asyncio.gather(*(one(*transfer) for transfer in transfers))
@@ -67,7 +68,7 @@ def completions(world: Fabric, transfers: list[Transfer], **options: object) -> 
 
 def on_network(world: Fabric, program: Callable[[FlowNetwork], Awaitable[None]]) -> None:
     async def main() -> None:
-        await program(FlowNetwork(asyncio.get_running_loop(), world, lane_table()))
+        await program(FlowNetwork(running().agenda, world, lane_table()))
 
     run(main())
 
@@ -95,10 +96,10 @@ def test_a_late_start_slows_down_what_is_under_way() -> None:
 
 def test_back_to_back_transfers_of_one_path_keep_its_rate() -> None:
     async def program(network: FlowNetwork) -> None:
-        loop = asyncio.get_running_loop()
-        other = network.transfer("pe0.dram0", "pe0.hbm0", "kv", 1000 * GB)
+        loop = running()
+        other = sent(network, "pe0.dram0", "pe0.hbm0", "kv", 1000 * GB)
         for i in range(1, 6):
-            await network.transfer("pe0.dram0", "pe0.hbm0", "kv", 25 * GB)
+            await sent(network, "pe0.dram0", "pe0.hbm0", "kv", 25 * GB)
             assert loop.time() == pytest.approx(i)
         await other
         assert loop.time() == pytest.approx(22.5)
@@ -117,8 +118,8 @@ def test_an_empty_transfer_is_done_at_once() -> None:
 
 def test_an_h2d_copy_loads_its_own_cnic_both_ways_and_nothing_else() -> None:
     async def program(network: FlowNetwork) -> None:
-        await network.transfer("de1.dram1", "de1.hbm1", "kv", 7 * GB)
-        sample = network.counters(asyncio.get_running_loop().time())
+        await sent(network, "de1.dram1", "de1.hbm1", "kv", 7 * GB)
+        sample = network.counters(running().time())
         assert sample.nics.pop("de1.cnic1") == (7 * GB, 7 * GB)
         assert set(sample.nics.values()) == {(0.0, 0.0)}
         assert set(sample.links.values()) == {(0.0, 0.0)}
@@ -139,7 +140,7 @@ def test_a_collective_hardly_notices_kv_traffic_and_kv_takes_what_is_left() -> N
 
 def test_counters_follow_a_transfer_under_way() -> None:
     async def program(network: FlowNetwork) -> None:
-        done = network.transfer("st0.snic", "pe0.snic", "storage", 100 * GB)
+        done = sent(network, "st0.snic", "pe0.snic", "storage", 100 * GB)
         await asyncio.sleep(0.5)
         sample = network.counters(0.5)
         assert sample.nics["st0.snic"] == pytest.approx((25 * GB, 0))
@@ -153,9 +154,9 @@ def test_counters_follow_a_transfer_under_way() -> None:
 
 def test_a_cancelled_wait_recalls_no_bytes() -> None:
     async def program(network: FlowNetwork) -> None:
-        network.transfer("pe0.dram0", "pe0.hbm0", "kv", 50 * GB).cancel()
-        await network.transfer("pe0.dram0", "pe0.hbm0", "kv", 50 * GB)
-        assert asyncio.get_running_loop().time() == pytest.approx(2.0)
+        sent(network, "pe0.dram0", "pe0.hbm0", "kv", 50 * GB).cancel()
+        await sent(network, "pe0.dram0", "pe0.hbm0", "kv", 50 * GB)
+        assert running().time() == pytest.approx(2.0)
 
     on_network(fabric(), program)
 
@@ -164,7 +165,7 @@ def test_a_cancelled_wait_recalls_no_bytes() -> None:
 def test_a_size_that_is_no_size_is_refused(size: float) -> None:
     async def program(network: FlowNetwork) -> None:
         with pytest.raises(ValueError, match="size_bytes"):
-            network.transfer("pe0.dram0", "pe0.hbm0", "kv", size)
+            sent(network, "pe0.dram0", "pe0.hbm0", "kv", size)
 
     on_network(fabric(), program)
 
@@ -172,9 +173,9 @@ def test_a_size_that_is_no_size_is_refused(size: float) -> None:
 def test_unknown_ends_and_other_planes_are_refused_by_name() -> None:
     async def program(network: FlowNetwork) -> None:
         with pytest.raises(ValueError, match=r"'pe9\.snic' is not in the fabric"):
-            network.transfer("pe9.snic", "pe0.snic", "kv", 1.0)
+            sent(network, "pe9.snic", "pe0.snic", "kv", 1.0)
         with pytest.raises(ValueError, match=r"no route from pe0\.snic \(storage\)"):
-            network.transfer("pe0.snic", "pe0.hbm0", "kv", 1.0)
+            sent(network, "pe0.snic", "pe0.hbm0", "kv", 1.0)
 
     on_network(fabric(), program)
 
@@ -205,14 +206,14 @@ def test_when_all_has_arrived_the_counters_hold_every_byte_on_every_hop(seed: in
     async def program(network: FlowNetwork) -> None:
         async def one(start: float, *what: object) -> None:
             await asyncio.sleep(start)
-            await network.transfer(*what)  # type: ignore[arg-type]
+            await sent(network, *what)  # type: ignore[arg-type]
 
         await asyncio.gather(*(one(*transfer) for transfer in transfers))
         expected = [0.0] * len(link_rates_bps(world))
         for _, source, target, _, size in transfers:
             for link in paths(source, target):
                 expected[link] += size
-        sample = network.counters(asyncio.get_running_loop().time())
+        sample = network.counters(running().time())
         carried = [*sample.nics.values(), *sample.links.values()]
         assert [x for pair in carried for x in pair] == pytest.approx(expected, rel=1e-12)
         assert sum(b for b, _ in sample.lanes.values()) == pytest.approx(sum(expected), rel=1e-12)
@@ -227,11 +228,11 @@ def test_no_link_ever_carries_more_than_its_rate(seed: int) -> None:
     transfers = workload(world, seed)
 
     async def program(network: FlowNetwork) -> None:
-        loop = asyncio.get_running_loop()
+        loop = running()
 
         async def one(start: float, *what: object) -> None:
             await asyncio.sleep(start)
-            await network.transfer(*what)  # type: ignore[arg-type]
+            await sent(network, *what)  # type: ignore[arg-type]
 
         def carried() -> list[float]:
             sample = network.counters(loop.time())
