@@ -100,8 +100,7 @@ def _classify(lanes: LaneTable) -> set[Flow]:
     """DSCP -> queue; unmarked traffic takes the last lane, to which no class is mapped."""
     if not lanes.enabled:
         return {Flow(CLASSIFY, 0, (), (), FORWARD)}
-    unmarked = max(lane.vl for lane in lanes.lanes)
-    flows = {Flow(CLASSIFY, 0, (), (SetQueue(unmarked),), FORWARD)}
+    flows = {Flow(CLASSIFY, 0, (), (SetQueue(lanes.unmarked_vl),), FORWARD)}
     for traffic_class, dscp in lanes.dscp.items():
         match: Match = (("eth_type", ETH_TYPE_IPV4), ("ip_dscp", dscp))
         flows.add(Flow(CLASSIFY, 1, match, (SetQueue(lanes.vl[traffic_class]),), FORWARD))

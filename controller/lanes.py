@@ -6,7 +6,7 @@ from collections import Counter
 
 import msgspec
 
-from plan.lanes import Lane, LaneTable, TrafficClass
+from plan.lanes import Filter, Lane, LaneTable, TrafficClass
 
 LANE_NAMES = ("collective", "control", "kv", "spare")
 """Names of VL0 to VL3. Nothing is mapped to the spare lane but unmarked traffic."""
@@ -28,6 +28,9 @@ DSCP: dict[TrafficClass, int] = {
     "copy": 28,
 }
 """DSCP that marks each traffic class (EF, CS6, AF31, AF21 and AF32)."""
+
+ACKNOWLEDGEMENT_BYTES = 64
+"""IP packets below this length (a power of two) hold headers and no payload."""
 
 HIGH_LIMIT_OFF = 255
 
@@ -117,7 +120,11 @@ def lane_table(
     if not enabled:
         shared = Lane(name="shared", vl=0, min_share=1.0, priority=0)
         return LaneTable(
-            enabled=False, lanes=(shared,), dscp=dict(DSCP), vl=dict.fromkeys(SL_TO_VL, 0)
+            enabled=False,
+            lanes=(shared,),
+            filters=(Filter(3, "all", 0, 0, 0),),
+            dscp=dict(DSCP),
+            vl=dict.fromkeys(SL_TO_VL, 0),
         )
     arbitration = arbitration or Arbitration()
     shares = _shares(arbitration)
@@ -129,7 +136,23 @@ def lane_table(
     vl = dict(SL_TO_VL)
     if direct_copies:
         vl["copy"] = vl["collective"]
-    return LaneTable(enabled=True, lanes=lanes, dscp=dict(DSCP), vl=vl)
+    return LaneTable(enabled=True, lanes=lanes, filters=_filters(lanes, vl), dscp=dict(DSCP), vl=vl)
+
+
+def _filters(lanes: tuple[Lane, ...], vl: dict[TrafficClass, int]) -> tuple[Filter, ...]:
+    """How every egress classifies frames.
+
+    Frames too short for payload are TCP's acknowledgements, the credits of this fabric:
+    they take the control lane, for behind the bulk of the opposite direction they would
+    throttle their flow, as no RDMA network does. Other frames go by their DSCP, and those
+    that have none of the plan's to the last lane, as on the switches.
+    """
+    return (
+        # word 0 of the IP header: version, DSCP (6 bits from bit 18), total length (16 bits)
+        Filter(1, "ip", 0, 0xFFFF & -ACKNOWLEDGEMENT_BYTES, vl["control"]),
+        *(Filter(2, "ip", mark << 18, 0x3F << 18, vl[traffic]) for traffic, mark in DSCP.items()),
+        Filter(3, "all", 0, 0, lanes[-1].vl),
+    )
 
 
 def _shares(arbitration: Arbitration) -> dict[int, float]:

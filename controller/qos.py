@@ -14,44 +14,28 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from plan.errors import RunError
-from plan.lanes import Lane
+from plan.lanes import QueueClass
 from plan.model import Plan
 
 TIMEOUT_S = 60
-BURST_S = 0.002
-BURST_FRAMES = 2
 
 Row = dict[str, object]
 
 
-class Queue(msgspec.Struct, frozen=True):
-    """One HTB class, wire bit/s; `vl` is the queue id. `burst_bits` is in bits, as in OVSDB."""
-
-    vl: int
-    min_bps: int
-    max_bps: int
-    burst_bits: int
-    priority: int
-
-
-class Egress(msgspec.Struct, frozen=True):
-    """The HTB of one egress: its rate in wire bit/s and its queues by VL."""
+class Qos(msgspec.Struct, frozen=True):
+    """The HTB of one port: its rate in wire bit/s and its queues by VL, which is their id."""
 
     max_bps: int
-    queues: tuple[Queue, ...]
+    queues: tuple[QueueClass, ...]
 
 
-def egresses(plan: Plan) -> dict[str, Egress]:
-    """The egress of every switch port of the plan, by device name.
-
-    The rate is the payload rate x framing, so that a saturated port carries its nominal
-    payload. The burst lets a queue catch up after a timer that came 2 ms late, and never is
-    less than two frames.
-    """
-    rates = {nic.switch_device: nic.rate_bps for nic in plan.fabric.nics}
-    for link in plan.fabric.links:
-        rates[link.a_device] = rates[link.b_device] = link.rate_bps
-    return {device: _egress(plan, rate_bps) for device, rate_bps in rates.items()}
+def wanted_qos(plan: Plan) -> dict[str, Qos]:
+    """What every switch port of the plan should have, by device name."""
+    return {
+        egress.device: Qos(plan.wire_bps(egress.rate_bps), plan.queue_classes(egress))
+        for egress in plan.egresses
+        if egress.host is None
+    }
 
 
 def install(plan: Plan, *, ovs_vsctl: Sequence[str] = ("ovs-vsctl",)) -> None:
@@ -61,38 +45,38 @@ def install(plan: Plan, *, ovs_vsctl: Sequence[str] = ("ovs-vsctl",)) -> None:
         RunError: ovs-vsctl failed, a port lacks its queues, or a bridge of the plan has a
             port that the plan does not know.
     """
-    wanted = egresses(plan)
+    wanted = wanted_qos(plan)
     _vsctl(ovs_vsctl, transaction(wanted))
     verify(wanted, installed([s.name for s in plan.fabric.switches], ovs_vsctl=ovs_vsctl))
 
 
-def transaction(wanted: dict[str, Egress]) -> list[str]:
-    """Arguments of the `ovs-vsctl` call that gives every device its egress.
+def transaction(wanted: dict[str, Qos]) -> list[str]:
+    """Arguments of the `ovs-vsctl` call that gives every device its queues.
 
     It first destroys all earlier rows, which neither deleting a bridge nor pointing a port
     elsewhere does; a port outside `wanted` that still uses one makes the call fail.
     """
     commands = [["--all", "destroy", table] for table in ("QoS", "Queue")]
-    name = {egress: f"@qos{i}" for i, egress in enumerate(dict.fromkeys(wanted.values()))}
-    for egress, qos in name.items():
+    name = {qos: f"@qos{i}" for i, qos in enumerate(dict.fromkeys(wanted.values()))}
+    for qos, row in name.items():
         commands.append(
             [
-                f"--id={qos}",
+                f"--id={row}",
                 "create",
                 "QoS",
                 "type=linux-htb",
-                f"other-config:max-rate={egress.max_bps}",
-                *(f"queues:{queue.vl}={qos}q{queue.vl}" for queue in egress.queues),
+                f"other-config:max-rate={qos.max_bps}",
+                *(f"queues:{queue.vl}={row}q{queue.vl}" for queue in qos.queues),
             ]
         )
-        commands += [_create_queue(f"{qos}q{queue.vl}", queue) for queue in egress.queues]
-    commands += [["set", "Port", device, f"qos={name[e]}"] for device, e in wanted.items()]
+        commands += [_create_queue(f"{row}q{queue.vl}", queue) for queue in qos.queues]
+    commands += [["set", "Port", device, f"qos={name[qos]}"] for device, qos in wanted.items()]
     return [word for command in commands for word in ("--", *command)]
 
 
 def installed(
     bridges: Iterable[str], *, ovs_vsctl: Sequence[str] = ("ovs-vsctl",)
-) -> dict[str, Egress | None]:
+) -> dict[str, Qos | None]:
     """What OVSDB holds for every port of the bridges, their own ports left out.
 
     Raises:
@@ -102,18 +86,18 @@ def installed(
     qos = {str(row["_uuid"]): row for row in _rows(ovs_vsctl, "QoS")}
     queues = {str(row["_uuid"]): row for row in _rows(ovs_vsctl, "Queue")}
     ports = {str(row["_uuid"]): row for row in _rows(ovs_vsctl, "Port", "_uuid", "name", "qos")}
-    held: dict[str, Egress | None] = {}
+    held: dict[str, Qos | None] = {}
     for bridge in _rows(ovs_vsctl, "Bridge", "name", "ports"):
         if bridge["name"] in names:
             for uuid in _set(bridge["ports"]):
                 port = ports[uuid]
                 if port["name"] not in names:
                     row = qos.get(next(iter(_set(port["qos"])), ""))
-                    held[str(port["name"])] = _read_egress(row, queues) if row else None
+                    held[str(port["name"])] = _read_qos(row, queues) if row else None
     return held
 
 
-def verify(wanted: dict[str, Egress], held: dict[str, Egress | None]) -> None:
+def verify(wanted: dict[str, Qos], held: dict[str, Qos | None]) -> None:
     """Check that every port has exactly the queues it should.
 
     Raises:
@@ -128,42 +112,22 @@ def verify(wanted: dict[str, Egress], held: dict[str, Egress | None]) -> None:
             raise RunError(f"port {device} should have {wanted[device]}, not {held[device]}")
 
 
-def _egress(plan: Plan, rate_bps: float) -> Egress:
-    max_bps = round(plan.scale.wire_bps(rate_bps) * plan.fabric.framing)
-    frame_bits = 8 * (plan.fabric.mtu + 14)
-    burst_bits = max(round(max_bps * BURST_S), BURST_FRAMES * frame_bits)
-    return Egress(
-        max_bps,
-        tuple(_queue(lane, max_bps, burst_bits) for lane in plan.lanes.lanes),
-    )
-
-
-def _queue(lane: Lane, max_bps: int, burst_bits: int) -> Queue:
-    return Queue(
-        vl=lane.vl,
-        min_bps=int(max_bps * lane.min_share),
-        max_bps=max_bps,
-        burst_bits=burst_bits,
-        priority=lane.priority,
-    )
-
-
-def _create_queue(name: str, queue: Queue) -> list[str]:
+def _create_queue(name: str, queue: QueueClass) -> list[str]:
     return [
         f"--id={name}",
         "create",
         "Queue",
-        f"other-config:min-rate={queue.min_bps}",
-        f"other-config:max-rate={queue.max_bps}",
-        f"other-config:burst={queue.burst_bits}",
+        f"other-config:min-rate={queue.rate_bps}",
+        f"other-config:max-rate={queue.ceil_bps}",
+        f"other-config:burst={8 * queue.burst_bytes}",
         f"other-config:priority={queue.priority}",
     ]
 
 
-def _read_egress(row: Row, queues: dict[str, Row]) -> Egress:
+def _read_qos(row: Row, queues: dict[str, Row]) -> Qos:
     if row["type"] != "linux-htb":
         raise RunError(f"QoS {row['_uuid']} has type {row['type']!r}, not 'linux-htb'")
-    return Egress(
+    return Qos(
         int(_map(row["other_config"])["max-rate"]),
         tuple(
             _read_queue(int(vl), _map(queues[uuid]["other_config"]))
@@ -172,12 +136,12 @@ def _read_egress(row: Row, queues: dict[str, Row]) -> Egress:
     )
 
 
-def _read_queue(vl: int, config: dict[str, str]) -> Queue:
-    return Queue(
+def _read_queue(vl: int, config: dict[str, str]) -> QueueClass:
+    return QueueClass(
         vl=vl,
-        min_bps=int(config["min-rate"]),
-        max_bps=int(config["max-rate"]),
-        burst_bits=int(config["burst"]),
+        rate_bps=int(config["min-rate"]),
+        ceil_bps=int(config["max-rate"]),
+        burst_bytes=int(config["burst"]) // 8,
         priority=int(config["priority"]),
     )
 

@@ -45,7 +45,7 @@ class Round:
         self, switch: str, rows: Iterable[tuple[int, tuple[int, int, int, int]]], *, last: bool
     ) -> None:
         """Add port counters: (port number, (rx_bytes, tx_bytes, rx_dropped, tx_dropped))."""
-        self._line.ports.update((f"{switch}:{port}", counters) for port, counters in rows)
+        self._line.ports.update((_key(switch, port), counters) for port, counters in rows)
         if last:
             self._missing.discard((switch, "ports"))
 
@@ -54,7 +54,7 @@ class Round:
     ) -> None:
         """Add queue counters: (port number, queue id, (tx_bytes, tx_errors))."""
         for port, queue, counters in rows:
-            self._line.queues.setdefault(f"{switch}:{port}", {})[str(queue)] = counters
+            self._line.queues.setdefault(_key(switch, port), {})[str(queue)] = counters
         if last:
             self._missing.discard((switch, "queues"))
 
@@ -99,7 +99,7 @@ def read_samples(path: Path, plan: Plan, t0_s: float) -> list[CounterSample]:
 
 def _sample(line: Line, plan: Plan, t0_s: float) -> CounterSample:
     def port(switch: str, number: int, counter: int) -> float:
-        return plan.payload_bytes(line.ports[f"{switch}:{number}"][counter])
+        return plan.payload_bytes(line.ports[_key(switch, number)][counter])
 
     return CounterSample(
         t_s=plan.scale.model_s(line.t - t0_s),
@@ -150,7 +150,8 @@ def _lane_totals(line: Line, plan: Plan) -> dict[str, tuple[int, int]]:
 
 def _ports(plan: Plan) -> list[str]:
     """Every switch port of the plan, as samples name it."""
-    ports = [f"{nic.switch}:{nic.port}" for nic in plan.fabric.nics]
-    for link in plan.fabric.links:
-        ports += [f"{link.a}:{link.a_port}", f"{link.b}:{link.b_port}"]
-    return ports
+    return [_key(*egress.port) for egress in plan.egresses if egress.port]
+
+
+def _key(switch: str, port: int) -> str:
+    return f"{switch}:{port}"

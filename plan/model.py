@@ -9,15 +9,19 @@ import msgspec
 
 from plan.deployment import BlockLayout, GpuSpec, ModelSpec, SchedulerConstants
 from plan.fabric import Fabric, NodeKind
-from plan.lanes import LaneTable
+from plan.lanes import Egress, LaneTable, QueueClass
 from plan.scale import Scale
 from plan.workload import Trajectory
+
+BURST_S = 2e-3
+"""Idle time an egress may make up for, wall seconds; covers late timers of a busy machine."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a process of the run needs to know, in model units.
 
     Attributes:
+        egresses: of every host side of a NIC, then of every switch port.
         groups: node names per engine group, all PE or all DE; the first node leads.
         ep_group: GPUs that share the experts, for `prefill` and `decode` (1: no expert
             parallelism).
@@ -34,6 +38,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     scale: Scale
     fabric: Fabric
+    egresses: tuple[Egress, ...]
     lanes: LaneTable
     layout: BlockLayout
     model: ModelSpec
@@ -57,6 +62,29 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def group_of(self, node: str) -> tuple[str, ...]:
         """The engine group of a prefill or decode node."""
         return next(group for group in self.groups if node in group)
+
+    def wire_bps(self, payload_bps: float) -> int:
+        """Emulated bit/s on the wire, headers included, for a payload rate in model bit/s."""
+        return round(self.scale.wire_bps(payload_bps) * self.fabric.framing)
+
+    def queue_classes(self, egress: Egress) -> tuple[QueueClass, ...]:
+        """The queues of an egress, one for each lane.
+
+        Open vSwitch guarantees no queue less than an MTU a second. The burst lets a queue
+        catch up after a timer that came `BURST_S` late, and never is less than two frames.
+        """
+        ceil_bps, mtu = self.wire_bps(egress.rate_bps), self.fabric.mtu
+        burst_bytes = max(round(ceil_bps / 8 * BURST_S), 2 * (mtu + 14))
+        return tuple(
+            QueueClass(
+                vl=lane.vl,
+                rate_bps=min(max(int(lane.min_share * ceil_bps), 8 * mtu), ceil_bps),
+                ceil_bps=ceil_bps,
+                burst_bytes=burst_bytes,
+                priority=lane.priority,
+            )
+            for lane in self.lanes.lanes
+        )
 
     def payload_bytes(self, wire_bytes: float) -> float:
         """Model bytes of payload in so many bytes of full-sized frames on the wire."""

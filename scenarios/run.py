@@ -135,7 +135,7 @@ def _sweep(scenario: Scenario, arguments: argparse.Namespace) -> int:
 
 def _check_options(scenario: Scenario, arguments: argparse.Namespace) -> None:
     """Reject, before anything is built, what the scenario itself or an option rules out."""
-    find_taps(make_plan(scenario).plan.fabric, arguments.pcap)
+    find_taps(make_plan(scenario).plan, arguments.pcap)
     _refuse(arguments.jobs, "--jobs", "leave it out: the scenario has no sweep")
     if scenario.engine == "simulate":
         _refuse(arguments.pcap, "--pcap", "leave it out: nothing crosses a simulated link")

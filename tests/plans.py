@@ -7,6 +7,7 @@ from plan.deployment import BlockLayout, GpuSpec, ModelSpec, SchedulerConstants
 from plan.fabric import Fabric
 from plan.model import Plan
 from plan.scale import Scale
+from scenarios.planning.egresses import all_egresses
 
 
 def plan_of(
@@ -18,6 +19,7 @@ def plan_of(
         seed=1,
         scale=Scale(byte_scale=byte_scale, dilation=dilation),
         fabric=fabric,
+        egresses=all_egresses(fabric),
         lanes=lane_table(enabled=lanes),
         layout=BlockLayout(tokens=64, groups=1, wire_bytes=1024),
         model=ModelSpec(

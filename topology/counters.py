@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from plan.lanes import Egress
 from plan.model import Plan
 from topology.network import Network
 from topology.ovs import receive_drops
-from topology.shaping import (
-    Leaf,
-    host_egresses,
-    leaf_queues,
-    namespace,
-    queue_classes,
-    switch_egresses,
-)
-
-
-@dataclass(frozen=True)
-class LaneCount:
-    """One lane over every egress of the fabric: emulated bytes sent, frames dropped.
-
-    A frame counts at each egress it passes.
-    """
-
-    sent_bytes: int
-    drops: int
+from topology.shaping import Leaf, leaf_queues, namespace
 
 
 def retransmits(network: Network) -> dict[str, int]:
@@ -34,28 +16,19 @@ def retransmits(network: Network) -> dict[str, int]:
     return {host: _retransmits(network.namespace_pid(host)) for host in network.hosts}
 
 
-def lanes(network: Network, plan: Plan) -> dict[str, LaneCount]:
-    """Bytes and drops of every lane, by its name."""
-    egresses = host_egresses(plan) + switch_egresses(plan)
-    leaves = _leaves(network, plan)
-    counts: dict[str, LaneCount] = {}
-    for item in queue_classes(plan.lanes):
-        found = [leaves[egress.host][egress.device, item.minor] for egress in egresses]
-        counts[item.lane] = LaneCount(
-            sum(leaf.sent_bytes for leaf in found), sum(leaf.drops for leaf in found)
-        )
-    return counts
-
-
-def egress_lanes(network: Network, plan: Plan, host: str | None, device: str) -> dict[str, int]:
-    """Emulated bytes that one egress has sent, by lane; `host` None for switch ports."""
-    leaves = leaf_queues(namespace(network, host))
-    return {item.lane: leaves[device, item.minor].sent_bytes for item in queue_classes(plan.lanes)}
+def egress_lanes(network: Network, plan: Plan, egress: Egress) -> dict[str, int]:
+    """Emulated bytes that one egress has sent, by lane."""
+    leaves = leaf_queues(namespace(network, egress.host))
+    return {lane.name: leaves[egress.device, lane.vl].sent_bytes for lane in plan.lanes.lanes}
 
 
 def drops(network: Network, plan: Plan) -> dict[str, int]:
     """Frames dropped by queues, by lane; `receive` is what switch ports could not take in."""
-    counted = {name: count.drops for name, count in lanes(network, plan).items()}
+    leaves = _leaves(network, plan)
+    counted = {
+        lane.name: sum(leaves[one.host][one.device, lane.vl].drops for one in plan.egresses)
+        for lane in plan.lanes.lanes
+    }
     if network.daemons.datapath == "netdev":
         counted["receive"] = receive_drops(network.daemons.vswitchd_pid)
     return counted
@@ -68,30 +41,17 @@ def waiting_bytes(network: Network, plan: Plan) -> int:
 
 
 def backlog(network: Network, plan: Plan) -> dict[str, dict[str, float]]:
-    """What waits now, by egress (`<nic> out`, `<nic> in`, `a→b`) and lane, model bytes.
+    """What waits now, by egress and lane, model bytes.
 
     Payload, as in `egress_bytes`; empty queues are left out.
     """
     leaves = _leaves(network, plan)
-    lane_of = {item.minor: item.lane for item in queue_classes(plan.lanes)}
     found: dict[str, dict[str, float]] = {}
-    for (host, device), name in _egress_names(plan).items():
-        for minor, lane in lane_of.items():
-            if waiting := leaves[host][device, minor].waiting_bytes:
-                size = plan.payload_bytes(waiting)
-                found.setdefault(name, {})[lane] = size
+    for egress in plan.egresses:
+        for lane in plan.lanes.lanes:
+            if waiting := leaves[egress.host][egress.device, lane.vl].waiting_bytes:
+                found.setdefault(egress.name, {})[lane.name] = plan.payload_bytes(waiting)
     return found
-
-
-def _egress_names(plan: Plan) -> dict[tuple[str | None, str], str]:
-    names: dict[tuple[str | None, str], str] = {}
-    for nic in plan.fabric.nics:
-        names[nic.node, nic.host_device] = f"{nic.name} out"
-        names[None, nic.switch_device] = f"{nic.name} in"
-    for link in plan.fabric.links:
-        for device, direction in zip((link.a_device, link.b_device), link.directions, strict=True):
-            names[None, device] = direction
-    return names
 
 
 def egress_bytes(network: Network, plan: Plan) -> dict[str, tuple[float, float]]:
@@ -100,13 +60,11 @@ def egress_bytes(network: Network, plan: Plan) -> dict[str, tuple[float, float]]
     Payload is what is left of the frames without full-sized segments' share of headers, so a
     NIC that is saturated shows its nominal rate.
     """
-    hosts = {host: device_bytes(network.namespace_pid(host)) for host in _hosts(plan)}
-    ports = device_bytes(None)
-
+    sent = {host: device_bytes(namespace(network, host)) for host in _hosts(plan)}
     return {
         nic.name: (
-            plan.payload_bytes(hosts[nic.node][nic.host_device]),
-            plan.payload_bytes(ports[nic.switch_device]),
+            plan.payload_bytes(sent[nic.node][nic.host_device]),
+            plan.payload_bytes(sent[None][nic.switch_device]),
         )
         for nic in plan.fabric.nics
     }
@@ -114,11 +72,11 @@ def egress_bytes(network: Network, plan: Plan) -> dict[str, tuple[float, float]]
 
 def _leaves(network: Network, plan: Plan) -> dict[str | None, dict[tuple[str, int], Leaf]]:
     """Leaf queues of every node, and under None of the switches."""
-    return {host: leaf_queues(namespace(network, host)) for host in [*_hosts(plan), None]}
+    return {host: leaf_queues(namespace(network, host)) for host in _hosts(plan)}
 
 
-def _hosts(plan: Plan) -> list[str]:
-    return list(dict.fromkeys(nic.node for nic in plan.fabric.nics))
+def _hosts(plan: Plan) -> list[str | None]:
+    return list(dict.fromkeys(egress.host for egress in plan.egresses))
 
 
 def device_bytes(pid: int | None) -> dict[str, int]:

@@ -2,9 +2,9 @@
 
 Each egress (host side of a NIC, every switch port) is an HTB root at the link's rate with
 one class per virtual lane: its guaranteed share of the rate, all of it when others are
-idle, served by priority (paper section 3). Class of lane `vl` is 1:(vl + 1) everywhere,
-as Open vSwitch numbers its queues. On switch ports the controller makes the classes; this
-module gives them leaves and, where Open vSwitch can't (userspace datapath), filters.
+idle, served by priority (paper section 3). All of that is the plan's. On switch ports the
+controller makes the classes; this module gives them leaves and, where Open vSwitch can't
+(userspace datapath), filters.
 
 Leaves are byte FIFOs longer than all that can be in flight, so that nothing is dropped.
 """
@@ -17,19 +17,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import isclose
 
-from plan.lanes import LaneTable
+from plan.lanes import Egress, LaneTable
 from plan.model import Plan
 from topology.namespace import run
 from topology.network import Network
 
 LEAF_BYTES = 64 * 2**20
 """Room in each lane's queue: 128 connections at their full credit, emulated bytes."""
-
-BURST_S = 2e-3
-"""Idle time an egress may make up for; covers late timers of a busy machine."""
-
-ACKNOWLEDGEMENT_BYTES = 64
-"""IP packets below this length (a power of two) hold headers and no payload."""
 
 RATE_TOLERANCE = 0.01
 _ROOT = 0xFFFE
@@ -40,108 +34,15 @@ _CLASS = re.compile(
 _RATE = re.compile(r"([\d.]+)([KMG]?)bit")
 
 
-@dataclass(frozen=True)
-class Egress:
-    """One transmitting device.
-
-    Attributes:
-        host: host (namespace) of the device; None for switch ports.
-        device: its name there.
-        wire_bps: rate its frames are shaped to, emulated bit/s on the wire.
-    """
-
-    host: str | None
-    device: str
-    wire_bps: float
-
-
-@dataclass(frozen=True)
-class QueueClass:
-    """One HTB class below the root: minor number, lane name, rate share and priority."""
-
-    minor: int
-    lane: str
-    share: float
-    priority: int
-
-    def rate_bps(self, egress: Egress, mtu: int) -> float:
-        """Guaranteed emulated bit/s; Open vSwitch gives no class less than an MTU a second."""
-        return max(self.share * egress.wire_bps, 8.0 * mtu)
-
-
-def queue_classes(lanes: LaneTable) -> tuple[QueueClass, ...]:
-    """The classes of every egress; a single one when lanes are off."""
-    return tuple(
-        QueueClass(lane.vl + 1, lane.name, lane.min_share, lane.priority) for lane in lanes.lanes
-    )
-
-
-@dataclass(frozen=True)
-class Filter:
-    """Frames whose first header word, masked, is `value` go to class `minor`.
-
-    Attributes:
-        order: filters are tried by this, ascending.
-        protocol: `ip`, or `all` frames.
-    """
-
-    order: int
-    protocol: str
-    value: int
-    mask: int
-    minor: int
-
-
-def filters(lanes: LaneTable) -> tuple[Filter, ...]:
-    """How every egress classifies frames.
-
-    Frames too short for payload are TCP's acknowledgements, the credits of this fabric:
-    they take the control lane, for behind the bulk of the opposite direction they would
-    throttle their flow, as no RDMA network does. Other frames go by their DSCP, and those
-    that have none of the plan's to the last lane, as on the switches.
-    """
-    if not lanes.enabled:
-        return (Filter(3, "all", 0, 0, 1),)
-    unmarked = max(lane.vl for lane in lanes.lanes) + 1
-    return (
-        # word 0 of the IP header: version, DSCP (6 bits from bit 18), total length (16 bits)
-        Filter(1, "ip", 0, 0xFFFF & -ACKNOWLEDGEMENT_BYTES, lanes.vl["control"] + 1),
-        *(
-            Filter(2, "ip", dscp << 18, 0x3F << 18, lanes.vl[traffic] + 1)
-            for traffic, dscp in lanes.dscp.items()
-        ),
-        Filter(3, "all", 0, 0, unmarked),
-    )
-
-
-def host_egresses(plan: Plan) -> list[Egress]:
-    """Host sides of all NICs (of a CNIC the parent, which DRAM and HBM share)."""
-    return [
-        Egress(nic.node, nic.host_device, wire_bps(plan, nic.rate_bps)) for nic in plan.fabric.nics
-    ]
-
-
-def switch_egresses(plan: Plan) -> list[Egress]:
-    """All switch ports: towards NICs, then both ends of every link."""
-    ports = [(nic.switch_device, nic.rate_bps) for nic in plan.fabric.nics]
-    for link in plan.fabric.links:
-        ports += [(link.a_device, link.rate_bps), (link.b_device, link.rate_bps)]
-    return [Egress(None, device, wire_bps(plan, rate)) for device, rate in ports]
-
-
-def wire_bps(plan: Plan, rate_bps: float) -> float:
-    """Emulated bit/s on the wire, headers included, for a payload rate in model bit/s."""
-    return plan.scale.wire_bps(rate_bps) * plan.fabric.framing
-
-
 def shape_hosts(network: Network, plan: Plan, leaf_bytes: int = LEAF_BYTES) -> None:
     """Shape the host side of every NIC.
 
     Raises:
         CommandError: the kernel refused a setting.
     """
-    for egress in host_egresses(plan):
-        shape_host(network, plan, egress, leaf_bytes)
+    for egress in plan.egresses:
+        if egress.host is not None:
+            shape_host(network, plan, egress, leaf_bytes)
 
 
 def shape_host(network: Network, plan: Plan, egress: Egress, leaf_bytes: int = LEAF_BYTES) -> None:
@@ -151,7 +52,7 @@ def shape_host(network: Network, plan: Plan, egress: Egress, leaf_bytes: int = L
         CommandError: the kernel refused a setting.
     """
     lines = [
-        *_class_lines(egress, plan.lanes, plan.fabric.mtu),
+        *_class_lines(egress, plan),
         *_leaf_lines(egress, plan.lanes, leaf_bytes),
         *_filter_lines(egress, plan.lanes),
     ]
@@ -167,20 +68,21 @@ def finish_switch_ports(network: Network, plan: Plan, leaf_bytes: int = LEAF_BYT
         CommandError: a port has no such class yet, or the kernel refused a setting.
     """
     lines: list[str] = []
-    for egress in switch_egresses(plan):
-        lines += _leaf_lines(egress, plan.lanes, leaf_bytes)
-        if network.daemons.datapath == "netdev":
-            lines += _filter_lines(egress, plan.lanes)
+    for egress in plan.egresses:
+        if egress.host is None:
+            lines += _leaf_lines(egress, plan.lanes, leaf_bytes)
+            if network.daemons.datapath == "netdev":
+                lines += _filter_lines(egress, plan.lanes)
     _tc(lines, None)
 
 
 def read_back(network: Network, plan: Plan, leaf_bytes: int = LEAF_BYTES) -> list[str]:
     """Every disagreement between the plan and what the kernel reports; empty if none."""
-    egresses = host_egresses(plan) + switch_egresses(plan)
-    pids = {host: namespace(network, host) for host in dict.fromkeys(e.host for e in egresses)}
+    hosts = dict.fromkeys(egress.host for egress in plan.egresses)
+    pids = {host: namespace(network, host) for host in hosts}
     leaves = {host: leaf_queues(pid) for host, pid in pids.items()}
     problems: list[str] = []
-    for egress in egresses:
+    for egress in plan.egresses:
         pid = pids[egress.host]
         found = [
             *_class_problems(egress, plan, pid),
@@ -190,6 +92,11 @@ def read_back(network: Network, plan: Plan, leaf_bytes: int = LEAF_BYTES) -> lis
             found += _filter_problems(egress, plan.lanes, pid)
         problems += [f"{egress.device}: {problem}" for problem in found]
     return problems
+
+
+def _minor(vl: int) -> int:
+    """Minor number of a lane's HTB class, as Open vSwitch numbers those of its queues."""
+    return vl + 1
 
 
 def namespace(network: Network, host: str | None) -> int | None:
@@ -208,10 +115,10 @@ class Leaf:
 
 
 def leaf_queues(pid: int | None) -> dict[tuple[str, int], Leaf]:
-    """Byte FIFOs of the namespace of `pid`, by device and minor number of their class."""
+    """Byte FIFOs of the namespace of `pid`, by device and virtual lane."""
     qdiscs = json.loads(run(["tc", "-j", "-s", "qdisc", "show"], pid=pid))
     return {
-        (qdisc["dev"], int(qdisc["parent"].split(":")[1], 16)): Leaf(
+        (qdisc["dev"], int(qdisc["parent"].split(":")[1], 16) - 1): Leaf(
             qdisc["options"]["limit"], qdisc["bytes"], qdisc["backlog"], qdisc["drops"]
         )
         for qdisc in qdiscs
@@ -225,35 +132,37 @@ def _class_problems(egress: Egress, plan: Plan, pid: int | None) -> Iterator[str
         int(found["minor"], 16): (_bits(found["rate"]), _bits(found["ceil"]), found["prio"])
         for found in _CLASS.finditer(said)
     }
-    expected: dict[int, tuple[float, str | None]] = {
-        item.minor: (item.rate_bps(egress, plan.fabric.mtu), str(item.priority))
-        for item in queue_classes(plan.lanes)
+    expected: dict[int, tuple[int, str | None]] = {
+        _minor(item.vl): (item.rate_bps, str(item.priority)) for item in plan.queue_classes(egress)
     }
-    expected[_ROOT] = (egress.wire_bps, None)
-    for minor in sorted(reported.keys() - expected.keys()):
-        yield f"class 1:{minor:x} is not in the plan"
-    for minor, (rate_bps, priority) in expected.items():
-        if minor not in reported:
-            yield f"class 1:{minor:x} is missing"
+    ceil_bps = plan.wire_bps(egress.rate_bps)
+    expected[_ROOT] = (ceil_bps, None)
+    for number in sorted(reported.keys() - expected.keys()):
+        yield f"class 1:{number:x} is not in the plan"
+    for number, (rate_bps, priority) in expected.items():
+        if number not in reported:
+            yield f"class 1:{number:x} is missing"
             continue
-        rate, ceil, prio = reported[minor]
+        rate, ceil, prio = reported[number]
         if not isclose(rate, rate_bps, rel_tol=RATE_TOLERANCE):
-            yield f"class 1:{minor:x} has rate {rate:.0f} bit/s, planned {rate_bps:.0f}"
-        if not isclose(ceil, egress.wire_bps, rel_tol=RATE_TOLERANCE):
-            yield f"class 1:{minor:x} has ceil {ceil:.0f} bit/s, planned {egress.wire_bps:.0f}"
+            yield f"class 1:{number:x} has rate {rate:.0f} bit/s, planned {rate_bps}"
+        if not isclose(ceil, ceil_bps, rel_tol=RATE_TOLERANCE):
+            yield f"class 1:{number:x} has ceil {ceil:.0f} bit/s, planned {ceil_bps}"
         if priority is not None and prio != priority:
-            yield f"class 1:{minor:x} has priority {prio}, planned {priority}"
+            yield f"class 1:{number:x} has priority {prio}, planned {priority}"
 
 
 def _leaf_problems(
     egress: Egress, lanes: LaneTable, leaves: dict[tuple[str, int], Leaf], leaf_bytes: int
 ) -> Iterator[str]:
-    for item in queue_classes(lanes):
-        leaf = leaves.get((egress.device, item.minor))
+    for lane in lanes.lanes:
+        leaf = leaves.get((egress.device, lane.vl))
         if leaf is None:
-            yield f"class 1:{item.minor:x} has no byte FIFO"
+            yield f"class 1:{_minor(lane.vl):x} has no byte FIFO"
         elif leaf.limit_bytes != leaf_bytes:
-            yield f"class 1:{item.minor:x} holds {leaf.limit_bytes} bytes, planned {leaf_bytes}"
+            yield (
+                f"class 1:{_minor(lane.vl):x} holds {leaf.limit_bytes} bytes, planned {leaf_bytes}"
+            )
 
 
 def _filter_problems(egress: Egress, lanes: LaneTable, pid: int | None) -> Iterator[str]:
@@ -264,7 +173,7 @@ def _filter_problems(egress: Egress, lanes: LaneTable, pid: int | None) -> Itera
         if "flowid" in (found := item.get("options", {}))
     }
     expected = {
-        (f"{item.value:x}", f"{item.mask:x}", f"1:{item.minor:x}") for item in filters(lanes)
+        (f"{item.value:x}", f"{item.mask:x}", f"1:{_minor(item.vl):x}") for item in lanes.filters
     }
     for value, mask, flow in sorted(expected - reported):
         yield f"filter 0x{value}/0x{mask} to class {flow} is missing"
@@ -272,35 +181,34 @@ def _filter_problems(egress: Egress, lanes: LaneTable, pid: int | None) -> Itera
         yield f"filter 0x{value}/0x{mask} to class {flow} is not in the plan"
 
 
-def _class_lines(egress: Egress, lanes: LaneTable, mtu: int) -> Iterator[str]:
-    frame = mtu + 14
-    burst = max(2 * frame, round(egress.wire_bps / 8 * BURST_S))
-    common = f"ceil {egress.wire_bps:.0f}bit burst {burst}b cburst {burst}b quantum {frame}"
-    on = f"dev {egress.device}"
+def _class_lines(egress: Egress, plan: Plan) -> Iterator[str]:
+    on, classes = f"dev {egress.device}", plan.queue_classes(egress)
+    ceil_bps, burst = classes[0].ceil_bps, classes[0].burst_bytes
+    common = f"ceil {ceil_bps}bit burst {burst}b cburst {burst}b quantum {plan.fabric.mtu + 14}"
     yield f"qdisc add {on} root handle 1: htb default 1"
-    yield f"class add {on} parent 1: classid 1:{_ROOT:x} htb rate {egress.wire_bps:.0f}bit {common}"
-    for item in queue_classes(lanes):
+    yield f"class add {on} parent 1: classid 1:{_ROOT:x} htb rate {ceil_bps}bit {common}"
+    for item in classes:
         yield (
-            f"class add {on} parent 1:{_ROOT:x} classid 1:{item.minor:x} htb "
-            f"rate {item.rate_bps(egress, mtu):.0f}bit {common} prio {item.priority}"
+            f"class add {on} parent 1:{_ROOT:x} classid 1:{_minor(item.vl):x} htb "
+            f"rate {item.rate_bps}bit {common} prio {item.priority}"
         )
 
 
 def _leaf_lines(egress: Egress, lanes: LaneTable, leaf_bytes: int) -> Iterator[str]:
-    for item in queue_classes(lanes):
+    for lane in lanes.lanes:
         # any handle but the root's will do
         yield (
-            f"qdisc add dev {egress.device} parent 1:{item.minor:x} handle {item.minor + 1:x}: "
-            f"bfifo limit {leaf_bytes}"
+            f"qdisc add dev {egress.device} parent 1:{_minor(lane.vl):x} "
+            f"handle {_minor(lane.vl) + 1:x}: bfifo limit {leaf_bytes}"
         )
 
 
 def _filter_lines(egress: Egress, lanes: LaneTable) -> Iterator[str]:
-    for item in filters(lanes):
+    for item in lanes.filters:
         yield (
             f"filter add dev {egress.device} parent 1: protocol {item.protocol} "
             f"prio {item.order} u32 match u32 0x{item.value:08x} 0x{item.mask:08x} at 0 "
-            f"flowid 1:{item.minor:x}"
+            f"flowid 1:{_minor(item.vl):x}"
         )
 
 

@@ -23,6 +23,7 @@ from plan.scale import Scale
 from plan.workload import Trajectory
 from scenarios.configuration.schema import Cluster, Scenario
 from scenarios.configuration.units import Size
+from scenarios.planning.egresses import all_egresses
 from scenarios.planning.trajectories import all_steps, make_trajectories
 from topology.fattree import FabricSpec, build_fabric
 
@@ -55,6 +56,7 @@ def make_plan(scenario: Scenario) -> Planned:
         seed=scenario.seed,
         scale=scale,
         fabric=fabric,
+        egresses=all_egresses(fabric),
         lanes=lane_table(enabled=scenario.lanes, direct_copies=scenario.copies == "direct"),
         layout=layout,
         model=model,

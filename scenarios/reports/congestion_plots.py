@@ -170,9 +170,9 @@ def fabric_rows(fabric: Fabric) -> dict[str, list[str]]:
     for order in ("snic", "cnic"):
         for nic in fabric.nics:
             if nic.kind == order:
-                label = f"{fabric.kind_of(nic.node)} {nic.kind.upper()}"
-                groups.setdefault(f"{label} in", []).append(into(nic.name))
-                groups.setdefault(f"{label} out", []).append(out_of(nic.name))
+                kind = fabric.kind_of(nic.node)
+                for way, egress in (("in", into(nic.name)), ("out", out_of(nic.name))):
+                    groups.setdefault(f"{kind} {nic.kind.upper()} {way}", []).append(egress)
     level = {switch.name: LEVELS.index(switch.level) for switch in fabric.switches}
     for link in fabric.links:
         if link.plane != "management":

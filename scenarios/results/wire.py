@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
+from plan.lanes import Filter
 from plan.model import Plan
 from scenarios.results.frames import NOT_IP, Frames, Whole
 from scenarios.results.taps import Tap
 from scenarios.results.windows import WINDOW_S, Series
-from topology.shaping import Filter, queue_classes
 
 AGREEMENT = 0.03
 """A lane's bytes by capture and by counter may differ by that share, or by SLACK_FRAMES."""
@@ -20,6 +20,7 @@ WINDOWS = 120
 """Into so many equal parts the time is divided for rates."""
 SLACK_FRAMES = 32
 """Full-sized frames that may pass between the reading of counters and the capture's ends."""
+_NO_LANE = -1
 
 
 class ClassTraffic(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,11 +118,11 @@ def describe(
     rates: list[Rates] = []
     for way, direction in enumerate(tap.directions):
         total = frames.size_bytes[frames.direction == way].sum()
-        minors = _minors(frames, rules[way])
-        for dscp, minor in _kinds(frames, minors, way):
-            chosen = (frames.direction == way) & (frames.dscp == dscp) & (minors == minor)
+        vls = _vls(frames, rules[way])
+        for dscp, vl in _kinds(frames, vls, way):
+            chosen = (frames.direction == way) & (frames.dscp == dscp) & (vls == vl)
             sizes, moments = frames.size_bytes[chosen], times_s[chosen]
-            traffic, lane = _class_and_lane(plan, dscp, minor)
+            traffic, lane = _class_and_lane(plan, dscp, vl)
             classes.append(
                 ClassTraffic(
                     direction=direction,
@@ -153,26 +154,26 @@ def describe(
     )
 
 
-def _minors(frames: Frames, rules: Sequence[Filter]) -> Whole:
-    """The HTB class that the first matching rule sends each frame to."""
-    minors = np.zeros(len(frames.word), dtype=np.int64)
+def _vls(frames: Frames, rules: Sequence[Filter]) -> Whole:
+    """The virtual lane that the first matching rule sends each frame to."""
+    vls = np.full(len(frames.word), _NO_LANE, dtype=np.int64)
     for rule in sorted(rules, key=lambda rule: rule.order):
-        fits = (frames.word & rule.mask == rule.value) & (minors == 0)
-        minors[fits & ((frames.word != NOT_IP) | (rule.protocol == "all"))] = rule.minor
-    return minors
+        fits = (frames.word & rule.mask == rule.value) & (vls == _NO_LANE)
+        vls[fits & ((frames.word != NOT_IP) | (rule.protocol == "all"))] = rule.vl
+    return vls
 
 
-def _kinds(frames: Frames, minors: Whole, way: int) -> list[tuple[int, int]]:
-    """The pairs of DSCP and class in a direction."""
-    pairs = np.stack([frames.dscp, minors])[:, frames.direction == way]
-    return [(int(dscp), int(minor)) for dscp, minor in np.unique(pairs, axis=1).T]
+def _kinds(frames: Frames, vls: Whole, way: int) -> list[tuple[int, int]]:
+    """The pairs of DSCP and virtual lane in a direction."""
+    pairs = np.stack([frames.dscp, vls])[:, frames.direction == way]
+    return [(int(dscp), int(vl)) for dscp, vl in np.unique(pairs, axis=1).T]
 
 
-def _class_and_lane(plan: Plan, dscp: int, minor: int) -> tuple[str, str]:
-    lane = next(item.lane for item in queue_classes(plan.lanes) if item.minor == minor)
+def _class_and_lane(plan: Plan, dscp: int, vl: int) -> tuple[str, str]:
+    lane = next(lane.name for lane in plan.lanes.lanes if lane.vl == vl)
     for traffic, mark in plan.lanes.dscp.items():
         if mark == dscp:
-            bare = minor != plan.lanes.vl[traffic] + 1
+            bare = vl != plan.lanes.vl[traffic]
             return f"{traffic}, no payload" if bare else traffic, lane
     return "unmarked", lane
 

@@ -76,7 +76,7 @@ def run_scenario(scenario: Scenario, out: Path, pcap: Sequence[str] = ()) -> Out
         ScenarioError: something in it cannot be honoured; nothing was started.
     """
     planned = make_plan(scenario)
-    taps = find_taps(planned.plan.fabric, pcap)
+    taps = find_taps(planned.plan, pcap)
     claim(out)
     with Progress() as progress:
         run = _Run(scenario, planned, out, taps, progress)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from plan.lanes import Egress, Filter
 from plan.model import Plan
 from scenarios.reports.page import write_json
 from scenarios.results.frames import read_frames
@@ -15,7 +16,6 @@ from scenarios.results.wire import LinkTraffic, describe
 from topology import counters
 from topology.capture import Capture, capturing
 from topology.network import Network
-from topology.shaping import Filter, filters
 
 
 class Recording:
@@ -29,13 +29,13 @@ class Recording:
 
     def _queues(self) -> list[dict[str, int]]:
         return [
-            counters.egress_lanes(self._network, self._plan, host, device)
-            for host, device in self._tap.egresses
+            counters.egress_lanes(self._network, self._plan, egress)
+            for egress in self._tap.egresses
         ]
 
-    def _rules(self, host: str | None) -> Sequence[Filter]:
-        rules = filters(self._plan.lanes)
-        if host is not None or self._network.daemons.datapath == "netdev":
+    def _rules(self, egress: Egress) -> Sequence[Filter]:
+        rules = self._plan.lanes.filters
+        if egress.host is not None or self._network.daemons.datapath == "netdev":
             return rules
         # the kernel datapath's queue action overrides filters, and knows DSCPs alone
         return [rule for rule in rules if not rule.mask & 0xFFFF]
@@ -58,7 +58,7 @@ class Recording:
             self._plan,
             self._tap,
             read_frames(self._capture.path, self._tap.side),
-            [self._rules(host) for host, _ in self._tap.egresses],
+            [self._rules(egress) for egress in self._tap.egresses],
             queues,
             start + time.time() - time.monotonic(),
             dropped=self._capture.dropped,

@@ -263,7 +263,7 @@ def _queue_error(plan: Plan) -> str:
     ovs.vsctl("clear", "Port", plan.fabric.nics[0].switch_device, "qos")
     bridges = [switch.name for switch in plan.fabric.switches]
     try:
-        qos.verify(qos.egresses(plan), qos.installed(bridges))
+        qos.verify(qos.wanted_qos(plan), qos.installed(bridges))
     except RunError as error:
         return str(error)
     return ""

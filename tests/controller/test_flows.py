@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from controller.flows import (
     CLASSIFY,
@@ -16,8 +18,8 @@ from controller.flows import (
     difference,
     pipelines,
 )
-from controller.lanes import lane_table
-from plan.lanes import TrafficClass
+from controller.lanes import ACKNOWLEDGEMENT_BYTES, lane_table
+from plan.lanes import LaneTable, TrafficClass
 from plan.routing import routes
 from tests.controller.fabrics import make_fabric
 
@@ -62,6 +64,28 @@ def test_unmarked_traffic_takes_the_spare_lane() -> None:
     assert SetQueue(3) in actions(PIPELINES["ce0"], frame("pe0.hbm0"))
     arp = frame("pe0.hbm0") | {"eth_type": 0x0806}
     assert SetQueue(3) in actions(PIPELINES["ce0"], arp)
+
+
+def filtered(lanes: LaneTable, *, dscp: int, size_bytes: int) -> int:
+    """The virtual lane of an IP packet at an egress that has filters."""
+    word = 4 << 28 | 5 << 24 | dscp << 18 | size_bytes
+    rules = sorted(lanes.filters, key=lambda rule: rule.order)
+    return next(rule.vl for rule in rules if word & rule.mask == rule.value)
+
+
+@given(st.integers(0, 63), st.integers(ACKNOWLEDGEMENT_BYTES, 9000), st.booleans())
+def test_filters_and_flows_choose_one_lane_for_a_packet_with_payload(
+    dscp: int, size_bytes: int, direct: bool
+) -> None:
+    lanes = lane_table(direct_copies=direct)
+    pipeline = pipelines(FABRIC, lanes, routes(FABRIC))["ce0"]
+    chosen = actions(pipeline, frame("pe0.hbm0", dscp=dscp))
+    assert SetQueue(filtered(lanes, dscp=dscp, size_bytes=size_bytes)) in chosen
+
+
+@given(st.integers(0, 63), st.integers(20, ACKNOWLEDGEMENT_BYTES - 1))
+def test_acknowledgements_take_the_control_lane(dscp: int, size_bytes: int) -> None:
+    assert filtered(LANES, dscp=dscp, size_bytes=size_bytes) == LANES.vl["control"]
 
 
 def test_with_lanes_off_no_flow_sets_a_queue() -> None:

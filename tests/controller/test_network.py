@@ -54,5 +54,5 @@ def test_after_repair_all_reach_again(report: Report) -> None:
 
 
 def test_a_port_that_loses_its_queues_is_found(report: Report) -> None:
-    assert "should have Egress" in report.stray_queue_error
+    assert "should have Qos" in report.stray_queue_error
     assert "not None" in report.stray_queue_error

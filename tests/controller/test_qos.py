@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from controller.qos import Egress, egresses, transaction, verify
+from controller.qos import Qos, transaction, verify, wanted_qos
 from plan.errors import RunError
 from tests.controller.fabrics import make_fabric, make_plan
 
@@ -16,52 +16,52 @@ PLAN = make_plan(FABRIC)
 def test_every_switch_port_of_the_plan_gets_an_egress() -> None:
     devices = {nic.switch_device for nic in FABRIC.nics}
     devices |= {link.a_device for link in FABRIC.links} | {link.b_device for link in FABRIC.links}
-    assert egresses(PLAN).keys() == devices
+    assert wanted_qos(PLAN).keys() == devices
 
 
 def test_an_egress_carries_its_nominal_payload_plus_framing() -> None:
     # 400 Gbit/s over byte scale 4000 and dilation 2 is 50 Mbit/s of payload
-    assert egresses(PLAN)["ce0-p1"].max_bps == round(50e6 * 9014 / 8948)
+    assert wanted_qos(PLAN)["ce0-p1"].max_bps == round(50e6 * 9014 / 8948)
 
 
 def test_lanes_guarantee_their_shares_and_may_borrow_the_whole_link() -> None:
-    egress = egresses(PLAN)["ce0-p1"]
+    egress = wanted_qos(PLAN)["ce0-p1"]
     assert [queue.vl for queue in egress.queues] == [0, 1, 2, 3]
-    assert all(queue.max_bps == egress.max_bps for queue in egress.queues)
-    assert sum(queue.min_bps for queue in egress.queues) <= egress.max_bps
-    assert egress.queues[2].min_bps == int(egress.max_bps / 241)
+    assert all(queue.ceil_bps == egress.max_bps for queue in egress.queues)
+    assert sum(queue.rate_bps for queue in egress.queues) <= egress.max_bps
+    assert egress.queues[2].rate_bps == int(egress.max_bps / 241)
     assert [queue.priority for queue in egress.queues] == [0, 0, 1, 0]
 
 
 @pytest.mark.parametrize("byte_scale", [500.0, 4000.0, 40000.0])
 def test_bursts_cover_two_frames_but_stay_in_the_millisecond_range(byte_scale: float) -> None:
-    for egress in egresses(make_plan(FABRIC, byte_scale=byte_scale)).values():
+    for egress in wanted_qos(make_plan(FABRIC, byte_scale=byte_scale)).values():
         for queue in egress.queues:
-            assert queue.burst_bits >= 2 * 8 * 9014
-            assert queue.burst_bits <= max(2 * 8 * 9014, 0.0021 * egress.max_bps)
+            assert 8 * queue.burst_bytes >= 2 * 8 * 9014
+            assert 8 * queue.burst_bytes <= max(2 * 8 * 9014, 0.0021 * egress.max_bps)
 
 
 def test_lanes_off_is_a_single_queue_with_the_whole_rate() -> None:
-    for egress in egresses(make_plan(FABRIC, lanes=False)).values():
+    for egress in wanted_qos(make_plan(FABRIC, lanes=False)).values():
         (queue,) = egress.queues
-        assert (queue.vl, queue.min_bps) == (0, egress.max_bps)
+        assert (queue.vl, queue.rate_bps) == (0, egress.max_bps)
 
 
 def test_ports_of_one_rate_share_their_rows() -> None:
-    words = transaction(egresses(PLAN))
-    rates = {egress.max_bps for egress in egresses(PLAN).values()}
+    words = transaction(wanted_qos(PLAN))
+    rates = {egress.max_bps for egress in wanted_qos(PLAN).values()}
     assert words.count("create") == 5 * len(rates)
-    assert words.count("Port") == len(egresses(PLAN))
+    assert words.count("Port") == len(wanted_qos(PLAN))
 
 
 def test_rows_of_an_earlier_call_are_destroyed_in_the_same_transaction() -> None:
-    words = transaction(egresses(PLAN))
+    words = transaction(wanted_qos(PLAN))
     assert words[:8] == ["--", "--all", "destroy", "QoS", "--", "--all", "destroy", "Queue"]
 
 
 def test_a_port_without_queues_a_wrong_rate_and_a_stray_port_are_errors() -> None:
-    wanted = egresses(PLAN)
-    held: dict[str, Egress | None] = dict(wanted)
+    wanted = wanted_qos(PLAN)
+    held: dict[str, Qos | None] = dict(wanted)
     verify(wanted, held)
     with pytest.raises(RunError, match=r"ce0-p1 should have .*, not None"):
         verify(wanted, held | {"ce0-p1": None})

@@ -15,6 +15,7 @@ from plan.model import Plan
 from plan.scale import Scale
 from plan.workload import Trajectory, Turn
 from scenarios.configuration.models import GPUS, MODELS
+from scenarios.planning.egresses import all_egresses
 from topology.fattree import FabricSpec, build_fabric
 
 TOKENS = 64
@@ -71,6 +72,7 @@ def make_plan(
         seed=1,
         scale=Scale(byte_scale=LAYER_BLOCK_BYTES / WIRE_BYTES),
         fabric=fabric,
+        egresses=all_egresses(fabric),
         lanes=lane_table(),
         layout=BlockLayout(tokens=TOKENS, groups=GROUPS, wire_bytes=WIRE_BYTES),
         model=MODEL,

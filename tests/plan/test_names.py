@@ -20,7 +20,7 @@ PACKAGES = ("plan", "topology", "controller", "nodes", "scenarios")
 
 NAMED = re.compile(r"node|engine|gpu|host|nic|\bend\b")
 """Expressions that are, by their own names, things with names."""
-PARTS = re.compile(r"\.(snic|cnic|mgmt|dram|hbm)")
+PARTS = re.compile(r"\.(snic|cnic|mgmt|dram|hbm)|→| (out|in)$")
 PREFIXES = {"st", "pe", "de", "sched"}
 READING = {"partition", "rpartition", "split", "rsplit", "startswith", "endswith"}
 READING |= {"removeprefix", "removesuffix"}
@@ -133,6 +133,8 @@ def test_names_are_made_and_read_in_one_place() -> None:
         'f"{x}.{gpu}"',
         'f"{x}g{i}"',
         'f"{x}.cnic{i} read"',
+        'f"{nic} out"',
+        'f"{a}→{b}"',
         'engine.partition(".")[0]',
         'record.pe_node.split(".")',
         'x.partition("g")[0]',

@@ -14,6 +14,7 @@ from plan.records import BacklogSample, CounterSample, ForwardRecord, NodeStats,
 from plan.scale import Scale
 from scenarios.configuration.models import GPUS, MODELS
 from scenarios.configuration.systems import SYSTEMS
+from scenarios.planning.egresses import all_egresses
 from scenarios.results.result import SystemResult
 from topology.fattree import FabricSpec, build_fabric
 
@@ -39,6 +40,7 @@ def make_plan(prefill: int = 1, decode: int = 1, gpus: int = 1) -> Plan:
         seed=1,
         scale=Scale(byte_scale=2000),
         fabric=fabric,
+        egresses=all_egresses(fabric),
         lanes=lane_table(),
         layout=BlockLayout(tokens=64, groups=6, wire_bytes=256),
         model=MODELS["ds-27b"],

@@ -13,6 +13,7 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 from scapy.utils import PcapReader
 
+from controller.lanes import ACKNOWLEDGEMENT_BYTES
 from plan.errors import RunError
 from plan.fabric import End, Nic
 from plan.lanes import TrafficClass
@@ -23,7 +24,6 @@ from topology import counters
 from topology.capture import capturing
 from topology.namespace import entered
 from topology.network import Network
-from topology.shaping import ACKNOWLEDGEMENT_BYTES
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(120)]
 
@@ -89,8 +89,9 @@ def test_every_frame_carries_its_class_both_ways_and_takes_the_lanes_queue(
     source, target = ends["pe0.dram0"], ends["de0.hbm0"]
     nic = nic_of(plan, "pe0.cnic0")
     own = {end.mac for end in nic.ends}
-    egresses = {True: (nic.node, nic.host_device), False: (None, nic.switch_device)}
-    before = {way: counters.egress_lanes(network, plan, *at) for way, at in egresses.items()}
+    by_name = {egress.name: egress for egress in plan.egresses}
+    egresses = {True: by_name["pe0.cnic0 out"], False: by_name["pe0.cnic0 in"]}
+    before = {way: counters.egress_lanes(network, plan, one) for way, one in egresses.items()}
     with capturing(nic.switch_device, tmp_path / "nic.pcap") as capture:
         ports = {exchange(network, plan, source, target, traffic): traffic for traffic in CLASSES}
     assert (capture.dropped, capture.full) == (0, False)
@@ -106,8 +107,8 @@ def test_every_frame_carries_its_class_both_ways_and_takes_the_lanes_queue(
         data = frame[IP].len - 4 * frame[IP].ihl - 4 * frame[TCP].dataofs
         payload[outward, traffic] = payload.get((outward, traffic), 0) + data
     assert payload == {(way, traffic): SIZES[traffic] for way in egresses for traffic in CLASSES}
-    for way, at in egresses.items():
-        after = counters.egress_lanes(network, plan, *at)
+    for way, one in egresses.items():
+        after = counters.egress_lanes(network, plan, one)
         counted = {lane: n - before[way][lane] for lane, n in after.items()}
         assert {lane: n for lane, n in counted.items() if n} == sent[way]
 

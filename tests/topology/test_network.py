@@ -76,7 +76,7 @@ def test_a_changed_rate_a_lost_filter_and_a_lost_leaf_are_all_reported(
         assert "de0-snic: class 1:1 has no byte FIFO" in said
     finally:
         run(["tc", "qdisc", "del", "dev", "de0-snic", "root"], pid=pid)
-        egress = next(e for e in shaping.host_egresses(plan) if e.device == "de0-snic")
+        egress = next(egress for egress in plan.egresses if egress.device == "de0-snic")
         shaping.shape_host(network, plan, egress)
     assert shaping.read_back(network, plan) == []
 

@@ -22,7 +22,6 @@ from scenarios.results.frames import Frames, read_frames
 from scenarios.results.taps import Tap, find_taps
 from scenarios.results.wire import LinkTraffic, describe
 from tests.scenarios.synthetic import make_plan, make_result
-from topology.shaping import filters
 
 START_S = 1_700_000_000.0
 PLAN = msgspec.structs.replace(make_plan(), scale=Scale(byte_scale=2000, dilation=4))
@@ -54,7 +53,7 @@ def frame(
 
 
 def tap(link: str) -> Tap:
-    [found] = find_taps(PLAN.fabric, [link])
+    [found] = find_taps(PLAN, [link])
     return found
 
 
@@ -72,7 +71,7 @@ def traffic(
     plan: Plan = PLAN,
     dropped: int = 0,
 ) -> LinkTraffic:
-    rules = [filters(plan.lanes)] * 2
+    rules = [plan.lanes.filters] * 2
     frames = read(directory, link, packets)
     return describe(plan, tap(link), frames, rules, queues or [{}, {}], START_S, dropped=dropped)
 
@@ -113,13 +112,14 @@ def test_a_reflected_copy_counts_once_each_way(tmp_path: Path) -> None:
 
 
 def test_a_links_lower_ends_send_up() -> None:
-    fabric = make_plan(prefill=2, decode=2).fabric
+    plan = make_plan(prefill=2, decode=2)
+    fabric = plan.fabric
     links = [link.name for link in fabric.links]
     edge = next(name for name in links if name.startswith("se0-sa"))
     core = next(name for name in links if name.startswith("sa0-sc"))
     leaf = {end.mac: nic.switch for nic in fabric.nics for end in nic.ends}
     pod = {switch.name: (switch.plane, switch.pod) for switch in fabric.switches}
-    below_edge, below_core = (found.side for found in find_taps(fabric, [edge, core]))
+    below_edge, below_core = (found.side for found in find_taps(plan, [edge, core]))
     assert below_edge == {mac for mac, switch in leaf.items() if switch == "se0"}
     assert below_core == {mac for mac, switch in leaf.items() if pod[switch] == pod["sa0"]}
     assert len(below_edge) < len(below_core) < sum(nic.kind == "snic" for nic in fabric.nics)
@@ -219,14 +219,14 @@ def test_rates_add_up_to_the_bytes(tmp_path: Path) -> None:
 
 def test_an_unknown_link_is_named_with_near_ones() -> None:
     with pytest.raises(ScenarioError, match=r'--pcap: "pe0.cnic7" is not.*such as pe0.cnic0'):
-        find_taps(PLAN.fabric, ["pe0.snic", "pe0.cnic7"])
+        find_taps(PLAN, ["pe0.snic", "pe0.cnic7"])
 
 
 def test_a_link_named_twice_is_recorded_once() -> None:
-    assert len(find_taps(PLAN.fabric, ["pe0.snic", "de0.snic", "pe0.snic"])) == 2
+    assert len(find_taps(PLAN, ["pe0.snic", "de0.snic", "pe0.snic"])) == 2
 
 
 def test_every_nic_and_link_of_the_fabric_can_be_recorded() -> None:
-    fabric = make_plan(prefill=2, decode=2).fabric
-    names = [nic.name for nic in fabric.nics] + [link.name for link in fabric.links]
-    assert [found.link for found in find_taps(fabric, names)] == names
+    plan = make_plan(prefill=2, decode=2)
+    names = [nic.name for nic in plan.fabric.nics] + [link.name for link in plan.fabric.links]
+    assert [found.link for found in find_taps(plan, names)] == names

@@ -22,6 +22,7 @@ def table(*lanes: tuple[float, int], enabled: bool = True) -> LaneTable:
             Lane(name=f"vl{vl}", vl=vl, min_share=share, priority=priority)
             for vl, (share, priority) in enumerate(lanes)
         ),
+        filters=(),
         dscp=dict.fromkeys(classes, 0),
         vl={name: min(i, len(lanes) - 1) for i, name in enumerate(classes)},
     )
