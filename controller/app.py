@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
+import msgspec
 from ryu.base import app_manager
 from ryu.controller import ofp_event
 from ryu.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
@@ -31,11 +32,10 @@ from controller.flows import (
     pipelines,
 )
 from controller.telemetry import Round
+from plan import events
 from plan.errors import RunError
 from plan.model import Plan
 from plan.routing import Port, routes
-
-Event = dict[str, object]
 
 
 @dataclass
@@ -43,12 +43,12 @@ class Settings:
     """What the application is started with.
 
     Attributes:
-        emit: takes each event of the run: ready, port, rerouted, switch.
+        emit: takes what befalls the fabric.
         telemetry: where sampling rounds are written; interval_s: wall seconds between rounds.
     """
 
     plan: Plan
-    emit: Callable[[Event], None]
+    emit: Callable[[events.ControllerEvent], None]
     telemetry: TextIO
     interval_s: float
 
@@ -57,7 +57,7 @@ class Settings:
 class Installation:
     """Changes under way: done, and its event told, when every barrier has been answered."""
 
-    event: Event | None = None
+    event: events.Rerouted | None = None
     barriers: set[tuple[str, int]] = field(default_factory=set)
     started_s: float = field(default_factory=time.monotonic)
 
@@ -156,7 +156,7 @@ class FabricApp(app_manager.RyuApp):
                 f"unknown switch with datapath id {datapath.id:#x} connected; the plan has"
                 f" {len(self._names)} switches, give each the dpid of the plan"
             )
-        self._settings.emit({"event": "switch", "switch": name, "connected": True})
+        self._settings.emit(events.Switch(name, connected=True))
         self._datapaths[name] = datapath
         self._installed[name] = frozenset()
         datapath.send_msg(_delete_everything(datapath))
@@ -175,7 +175,7 @@ class FabricApp(app_manager.RyuApp):
             return
         del self._datapaths[name]
         self._round = None
-        self._settings.emit({"event": "switch", "switch": name, "connected": False})
+        self._settings.emit(events.Switch(name, connected=False))
         for installation in self._installations:
             installation.barriers = {b for b in installation.barriers if b[0] != name}
         self._finish_installations()
@@ -186,20 +186,13 @@ class FabricApp(app_manager.RyuApp):
         if not changed:
             return False
         for (switch, number), down in changed.items():
-            self._settings.emit(
-                {
-                    "event": "port",
-                    "switch": switch,
-                    "port": number,
-                    "link": self._links[switch, number],
-                    "state": "down" if down else "up",
-                }
-            )
+            link = self._links[switch, number]
+            self._settings.emit(events.Port(switch, number, link, "down" if down else "up"))
         self._down = (self._down - changed.keys()) | {
             port for port, down in changed.items() if down
         }
         self._route()
-        self._install({"event": "rerouted", "unreachable": self._unreachable})
+        self._install(events.Rerouted(self._unreachable))
         return True
 
     def _route(self) -> None:
@@ -208,7 +201,7 @@ class FabricApp(app_manager.RyuApp):
         self._wanted = pipelines(plan.fabric, plan.lanes, found)
         self._unreachable = found.unreachable
 
-    def _install(self, event: Event | None) -> None:
+    def _install(self, event: events.Rerouted | None) -> None:
         """Send every connected switch what it lacks, and a barrier after it."""
         installation = Installation()
         added = deleted = 0
@@ -224,7 +217,9 @@ class FabricApp(app_manager.RyuApp):
                 self._installed[name] = self._wanted[name]
         # the second port of a link to fail changes nothing any more, so there is nothing to tell
         if event is not None and installation.barriers:
-            installation.event = event | {"flows_added": added, "flows_deleted": deleted}
+            installation.event = msgspec.structs.replace(
+                event, flows_added=added, flows_deleted=deleted
+            )
         self._installations.append(installation)
         self._finish_installations()
 
@@ -232,18 +227,14 @@ class FabricApp(app_manager.RyuApp):
         for installation in [one for one in self._installations if not one.barriers]:
             self._installations.remove(installation)
             if installation.event is not None:
-                elapsed_s = time.monotonic() - installation.started_s
-                self._settings.emit(installation.event | {"elapsed_s": round(elapsed_s, 6)})
+                elapsed_s = round(time.monotonic() - installation.started_s, 6)
+                self._settings.emit(
+                    msgspec.structs.replace(installation.event, elapsed_s=elapsed_s)
+                )
         if not self._ready and not self._installations and self._all_connected():
             self._ready = True
-            self._settings.emit(
-                {
-                    "event": "ready",
-                    "switches": len(self._datapaths),
-                    "flows": sum(map(len, self._installed.values())),
-                    "unreachable": self._unreachable,
-                }
-            )
+            flows = sum(map(len, self._installed.values()))
+            self._settings.emit(events.Installed(len(self._datapaths), flows, self._unreachable))
             self.threads.append(hub.spawn(self._sample))
 
     def _all_connected(self) -> bool:

@@ -1,14 +1,13 @@
 """The controller as a process: `python -m controller.launcher --plan plan.json ...`.
 
-Tells what happens as one JSON object a line on stdout: `ready`, `switch`, `port`, `rerouted`,
-`error`. SIGTERM ends it with exit code 0. Any error that Ryu would only log, an exception in a
-handler above all, ends it with exit code 1 and an `error` event.
+Tells what happens on stdout, one of `plan.events.ControllerEvent` a line. SIGTERM ends it with
+exit code 0. Any error that Ryu would only log, an exception in a handler above all, ends it
+with exit code 1 and an `error` event.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import signal
@@ -21,6 +20,8 @@ from typing import TextIO
 
 import msgspec
 
+from plan.errors import said
+from plan.events import ControllerEvent, Error
 from plan.model import Plan, read_plan
 
 
@@ -33,12 +34,12 @@ def main() -> int:
         with arguments.telemetry.open("w") as telemetry:
             return _run(plan, arguments, telemetry)
     except (OSError, msgspec.MsgspecError, ValueError) as error:
-        return _fail(f"{type(error).__name__}: {error}")
+        return _fail(said(error))
 
 
-def emit(event: dict[str, object]) -> None:
+def emit(event: ControllerEvent) -> None:
     """Print an event as one JSON line."""
-    print(json.dumps(event), flush=True)
+    print(msgspec.json.encode(event).decode(), flush=True)
 
 
 def _arguments() -> argparse.Namespace:
@@ -136,7 +137,7 @@ class _Fatal(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.exc_info and record.exc_info[1]:
             error = record.exc_info[1]
-            self._fail(f"{type(error).__name__}: {error}")
+            self._fail(said(error))
         else:
             # a green thread's traceback is logged as text, its last line is the error
             self._fail(record.getMessage().strip().splitlines()[-1])
@@ -160,7 +161,7 @@ def _end_on_signal(end: Callable[[], None]) -> None:
 
 
 def _fail(message: str) -> int:
-    emit({"event": "error", "message": message})
+    emit(Error(message))
     return 1
 
 

@@ -9,8 +9,6 @@ when the round's last reply was received.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import dropwhile
-from operator import itemgetter
 from pathlib import Path
 from typing import TextIO
 
@@ -83,18 +81,54 @@ def read_samples(path: Path, plan: Plan, t0_s: float) -> list[CounterSample]:
             what a queue dropped.
         msgspec.DecodeError: a line is not a sample.
     """
-    complete, _, _ = path.read_bytes().rpartition(b"\n")
-    decoder = msgspec.json.Decoder(Line)
-    lines = [decoder.decode(line) for line in complete.splitlines()]
-    gaps = [_gap(line, plan) for line in lines]
-    if lines and None not in gaps:
-        raise ValueError(f"sample at t={lines[-1].t}: {gaps[-1]}")
-    samples = []
-    for line, gap in dropwhile(itemgetter(1), zip(lines, gaps, strict=True)):
-        if gap is not None:
-            raise ValueError(f"sample at t={line.t}: {gap}")
-        samples.append(_sample(line, plan, t0_s))
-    return samples
+    telemetry = Telemetry(path, plan)
+    lines = telemetry.take()
+    if not lines and telemetry.lacking:
+        raise ValueError(telemetry.lacking)
+    return [telemetry.sample(line, t0_s) for line in lines]
+
+
+class Telemetry:
+    """Sampling rounds, read as they are written.
+
+    Attributes:
+        last: the newest round that was taken.
+        lacking: what a round lacked that was left out, since the queues were not there yet.
+    """
+
+    def __init__(self, path: Path, plan: Plan) -> None:
+        self.last: Line | None = None
+        self.lacking: str | None = None
+        self._plan = plan
+        self._path = path
+        self._read_bytes = 0
+        self._decoder = msgspec.json.Decoder(Line)
+
+    def take(self) -> list[Line]:
+        """Rounds that have not been taken yet, in time order.
+
+        Raises:
+            ValueError, msgspec.DecodeError: as `read_samples`.
+        """
+        with self._path.open("rb") as file:
+            file.seek(self._read_bytes)
+            complete, newline, _ = file.read().rpartition(b"\n")
+        self._read_bytes += len(complete) + len(newline)
+        taken = []
+        for text in complete.splitlines():
+            line = self._decoder.decode(text)
+            if gap := _gap(line, self._plan):
+                self.lacking = f"sample at t={line.t}: {gap}"
+                if self.last is not None:
+                    raise ValueError(self.lacking)
+            else:
+                self.last = line
+                taken.append(line)
+        return taken
+
+    def sample(self, line: Line, t0_s: float) -> CounterSample:
+        """A round in model units, its time counted from `t0_s` on CLOCK_MONOTONIC."""
+        return _sample(line, self._plan, t0_s)
 
 
 def _sample(line: Line, plan: Plan, t0_s: float) -> CounterSample:

@@ -1,40 +1,52 @@
 """A node as a process: `python -m nodes.main --plan FILE --node NAME ...`.
 
-Talks to the runner over stdin and stdout, a JSON object a line: prints `{"event": "ready"}`
-when all its ends listen; `start T` (CLOCK_MONOTONIC seconds) begins the run; `stop` is
-answered with `{"event": "stopped"}` and says that peers may go; the end of stdin ends it. The
-agents also print `{"event": "progress", "done": n}` and `{"event": "completed"}`. An error
-ends the process with status 1 and one line.
+The runner's commands come on stdin, the node's events go to stdout, a line each, in the types
+of `plan.events`. It is ready when all its ends listen; `Start` begins the run, `Stop` is
+answered with `Stopped` and says that peers may go; the end of stdin ends it. An error ends it
+with status 1 and one event.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO
 
 import msgspec
 
 from nodes.agents.population import AgentPopulation
+from nodes.protocol.world import Node
 from nodes.roles import make_node
-from nodes.storage.block_store import BlockStore
 from nodes.worlds.sockets.lmdb_store import LmdbBlockStore
 from nodes.worlds.sockets.world import SocketWorld
 from plan.deployment import System
+from plan.errors import RunError, first_cause, said
+from plan.events import (
+    AnyCommand,
+    Completed,
+    Error,
+    NodeEvent,
+    Progress,
+    Ready,
+    Start,
+    Stop,
+    Stopped,
+)
 from plan.model import read_plan
 from plan.records import RequestRecord
 
 PROGRESS_S = 0.2
+REQUESTS = "requests.jsonl"
+"""Where the agents write every request as it is done."""
 
 
-class Stopped(Exception):
-    """The runner ended the run."""
+class _Over(Exception):
+    """The runner has no more commands."""
 
 
 def main() -> None:
@@ -42,13 +54,10 @@ def main() -> None:
     arguments = _arguments()
     try:
         asyncio.run(_run(arguments))
-    except* Stopped:
+    except* _Over:
         pass
     except* Exception as group:
-        first: BaseException = group
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
-        _say({"event": "error", "message": f"{arguments.node}: {type(first).__name__}: {first}"})
+        _say(Error(said(first_cause(group))))
         raise
 
 
@@ -75,50 +84,63 @@ async def _run(arguments: argparse.Namespace) -> None:
     namespaces = {
         host: int(pid) for host, _, pid in (text.partition("=") for text in arguments.namespace)
     }
-    store: BlockStore | None = LmdbBlockStore(arguments.store) if arguments.store else None
-    with (arguments.out / f"{arguments.node}.records.jsonl").open("wb") as records:
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                world = SocketWorld(plan, arguments.node, namespaces, tasks)
-                node = make_node(world, plan, system, store, _recorder(records))
-                await world.open(node.handle)
-                _say({"event": "ready"})
-                commands = await _stdin_lines()
-                await _started(world, commands)
-                node.start()
-                if isinstance(node, AgentPopulation):
-                    world.spawn(_announce(node))
-                await _until_stopped(commands)
-                world.expect_end()
-                _say({"event": "stopped"})
-                # a peer that has not heard of the end yet must not find us gone
-                await commands.read()
-                raise Stopped
-        finally:
-            _write_stats(world, arguments.out)
+    with ExitStack() as opened:
+        async with asyncio.TaskGroup() as tasks:
+            world = SocketWorld(plan, arguments.node, namespaces, tasks)
+            opened.callback(_write_stats, world, arguments.out)
+            store = LmdbBlockStore(arguments.store) if arguments.store else None
+            finished = None
+            if world.node in (node.name for node in plan.fabric.nodes_of("agents")):
+                finished = _recorder(arguments.out / REQUESTS, opened)
+            node = make_node(world, plan, system, store, finished)
+            await world.open(node.handle)
+            _say(Ready())
+            async for command in _commands():
+                await _obey(command, world, node)
+            raise _Over
 
 
-def _recorder(records: IO[bytes]) -> Callable[[RequestRecord], None]:
+def _recorder(path: Path, opened: ExitStack) -> Callable[[RequestRecord], None]:
+    """Writes a record at once, so that it is there whatever ends the run."""
+    file = opened.enter_context(path.open("wb", buffering=0))
     encoder = msgspec.json.Encoder()
 
     def record(done: RequestRecord) -> None:
-        records.write(encoder.encode(done) + b"\n")
+        file.write(encoder.encode(done) + b"\n")
 
     return record
 
 
-async def _started(world: SocketWorld, commands: asyncio.StreamReader) -> None:
-    line = (await commands.readline()).decode().split()
-    if len(line) != 2 or line[0] != "start":
-        raise Stopped
-    world.clock.begin(float(line[1]))
-    await world.clock.sleep_until(0.0)
+async def _commands() -> AsyncIterator[AnyCommand]:
+    """What the runner says, until it says no more.
+
+    Raises:
+        RunError: it said something else.
+    """
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    decoder = msgspec.json.Decoder(AnyCommand)
+    while line := await reader.readline():
+        try:
+            yield decoder.decode(line)
+        except msgspec.DecodeError as error:
+            text = line.decode(errors="replace").strip()
+            raise RunError(f"{text!r} is no command: {error}") from None
 
 
-async def _until_stopped(commands: asyncio.StreamReader) -> None:
-    while line := await commands.readline():
-        if line.strip() == b"stop":
-            return
+async def _obey(command: AnyCommand, world: SocketWorld, node: Node) -> None:
+    match command:
+        case Start():
+            world.clock.begin(command.at)
+            await world.clock.sleep_until(0.0)
+            node.start()
+            if isinstance(node, AgentPopulation):
+                world.spawn(_announce(node))
+        case Stop():
+            # from now on a peer that is gone has only heard of the end before us
+            world.expect_end()
+            _say(Stopped())
 
 
 async def _announce(agents: AgentPopulation) -> None:
@@ -126,16 +148,9 @@ async def _announce(agents: AgentPopulation) -> None:
     while not agents.completed.done():
         if agents.done != last:
             last = agents.done
-            _say({"event": "progress", "done": last, "total": agents.total})
+            _say(Progress(last, agents.total))
         await asyncio.wait({agents.completed}, timeout=PROGRESS_S)
-    _say({"event": "completed"})
-
-
-async def _stdin_lines() -> asyncio.StreamReader:
-    reader = asyncio.StreamReader()
-    loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    return reader
+    _say(Completed())
 
 
 def _write_stats(world: SocketWorld, out: Path) -> None:
@@ -145,8 +160,8 @@ def _write_stats(world: SocketWorld, out: Path) -> None:
     (out / f"{world.node}.stats.json").write_bytes(msgspec.json.encode(world.stats))
 
 
-def _say(event: dict[str, object]) -> None:
-    os.write(1, json.dumps(event).encode() + b"\n")
+def _say(event: NodeEvent) -> None:
+    os.write(1, msgspec.json.encode(event) + b"\n")
 
 
 if __name__ == "__main__":

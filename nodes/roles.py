@@ -23,7 +23,7 @@ def make_node(
     plan: Plan,
     system: System,
     store: BlockStore | None,
-    finished: Callable[[RequestRecord], None],
+    finished: Callable[[RequestRecord], None] | None,
 ) -> Node:
     """The program of `world.node`, ready to start.
 
@@ -40,6 +40,7 @@ def make_node(
         case "scheduler":
             return SchedulerNode(world, plan, system)
         case "agents":
+            assert finished is not None
             scheduler = plan.fabric.nodes_of("scheduler")[0].name
             return AgentPopulation(world, plan, scheduler, finished)
         case "storage":

@@ -20,17 +20,15 @@ from plan.records import CounterSample, NodeStats, RequestRecord
 
 @dataclass(frozen=True)
 class VirtualRun:
-    """What a run in virtual time measured.
+    """How a run in virtual time ended.
 
     Attributes:
-        records: in the order in which requests were done.
-        samples: counters every `sample_s` and at the end.
+        last: counters at the end.
         complete: False if Ctrl-C ended it early.
         events: timers that were set.
     """
 
-    records: list[RequestRecord]
-    samples: list[CounterSample]
+    last: CounterSample
     stats: list[NodeStats]
     complete: bool
     events: int
@@ -40,18 +38,20 @@ def simulate(
     plan: Plan,
     system: System,
     sample_s: float,
-    progress: Callable[[int, CounterSample], None] | None = None,
+    finished: Callable[[RequestRecord], None],
+    sampled: Callable[[CounterSample], None],
 ) -> VirtualRun:
     """Serve the plan's trajectories by a system in virtual time.
 
     Args:
         sample_s: model seconds between two counter samples.
-        progress: called at every sample with requests done and the sample.
+        finished: told every request as it is done.
+        sampled: told the counters every `sample_s`, from the start on.
 
     Raises:
         Deadlock: the nodes wait for each other for ever.
     """
-    return run(_simulate(plan, system, sample_s, progress))
+    return run(_simulate(plan, system, sample_s, finished, sampled))
 
 
 class _Over(Exception):
@@ -62,12 +62,11 @@ async def _simulate(
     plan: Plan,
     system: System,
     sample_s: float,
-    progress: Callable[[int, CounterSample], None] | None,
+    finished: Callable[[RequestRecord], None],
+    sampled: Callable[[CounterSample], None],
 ) -> VirtualRun:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualTimeLoop)
-    records: list[RequestRecord] = []
-    samples: list[CounterSample] = []
     worlds: list[VirtualWorld] = []
     network = FlowNetwork(loop.agenda, plan.fabric, plan.lanes)
     complete = False
@@ -79,16 +78,14 @@ async def _simulate(
                 world = VirtualWorld(cluster, node.name)
                 worlds.append(world)
                 store = IdentityBlockStore() if node.kind == "storage" else None
-                program = make_node(world, plan, system, store, records.append)
+                program = make_node(world, plan, system, store, finished)
                 cluster.handlers[node.name] = program.handle
                 program.start()
                 if isinstance(program, AgentPopulation):
                     agents = program
 
             def sample() -> None:
-                samples.append(network.counters(loop.time()))
-                if progress is not None:
-                    progress(agents.done, samples[-1])
+                sampled(network.counters(loop.time()))
                 # a sampler alone must not keep a deadlocked run alive
                 if loop.busy():
                     loop.call_later(sample_s, sample)
@@ -102,8 +99,8 @@ async def _simulate(
         pass  # asyncio's answer to Ctrl-C
     finally:
         loop.set_exception_handler(None)
-    samples.append(network.counters(loop.time()))
+    last = network.counters(loop.time())
     for world in worlds:
         if bus := cluster.buses.get(world.node):
             world.stats.dram_bytes = bus.moved_bytes
-    return VirtualRun(records, samples, [world.stats for world in worlds], complete, loop.events())
+    return VirtualRun(last, [world.stats for world in worlds], complete, loop.events())

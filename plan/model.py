@@ -59,6 +59,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         """KV-Cache of a Full Block, model bytes."""
         return self.model.token_bytes * self.layout.tokens
 
+    @property
+    def requests(self) -> int:
+        """Requests that the run has to serve: every turn of every agent."""
+        return sum(len(trajectory.turns) for trajectory in self.trajectories)
+
     def group_of(self, node: str) -> tuple[str, ...]:
         """The engine group of a prefill or decode node."""
         return next(group for group in self.groups if node in group)

@@ -36,7 +36,7 @@ class AgentPopulation:
         self._finished = finished
         self._submitted = 0
         self._waiting: dict[int, asyncio.Future[None]] = {}
-        self.total = sum(len(trajectory.turns) for trajectory in plan.trajectories)
+        self.total = plan.requests
         self.completed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.done = 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -97,11 +97,6 @@ def write_report(
     )
     (out_dir / "report.html").write_text(page, encoding="utf-8")
     return summary
-
-
-def write_records(path: Path, records: Iterable[msgspec.Struct]) -> None:
-    """Write records as JSON lines, model units."""
-    path.write_bytes(msgspec.json.Encoder().encode_lines(records))
 
 
 def cnic_theory(cluster: Cluster) -> CnicTheory:

@@ -47,10 +47,12 @@ def window(samples: Sequence[CounterSample], end_s: float) -> list[CounterSample
     """Samples from 0 to `end_s`, counted from what was there at 0."""
     base = at(samples, 0.0)
     inside = [sample for sample in samples if 0.0 < sample.t_s < end_s]
-    return [_minus(sample, base) for sample in (base, *inside, at(samples, end_s))]
+    return [since(sample, base) for sample in (base, *inside, at(samples, end_s))]
 
 
-def _minus(sample: CounterSample, base: CounterSample) -> CounterSample:
+def since(sample: CounterSample, base: CounterSample) -> CounterSample:
+    """What was counted between two samples, at the time of the later one."""
+
     def pairs(
         now: dict[str, tuple[float, float]], then: dict[str, tuple[float, float]]
     ) -> dict[str, tuple[float, float]]:

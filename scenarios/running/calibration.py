@@ -27,6 +27,7 @@ from scenarios.results.fidelity import LATENESS_S
 from scenarios.results.result import SystemResult
 from scenarios.running import emulation, simulation
 from scenarios.running.fabric import open_fabric
+from scenarios.running.journal import JOURNAL, Journal
 from scenarios.workload.trace import window
 
 SWITCH_CORES = 0.5
@@ -175,7 +176,7 @@ def calibrate(
     """
     note("dilation: serving a pilot to find it")
     small, system = pilot_plan(plan), heaviest(systems)
-    simulated = simulation.serve(small, system, SAMPLE_S, lambda *_: None)
+    simulated = _simulate(small, system, directory / "simulated")
     if not simulated.complete:
         raise BrokenOff
     peak_bytes_per_s = peak(simulated.samples)
@@ -202,11 +203,21 @@ def _last_turn(trajectory: Trajectory) -> Trajectory:
     return msgspec.structs.replace(last, turns=(short,))
 
 
+def _simulate(plan: Plan, system: System, place: Path) -> SystemResult:
+    place.mkdir(parents=True)
+    with Journal(place / JOURNAL) as journal:
+        return simulation.serve(plan, system, SAMPLE_S, place, journal, lambda *_: None)
+
+
 def _serve(plan: Plan, system: System, directory: Path) -> SystemResult:
     place = directory / "systems" / system.name
     place.mkdir(parents=True)
     emulation.write_inputs(plan, directory)
-    with open_fabric(plan, directory, plan.scale.wall_s(SAMPLE_S), probe=False) as fabric:
+    sample_s = plan.scale.wall_s(SAMPLE_S)
+    with (
+        Journal(directory / JOURNAL) as journal,
+        open_fabric(plan, directory, sample_s, journal, probe=False) as fabric,
+    ):
         result = emulation.serve(plan, system, fabric, place, lambda *_: None)
     if not result.complete:
         raise BrokenOff

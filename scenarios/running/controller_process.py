@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from scenarios.running.events import Event, EventStream
+from plan.events import ControllerEvent, Installed, Port, Switch
+from scenarios.running.events import CONTROLLER_EVENTS, EventStream
+from scenarios.running.journal import Journal
 from topology.interpreter import python
 
 CONTROLLER_PORT = 6653
@@ -23,19 +25,25 @@ class Controller:
         incidents: what befell the fabric since the controller was ready, a clause each.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], journal: Journal) -> None:
+        self._journal = journal
         self.pid = process.pid
-        self.events = EventStream(process, "controller")
+        self.events = EventStream(process, "controller", CONTROLLER_EVENTS)
         self.incidents: list[str] = []
 
-    def heed(self, events: list[Event]) -> None:
+    def heed(self, events: list[ControllerEvent]) -> None:
         """Keep what a run has to know of events."""
         for event in events:
-            if event["event"] == "switch" and not event["connected"]:
-                self.incidents.append(f"switch {event['switch']} lost its controller")
-            elif event["event"] == "port" and event["state"] == "down":
-                port = f"port {event['port']} of switch {event['switch']}"
-                self.incidents.append(f"{port} ({event['link']}) went down")
+            match event:
+                case Switch(connected=False):
+                    self._befell(f"switch {event.switch} lost its controller")
+                case Port(state="down"):
+                    port = f"port {event.port} of switch {event.switch}"
+                    self._befell(f"{port} ({event.link}) went down")
+
+    def _befell(self, what: str) -> None:
+        self.incidents.append(what)
+        self._journal.befell(what)
 
     def check(self) -> None:
         """Heed what it has said by now.
@@ -47,12 +55,15 @@ class Controller:
 
 
 @contextmanager
-def controller(directory: Path, telemetry: Path, sample_s: float) -> Iterator[Controller]:
+def controller(
+    directory: Path, telemetry: Path, sample_s: float, journal: Journal
+) -> Iterator[Controller]:
     """Start the controller for `directory/plan.json` and wait until it has set up the fabric.
 
     Args:
         directory: also for its log.
         sample_s: wall seconds between two counter samples, written to `telemetry`.
+        journal: told of incidents.
 
     Raises:
         RunError: it reported an error, or ended.
@@ -72,8 +83,8 @@ def controller(directory: Path, telemetry: Path, sample_s: float) -> Iterator[Co
             start_new_session=True,
         )
         try:
-            running = Controller(process)
-            running.events.await_event("ready")
+            running = Controller(process, journal)
+            running.events.await_event(Installed)
             yield running
         finally:
             process.kill()

@@ -14,8 +14,9 @@ from scenarios.configuration.schema import Scenario
 from scenarios.configuration.systems import BASELINE, title
 from scenarios.planning.plan import Planned, make_plan
 from scenarios.reports.page import write_json
-from scenarios.reports.report import write_records, write_report
+from scenarios.reports.report import write_report
 from scenarios.results import provenance
+from scenarios.results.record_files import write
 from scenarios.results.result import SystemResult
 from scenarios.results.summary import Summary
 from scenarios.results.taps import Tap, find_taps
@@ -23,6 +24,7 @@ from scenarios.running import emulation, simulation
 from scenarios.running.calibration import at_dilation, calibrate
 from scenarios.running.display import Progress
 from scenarios.running.fabric import open_fabric
+from scenarios.running.journal import JOURNAL, Journal
 from scenarios.running.outcome import (
     BROKEN_OFF,
     DONE,
@@ -78,8 +80,18 @@ def run_scenario(scenario: Scenario, out: Path, pcap: Sequence[str] = ()) -> Out
     planned = make_plan(scenario)
     taps = find_taps(planned.plan, pcap)
     claim(out)
+    with Journal(out / JOURNAL) as journal:
+        journal.begins(scenario.name, scenario.engine, [s.name for s in scenario.compared])
+        outcome = _served(scenario, planned, out, taps, journal)
+        journal.ends(outcome.status, outcome.error)
+    return outcome
+
+
+def _served(
+    scenario: Scenario, planned: Planned, out: Path, taps: Sequence[Tap], journal: Journal
+) -> Outcome:
     with Progress() as progress:
-        run = _Run(scenario, planned, out, taps, progress)
+        run = _Run(scenario, planned, out, taps, progress, journal)
         ended = run.serve()
         if not run.results:
             if ended.status == BROKEN_OFF:
@@ -87,6 +99,7 @@ def run_scenario(scenario: Scenario, out: Path, pcap: Sequence[str] = ()) -> Out
             return ended
         if ended.status != DONE:
             progress.note("writing the report of what is there")
+    journal.phase("report")
     try:
         summary = run.report(ended.error)
     except Exception as error:
@@ -127,11 +140,13 @@ class _Run:
         out: Path,
         taps: Sequence[Tap],
         progress: Progress,
+        journal: Journal,
     ) -> None:
         self.results: list[SystemResult] = []
         self._scenario, self._plan, self._out, self._taps = scenario, planned.plan, out, taps
         self._warnings = planned.warnings
         self._progress = progress
+        self._journal = journal
         self._serving: System | None = None
         self._dilation: str | None = None
         self._datapath: str | None = None
@@ -168,10 +183,9 @@ class _Run:
     def _announce(self) -> None:
         for warning in self._warnings:
             self._progress.note(f"warning: {warning}")
-        agents = self._plan.trajectories
-        turns = sum(len(trajectory.turns) for trajectory in agents)
         self._progress.note(
-            f"{self._scenario.name}: {len(agents)} agents, {turns} requests, "
+            f"{self._scenario.name}: {len(self._plan.trajectories)} agents, "
+            f"{self._plan.requests} requests, "
             f"{len(self._scenario.compared)} systems; results in {self._out}"
         )
 
@@ -179,6 +193,7 @@ class _Run:
         """Find the dilation, if this machine is to say, and write down what will be served."""
         scenario, plan, out = self._scenario, self._plan, self._out
         if scenario.engine == "emulate" and scenario.scale.dilation == "auto":
+            self._journal.phase("calibration")
             found = calibrate(plan, scenario.compared, out / "calibration", self._progress.note)
             self._plan, self._dilation = at_dilation(plan, found.dilation), found.reason
             self._scenario = with_dilation(scenario, found.dilation)
@@ -188,13 +203,14 @@ class _Run:
     def _simulate(self) -> None:
         sample_s = float(self._scenario.report.sample)
         for system in self._scenario.compared:
-            self._begin(system)
-            self._keep(simulation.serve(self._plan, system, sample_s, self._progress.update))
+            place = self._begin(system)
+            update = self._progress.update
+            self._keep(simulation.serve(self._plan, system, sample_s, place, self._journal, update))
 
     def _emulate(self) -> None:
         self._progress.note("building the fabric")
         sample_s = self._plan.scale.wall_s(float(self._scenario.report.sample))
-        with open_fabric(self._plan, self._out, sample_s) as fabric:
+        with open_fabric(self._plan, self._out, sample_s, self._journal) as fabric:
             self._datapath = fabric.network.daemons.datapath
             for system in self._scenario.compared:
                 place = self._begin(system)
@@ -206,7 +222,7 @@ class _Run:
         self._serving = system
         directory = self._out / "systems" / system.name
         directory.mkdir(parents=True)
-        self._progress.system(system.name, sum(len(t.turns) for t in self._plan.trajectories))
+        self._progress.system(system.name, self._plan.requests)
         return directory
 
     def _keep(self, result: SystemResult) -> None:
@@ -216,11 +232,10 @@ class _Run:
             BrokenOff: the user ended the run in this system.
         """
         self.results.append(result)
+        self._journal.over(result.system.name, len(result.records), complete=result.complete)
         directory = self._out / "systems" / result.system.name
-        write_records(directory / "requests.jsonl", result.records)
-        write_records(directory / "counters.jsonl", result.samples)
-        write_records(directory / "backlog.jsonl", result.backlog)
-        write_records(directory / "nodes.jsonl", result.node_stats)
+        write(directory / "backlog.jsonl", result.backlog)
+        write(directory / "nodes.jsonl", result.node_stats)
         if not result.complete:
             raise BrokenOff
 

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from controller import qos
+from controller.telemetry import Telemetry
 from plan.errors import RunError
 from plan.model import Plan
 from scenarios.running.controller_process import CONTROLLER_PORT, Controller, controller
+from scenarios.running.journal import Journal
 from topology import ovs, shaping
 from topology.network import Network
 from topology.probe import probe_rates
@@ -21,24 +23,27 @@ class Fabric(NamedTuple):
 
     network: Network
     controller: Controller
-    telemetry: Path
+    telemetry: Telemetry
     probes: Mapping[str, float]
+    journal: Journal
 
 
 @contextmanager
 def open_fabric(
-    plan: Plan, directory: Path, sample_s: float, *, probe: bool = True
+    plan: Plan, directory: Path, sample_s: float, journal: Journal, *, probe: bool = True
 ) -> Iterator[Fabric]:
     """Build the plan's fabric, shape it, start its controller, read all of it back, probe it.
 
     Args:
         directory: for the controller's log and telemetry.
         sample_s: wall seconds between two counter samples.
+        journal: told what is being done, and what befalls the fabric.
         probe: False leaves the probes out.
 
     Raises:
         RunError: it could not be built, or the kernel did not apply what the plan says.
     """
+    journal.phase("fabric")
     with (
         ovs.daemons() as daemons,
         Network(plan.fabric, daemons, CONTROLLER_PORT) as network,
@@ -47,8 +52,11 @@ def open_fabric(
         shaping.finish_switch_ports(network, plan)
         shaping.shape_hosts(network, plan)
         telemetry = directory / "telemetry.jsonl"
-        with controller(directory, telemetry, sample_s) as running:
+        journal.phase("controller")
+        with controller(directory, telemetry, sample_s, journal) as running:
             if disagreements := shaping.read_back(network, plan):
                 raise RunError(f"the kernel did not apply the plan: {'; '.join(disagreements[:3])}")
+            if probe:
+                journal.phase("probes")
             probes = probe_rates(network, plan) if probe else {}
-            yield Fabric(network, running, telemetry, probes)
+            yield Fabric(network, running, Telemetry(telemetry, plan), probes, journal)

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+import msgspec
+
 from plan.errors import RunError
+from plan.events import AnyCommand, NodeEvent, Ready, Stop, Stopped
 from plan.model import Plan
 from scenarios.running.cpu import CpuTimes
-from scenarios.running.events import Event, EventStream
+from scenarios.running.events import NODE_EVENTS, EventStream
 from scenarios.running.fabric import Fabric
 from topology.interpreter import python
 
@@ -24,7 +27,7 @@ class NodeProcesses:
     def __init__(self, plan: Plan, fabric: Fabric, directory: Path) -> None:
         self._fabric = fabric
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._streams: list[EventStream] = []
+        self._streams: list[EventStream[NodeEvent]] = []
         self._logs: list[IO[bytes]] = []
         self._selector = selectors.DefaultSelector()
         self._selector.register(fabric.controller.events, selectors.EVENT_READ)
@@ -51,17 +54,18 @@ class NodeProcesses:
                 start_new_session=True,
             )
             self._processes[node.name] = process
-            self._streams.append(EventStream(process, node.name))
-            self._selector.register(self._streams[-1], selectors.EVENT_READ)
+            self._streams.append(EventStream(process, node.name, NODE_EVENTS))
+            self._selector.register(self._streams[-1], selectors.EVENT_READ, self._streams[-1])
 
     def await_ready(self) -> None:
         for stream in self._streams:
-            stream.await_event("ready")
+            stream.await_event(Ready)
 
-    def tell(self, command: str) -> None:
+    def tell(self, command: AnyCommand) -> None:
+        line = msgspec.json.encode(command) + b"\n"
         for process in self._processes.values():
             assert process.stdin is not None
-            process.stdin.write(command.encode() + b"\n")
+            process.stdin.write(line)
             process.stdin.flush()
 
     def cpu_times(self) -> CpuTimes:
@@ -71,20 +75,18 @@ class NodeProcesses:
             [process.pid for process in self._processes.values()],
         )
 
-    def events(self, timeout_s: float) -> Iterator[Event]:
+    def events(self, timeout_s: float) -> Iterator[NodeEvent]:
         """What nodes have said within a time; the controller is heeded too.
 
         Raises:
             RunError: one of them reported an error or ended.
         """
         for key, _ in self._selector.select(timeout_s):
-            stream = key.fileobj
-            assert isinstance(stream, EventStream)
-            events = stream.take()
-            if stream is self._fabric.controller.events:
-                self._fabric.controller.heed(events)
+            if key.fileobj is self._fabric.controller.events:
+                self._fabric.controller.heed(self._fabric.controller.events.take())
             else:
-                yield from events
+                stream: EventStream[NodeEvent] = key.data
+                yield from stream.take()
 
     def stop(self) -> None:
         """End all in order: every node knows of the end before the first one goes.
@@ -92,9 +94,9 @@ class NodeProcesses:
         Raises:
             RunError: one of them failed.
         """
-        self.tell("stop")
+        self.tell(Stop())
         for stream in self._streams:
-            stream.await_event("stopped")
+            stream.await_event(Stopped)
         for process in self._processes.values():
             assert process.stdin is not None
             process.stdin.close()

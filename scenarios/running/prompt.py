@@ -11,6 +11,7 @@ from scenarios.running import emulation
 from scenarios.running.display import Progress
 from scenarios.running.execution import claim
 from scenarios.running.fabric import open_fabric
+from scenarios.running.journal import JOURNAL, Journal
 
 
 def prompt(scenario: Scenario, out: Path) -> None:
@@ -29,6 +30,10 @@ def prompt(scenario: Scenario, out: Path) -> None:
     emulation.write_inputs(plan, out)
     with Progress() as progress:
         progress.note("building the fabric")
-        with open_fabric(plan, out, plan.scale.wall_s(float(scenario.report.sample))) as fabric:
+        sample_s = plan.scale.wall_s(float(scenario.report.sample))
+        with (
+            Journal(out / JOURNAL) as journal,
+            open_fabric(plan, out, sample_s, journal) as fabric,
+        ):
             progress.end()
             fabric.network.cli()

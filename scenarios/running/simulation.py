@@ -6,11 +6,15 @@ import gc
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from nodes.virtual_run import simulate
 from plan.deployment import System
 from plan.model import Plan
+from plan.records import CounterSample, RequestRecord
+from scenarios.results.record_files import RecordFile, counters_path, read, requests_path
 from scenarios.results.result import SystemResult
+from scenarios.running.journal import Journal
 from scenarios.running.snic_watch import SnicWatch
 
 YOUNG_OBJECTS = 50_000
@@ -19,14 +23,22 @@ YOUNG_OBJECTS = 50_000
 Progress = Callable[[int, Mapping[str, float]], None]
 
 
-def serve(plan: Plan, system: System, sample_s: float, progress: Progress) -> SystemResult:
+def serve(
+    plan: Plan,
+    system: System,
+    sample_s: float,
+    directory: Path,
+    journal: Journal,
+    progress: Progress,
+) -> SystemResult:
     """Serve the plan's trajectories by one system in virtual time.
 
     A keyboard interrupt ends it early; the result then holds what was done and is marked
-    incomplete.
+    incomplete. Requests and counters are written as the run goes, and read back at its end.
 
     Args:
         sample_s: model seconds between two counter samples.
+        directory: the system's own.
         progress: told requests done and each SNIC's use (0..1).
 
     Raises:
@@ -34,17 +46,27 @@ def serve(plan: Plan, system: System, sample_s: float, progress: Progress) -> Sy
     """
     begun = time.monotonic()
     watch = SnicWatch(plan)
-    with rare_collections():
-        run = simulate(
-            plan,
-            system,
-            sample_s,
-            lambda done, sample: progress(done, watch.look(sample.t_s, sample.nics)),
-        )
+    total = plan.requests
+    journal.phase("serving", system.name)
+    with (
+        RecordFile(requests_path(directory)) as requests,
+        RecordFile(counters_path(directory)) as counters,
+    ):
+
+        def sampled(sample: CounterSample) -> None:
+            counters.append(sample)
+            counters.flush()
+            requests.flush()
+            journal.served(system.name, requests.written, total)
+            progress(requests.written, watch.look(sample.t_s, sample.nics))
+
+        with rare_collections():
+            run = simulate(plan, system, sample_s, requests.append, sampled)
+        counters.append(run.last)
     return SystemResult(
         system=system,
-        records=run.records,
-        samples=run.samples,
+        records=read(requests_path(directory), RequestRecord),
+        samples=read(counters_path(directory), CounterSample),
         node_stats=run.stats,
         drops={},
         complete=run.complete,

@@ -17,7 +17,6 @@ from nodes.engines.prefill_node import PrefillNode
 from nodes.protocol.blocks import Piece
 from nodes.protocol.messages import Message, PrefillDone
 from nodes.protocol.world import Region
-from nodes.virtual_run import VirtualRun, simulate
 from nodes.worlds.virtual.identity_store import IdentityBlockStore
 from plan.deployment import System
 from plan.errors import Deadlock
@@ -37,6 +36,7 @@ from tests.nodes.plans import (
     make_plan,
     with_bandwidth,
 )
+from tests.nodes.simulated import Simulated, simulate
 
 FULL_BLOCK = GROUPS * LAYER_BLOCK_BYTES
 SAMPLE_S = 0.02
@@ -112,7 +112,7 @@ def test_the_oracle_moves_nothing() -> None:
     assert moved(make_plan([TURN]), ORACLE) == Counter()
 
 
-def first_moved(run: VirtualRun, nic: str, way: int) -> float:
+def first_moved(run: Simulated, nic: str, way: int) -> float:
     return next(sample.t_s for sample in run.samples if sample.nics[nic][way])
 
 

@@ -20,8 +20,8 @@ from scenarios.planning.plan import make_plan
 from scenarios.results.metrics import summarise
 from scenarios.results.result import SystemResult
 from scenarios.results.summary import Summary
-from scenarios.running import simulation
 from scenarios.running.outcome import DONE, DOUBTED, WRONG, Outcome
+from tests.scenarios.simulated import served
 
 pytestmark = pytest.mark.slow
 
@@ -121,7 +121,7 @@ def test_validation_covers_both_bounds_of_every_shape() -> None:
 
 
 def simulated(plan: Plan, system: str) -> SystemResult:
-    return simulation.serve(plan, SYSTEMS[system], 0.5, lambda done, use: None)
+    return served(plan, SYSTEMS[system], 0.5)
 
 
 def middle(result: SystemResult) -> tuple[CounterSample, CounterSample]:

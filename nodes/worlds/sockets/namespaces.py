@@ -41,17 +41,20 @@ def network_namespace(pid: int | None) -> Iterator[None]:
         os.close(home)
 
 
-def tcp_socket(dscp: int) -> socket.socket:
+def tcp_socket(dscp: int, patience_s: float) -> socket.socket:
     """A non-blocking TCP socket of the current namespace.
 
     What it may have in flight, its credits, is bounded by the namespace's buffer sizes.
 
     Args:
         dscp: 0..63, goes into every packet's header.
+        patience_s: wall seconds that data may stay unacknowledged, once it was sent again,
+            before the connection breaks with ETIMEDOUT; what is accepted inherits it.
     """
     made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     made.setblocking(False)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * patience_s))
     made.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, dscp << 2)
     return made

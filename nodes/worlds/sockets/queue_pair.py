@@ -186,7 +186,7 @@ class QueuePair:
             while True:
                 got = self._sock.recv_into(self._into[self._got :])
                 if got == 0:
-                    raise ConnectionResetError("the peer closed the connection")
+                    raise ConnectionResetError("the peer closed it")
                 self._got += got
                 if self._got == len(self._into):
                     self._received()

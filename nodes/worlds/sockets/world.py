@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, NamedTuple, TypeVar, cast, get_args
 
 import msgspec
@@ -18,10 +20,12 @@ from nodes.worlds.sockets.byte_region import ByteRegion
 from nodes.worlds.sockets.namespaces import network_namespace, tcp_socket
 from nodes.worlds.sockets.queue_pair import QueuePair, Work
 from nodes.worlds.sockets.wall_clock import WallClock
+from plan.errors import RunError
 from plan.fabric import End
 from plan.lanes import TrafficClass
 from plan.model import Plan
 from plan.names import mgmt_end
+from plan.patience import unacknowledged_s
 from plan.records import NodeStats
 
 DATA_PORT = 7000
@@ -60,8 +64,10 @@ class SocketWorld:
         self._opened.callback(self.clock.close)
         self.stats = NodeStats(node=node)
         self._namespaces = namespaces
+        self._patience_s = unacknowledged_s(plan.scale)
         self._tasks = tasks
         self._ends = plan.fabric.ends()
+        self._end_at = {end.ip: name for name, end in self._ends.items()}
         self._own = [end for nic in plan.fabric.nics if nic.node == node for end in nic.ends]
         self._dram_ends = dram_ends(plan.fabric)
         self._dram = DramBus(plan.dram_bytes_per_s)
@@ -78,25 +84,28 @@ class SocketWorld:
         self._loop.set_exception_handler(on_callback_error(tasks))
 
     async def open(self, handle: Callable[[Message], None]) -> None:
-        """Listen on all of the node's ends; `handle` gets every control message."""
+        """Listen on all of the node's ends; `handle` gets every control message.
+
+        Raises:
+            RunError: a port is taken.
+        """
         self._handle = handle
         for end in self._own:
             if end.name == mgmt_end(self.node):
-                sock = self._socket(end, "control")
-                sock.bind((end.ip, MESSAGE_PORT))
+                sock = self._bound(end, "control", MESSAGE_PORT)
                 server = await asyncio.start_server(self._read_messages, sock=sock)
                 self._opened.callback(server.close)
                 continue
             for index, traffic in enumerate(_CLASSES):
-                sock = self._socket(end, traffic)
-                sock.bind((end.ip, DATA_PORT + index))
+                sock = self._bound(end, traffic, DATA_PORT + index)
                 sock.listen(1024)
-                self._loop.add_reader(sock, self._accept, sock, end.name)
+                self._loop.add_reader(sock, self._accept, sock, end.name, traffic)
                 self._opened.callback(sock.close)
                 self._opened.callback(self._loop.remove_reader, sock)
 
     def close(self) -> None:
         """Stop listening and drop all connections; the peers see them break."""
+        self.expect_end()
         self._opened.close()
 
     def send(self, to: str, message: Message) -> None:
@@ -176,22 +185,26 @@ class SocketWorld:
 
     async def _open_pair(self, pair: _Pair) -> QueuePair:
         local = self._ends[pair.local]
-        sock = self._socket(local, pair.traffic)
-        sock.bind((local.ip, 0))
+        sock = self._bound(local, pair.traffic, 0)
         address = (self._ends[pair.remote].ip, DATA_PORT + _CLASSES.index(pair.traffic))
-        await self._loop.sock_connect(sock, address)
-        queue_pair = self._queue_pair(sock, local.name)
+        try:
+            await self._loop.sock_connect(sock, address)
+        except OSError as error:
+            raise self._error(pair, error) from error
+        queue_pair = self._queue_pair(sock, pair)
         self._pairs[pair] = queue_pair
         return queue_pair
 
-    def _accept(self, listener: socket.socket, end: str) -> None:
-        sock, _ = listener.accept()
+    def _accept(self, listener: socket.socket, end: str, traffic: TrafficClass) -> None:
+        sock, (ip, _) = listener.accept()
         sock.setblocking(False)
-        self._queue_pair(sock, end)
+        self._queue_pair(sock, _Pair(end, self._end_at[ip], traffic))
 
-    def _queue_pair(self, sock: socket.socket, end: str) -> QueuePair:
-        in_dram = self._pass_dram if end in self._dram_ends else None
-        queue_pair = QueuePair(self._loop, sock, self._regions, self._broken, in_dram)
+    def _queue_pair(self, sock: socket.socket, pair: _Pair) -> QueuePair:
+        in_dram = self._pass_dram if pair.local in self._dram_ends else None
+        queue_pair = QueuePair(
+            self._loop, sock, self._regions, partial(self._broken, pair), in_dram
+        )
         self._opened.callback(queue_pair.close)
         return queue_pair
 
@@ -207,22 +220,45 @@ class SocketWorld:
 
     def _socket(self, end: End, traffic: TrafficClass) -> socket.socket:
         with network_namespace(self._namespaces.get(end.host)):
-            return tcp_socket(self._plan.lanes.dscp[traffic])
+            return tcp_socket(self._plan.lanes.dscp[traffic], self._patience_s)
+
+    def _bound(self, end: End, traffic: TrafficClass, port: int) -> socket.socket:
+        sock = self._socket(end, traffic)
+        try:
+            sock.bind((end.ip, port))
+        except OSError as error:
+            where = f"{end.name} cannot listen at {end.ip}:{port}"
+            raise RunError(f"{where}: {error.strerror}") from error
+        return sock
 
     async def _connect_peer(self, to: str) -> None:
-        local, remote = self._ends[mgmt_end(self.node)], self._ends[mgmt_end(to)]
-        sock = self._socket(local, "control")
-        await self._loop.sock_connect(sock, (remote.ip, MESSAGE_PORT))
-        _, writer = await asyncio.open_connection(sock=sock)
+        pair = _Pair(mgmt_end(self.node), mgmt_end(to), "control")
+        sock = self._bound(self._ends[pair.local], "control", 0)
+        try:
+            await self._loop.sock_connect(sock, (self._ends[pair.remote].ip, MESSAGE_PORT))
+        except OSError as error:
+            raise self._error(pair, error) from error
+        reader, writer = await asyncio.open_connection(sock=sock)
+        self.spawn(self._watch(reader, pair))
         for frame in self._unsent.pop(to):
             writer.write(frame)
         self._opened.callback(writer.close)
         self._peers[to] = writer
 
+    async def _watch(self, reader: asyncio.StreamReader, pair: _Pair) -> None:
+        """A peer says nothing on a connection that we opened, but it may end."""
+        try:
+            await reader.read()
+            self._broken(pair, _closed())
+        except OSError as error:
+            self._broken(pair, error)
+
     async def _read_messages(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         self._opened.callback(writer.close)
+        ip, _ = writer.get_extra_info("peername")
+        pair = _Pair(mgmt_end(self.node), self._end_at[ip], "control")
         try:
             while True:
                 size = int.from_bytes(await reader.readexactly(4), "little")
@@ -232,9 +268,9 @@ class SocketWorld:
         except asyncio.CancelledError:
             return  # the run is over; asyncio would log it as an error
         except asyncio.IncompleteReadError:
-            self._broken(ConnectionResetError("a peer closed its control connection"))
+            self._broken(pair, _closed())
         except OSError as error:
-            self._broken(error)
+            self._broken(pair, error)
         except Exception as error:
             fail(self._tasks, error)
 
@@ -242,6 +278,19 @@ class SocketWorld:
         """The run is over: a connection that breaks from now on is no failure."""
         self._ending = True
 
-    def _broken(self, error: OSError) -> None:
+    def _broken(self, pair: _Pair, error: OSError) -> None:
         if not self._ending:
-            fail(self._tasks, error)
+            fail(self._tasks, self._error(pair, error))
+
+    def _error(self, pair: _Pair, error: OSError) -> RunError:
+        """What broke, by its ends and class."""
+        why = error.strerror or str(error)
+        if error.errno == errno.ETIMEDOUT:
+            why = f"nothing was acknowledged for {self._patience_s:.0f} s: the path is dead"
+        broken = RunError(f"{pair.traffic} connection {pair.local}-{pair.remote} broke: {why}")
+        broken.__cause__ = error
+        return broken
+
+
+def _closed() -> OSError:
+    return ConnectionResetError("the peer closed it")

@@ -8,11 +8,11 @@ import msgspec
 import pytest
 
 from nodes.engines.collectives import exchange_bytes, ring_bytes
-from nodes.virtual_run import VirtualRun, simulate
 from plan.model import Plan
 from plan.workload import Trajectory
 from scenarios.configuration.models import MODELS
 from tests.nodes.plans import ORACLE, agent, make_plan
+from tests.nodes.simulated import Simulated, simulate
 
 DS = MODELS["ds-660b"]
 QWEN = MODELS["qwen-32b"]
@@ -60,7 +60,7 @@ def run(
     collectives: Kind | None,
     nodes: int = 3,
     ep: bool = False,
-) -> tuple[Plan, VirtualRun]:
+) -> tuple[Plan, Simulated]:
     """The Oracle, so that nothing but collectives crosses the fabric."""
     plan = make_plan(agents, prefill=nodes)
     group = {"prefill": nodes if ep else 1, "decode": 1}
@@ -68,7 +68,7 @@ def run(
     return plan, simulate(plan, ORACLE, 1.0)
 
 
-def sent(found: VirtualRun) -> dict[str, float]:
+def sent(found: Simulated) -> dict[str, float]:
     """Bytes out of the CNICs, of those that sent any."""
     last = found.samples[-1].nics
     return {nic: out for nic, (out, _) in last.items() if out and "cnic" in nic}

@@ -13,13 +13,13 @@ from nodes.engines.decode import DecodeEngine, Sequence
 from nodes.protocol.messages import Assign, Request
 from nodes.timing.compute import attended, decode_step_s
 from nodes.timing.timing import timing_of
-from nodes.virtual_run import simulate
 from nodes.worlds.virtual.identity_region import IdentityRegion
 from nodes.worlds.virtual.loop import run
 from plan.model import Plan
 from tests.examples import tries
 from tests.nodes.plans import BASIC, LAYERWISE, ORACLE, TOKENS, agent, make_plan
 from tests.nodes.recording import recorded
+from tests.nodes.simulated import simulate
 
 Joining = tuple[float, int, int]
 """(time of joining in model seconds, prompt, gen)."""

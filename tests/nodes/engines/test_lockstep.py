@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from nodes.virtual_run import simulate
 from plan.deployment import System
 from tests.nodes.plans import BASIC, DUALPATH, LAYERWISE, ORACLE, agent, make_plan
+from tests.nodes.simulated import simulate
 
 
 @pytest.mark.parametrize("system", [BASIC, LAYERWISE, DUALPATH, ORACLE], ids=lambda s: s.name)

@@ -8,7 +8,6 @@ import msgspec
 import pytest
 
 from nodes.timing.compute import attention_s, prefill_layer_s
-from nodes.virtual_run import VirtualRun, simulate
 from plan.deployment import System
 from plan.model import Plan
 from plan.records import CounterSample, RequestRecord
@@ -23,6 +22,7 @@ from tests.nodes.plans import (
     agent,
     make_plan,
 )
+from tests.nodes.simulated import Simulated, simulate
 
 HITS, MISSES = 100, 4
 """Full Blocks of a turn's prompt: in storage, and new."""
@@ -85,7 +85,7 @@ def groups_loaded(sample: CounterSample) -> float:
     return sample.nics["pe0.cnic0"][1] / (HITS * LAYER_BLOCK_BYTES)
 
 
-def at(run: VirtualRun, t_s: float) -> CounterSample:
+def at(run: Simulated, t_s: float) -> CounterSample:
     return min(run.samples, key=lambda sample: abs(sample.t_s - t_s))
 
 
@@ -109,7 +109,7 @@ def test_without_layerwise_prefill_everything_is_loaded_before_computing() -> No
     assert groups_loaded(at(run, computing_s)) == pytest.approx(GROUPS)
 
 
-def chunked(system: System, quota_s: float, agents: Sequence[Trajectory]) -> VirtualRun:
+def chunked(system: System, quota_s: float, agents: Sequence[Trajectory]) -> Simulated:
     return simulate(make_plan(agents, quota_s=quota_s), system, 1.0)
 
 

@@ -16,7 +16,6 @@ from nodes.protocol.messages import Assign, Fetch, Report, Request, Submit
 from nodes.protocol.world import Region
 from nodes.scheduling.scheduler import SchedulerNode
 from nodes.storage.dram_pool import DramPool, Entry
-from nodes.virtual_run import VirtualRun, simulate
 from nodes.worlds.virtual.loop import run
 from nodes.worlds.virtual.world import VirtualWorld
 from plan.deployment import System
@@ -33,6 +32,7 @@ from tests.nodes.plans import (
     make_plan,
 )
 from tests.nodes.recording import recorded
+from tests.nodes.simulated import Simulated, simulate
 from tests.nodes.test_virtual_run import plans
 
 FULL_BLOCK = GROUPS * LAYER_BLOCK_BYTES
@@ -163,11 +163,11 @@ FIRST, APPEND = (1000, 270), 100
 TURNS = agent(FIRST, (APPEND, 1))
 
 
-def served(plan: Plan, system: System = DRAM_POOL, pool_bytes: float = 400e9) -> VirtualRun:
+def served(plan: Plan, system: System = DRAM_POOL, pool_bytes: float = 400e9) -> Simulated:
     return simulate(msgspec.structs.replace(plan, dram_pool_bytes=pool_bytes), system, 1.0)
 
 
-def snic_reads(found: VirtualRun) -> dict[str, float]:
+def snic_reads(found: Simulated) -> dict[str, float]:
     last = found.samples[-1].nics
     return {nic: into for nic, (_, into) in last.items() if nic in ("pe0.snic", "de0.snic")}
 

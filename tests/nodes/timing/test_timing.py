@@ -9,11 +9,11 @@ import msgspec
 import pytest
 
 from nodes.timing.timing import Predictor, Timing, timing_of
-from nodes.virtual_run import VirtualRun, simulate
 from plan.deployment import System
 from plan.fabric import NodeKind
 from plan.model import Plan
 from tests.nodes.plans import GROUPS, LAYER_BLOCK_BYTES, LAYERWISE, TOKENS, agent, make_plan
+from tests.nodes.simulated import Simulated, simulate
 
 PLAN = make_plan([agent((3 * TOKENS, 1), preloaded=10 * TOKENS)])
 NO_QUOTA = msgspec.structs.replace(LAYERWISE, quota=False)
@@ -30,7 +30,7 @@ def pessimistic(plan: Plan, kind: NodeKind) -> Timing:
     return replace(timing_of(plan, kind), predictor=_Pessimist(plan.model, plan.gpu))
 
 
-def mispredicted(system: System) -> VirtualRun:
+def mispredicted(system: System) -> Simulated:
     with patch("nodes.roles.timing_of", pessimistic):
         return simulate(PLAN, system, 1.0)
 

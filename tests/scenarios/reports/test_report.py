@@ -13,11 +13,10 @@ import pytest
 from rich.console import Console
 
 from plan.model import Plan
-from plan.records import RequestRecord
 from scenarios.configuration import library
 from scenarios.configuration.loading import load_scenario
 from scenarios.reports.headline import headline
-from scenarios.reports.report import cnic_theory, write_records, write_report
+from scenarios.reports.report import cnic_theory, write_report
 from scenarios.results import provenance
 from scenarios.results.metrics import summarise
 from scenarios.results.result import SystemResult
@@ -155,13 +154,6 @@ def test_the_summary_file_holds_what_was_summarised(written: Path) -> None:
     text = (written / "summary.json").read_bytes()
     expected = summarise(plan, [basic, replace(dualpath, drops={"kv": 3})])
     assert msgspec.json.decode(text, type=Summary) == expected
-
-
-def test_records_are_written_one_a_line(tmp_path: Path) -> None:
-    _, (basic, _) = basic_and_dualpath()
-    write_records(tmp_path / "records.jsonl", basic.records)
-    text = (tmp_path / "records.jsonl").read_bytes()
-    assert msgspec.json.Decoder(RequestRecord).decode_lines(text) == list(basic.records)
 
 
 def test_the_prediction_is_the_paper_s_for_one_prefill_and_one_decode_node() -> None:

@@ -16,11 +16,12 @@ from scenarios.configuration.systems import SYSTEMS
 from scenarios.planning.plan import make_plan
 from scenarios.planning.points import load_points
 from scenarios.results.result import CpuShares
-from scenarios.running import calibration, simulation
+from scenarios.running import calibration
 from scenarios.running.calibration import Pilot, at_dilation, choose, round_up
 from scenarios.running.sweep import prepare
 from tests.scenarios import synthetic
 from tests.scenarios.commands import TINY
+from tests.scenarios.simulated import served
 
 PEAK = 1e11
 """Model bytes/s."""
@@ -102,7 +103,7 @@ def test_the_pilot_is_served_by_the_system_that_moves_most(
 def test_the_pilots_busiest_moment_is_about_that_of_the_whole_run() -> None:
     plan = make_plan(load_scenario(TINY)).plan
     rates = [
-        calibration.peak(simulation.serve(p, SYSTEMS["dualpath"], 0.25, lambda *_: None).samples)
+        calibration.peak(served(p, SYSTEMS["dualpath"], 0.25).samples)
         for p in (plan, calibration.pilot_plan(plan))
     ]
     assert rates[1] == pytest.approx(rates[0], rel=0.25)

@@ -10,6 +10,7 @@ import pytest
 from plan.errors import RunError
 from scenarios.running import emulation
 from scenarios.running.fabric import Fabric, open_fabric
+from scenarios.running.journal import JOURNAL, Journal
 from tests.topology.plans import make_plan
 from topology.ovs import vsctl
 
@@ -21,7 +22,10 @@ PLAN = make_plan(byte_scale=16000)
 @pytest.fixture
 def fabric(tmp_path: Path) -> Iterator[Fabric]:
     emulation.write_inputs(PLAN, tmp_path)
-    with open_fabric(PLAN, tmp_path, 0.5, probe=False) as started:
+    with (
+        Journal(tmp_path / JOURNAL) as journal,
+        open_fabric(PLAN, tmp_path, 0.5, journal, probe=False) as started,
+    ):
         yield started
 
 

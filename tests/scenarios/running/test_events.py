@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from plan.errors import RunError
+from plan.events import Incident, Installed, Ready, Stopped
 from scenarios.running.controller_process import Controller
 from scenarios.running.cpu import CpuTimes
-from scenarios.running.events import EventStream
+from scenarios.running.events import CONTROLLER_EVENTS, NODE_EVENTS, EventStream
+from scenarios.running.journal import JOURNAL, Journal
 
 Talk = Callable[..., subprocess.Popen[bytes]]
 
@@ -40,56 +45,69 @@ def talk() -> Iterator[Talk]:
 
 
 def test_what_was_said_in_one_breath_with_the_awaited_event_is_not_lost(talk: Talk) -> None:
-    stream = EventStream(talk('{"event": "early"}\n{"event": "ready"}\n{"event": "late"}\n'), "x")
-    stream.await_event("ready")
-    assert stream.take_now() == [{"event": "late"}]
+    said = '{"event": "completed"}\n{"event": "ready"}\n{"event": "stopped"}\n'
+    stream = EventStream(talk(said), "x", NODE_EVENTS)
+    stream.await_event(Ready)
+    assert stream.take_now() == [Stopped()]
     assert stream.take_now() == []
 
 
 def test_an_event_that_comes_in_two_pieces_is_one_event(talk: Talk) -> None:
     halves = "sys.stdin.readline(); sys.stdout.write('dy\"}\\n'); sys.stdout.flush()"
     process = talk('{"event": "rea', then=halves)
-    stream = EventStream(process, "x")
+    stream = EventStream(process, "x", NODE_EVENTS)
     assert stream.take() == []
     assert process.stdin is not None
     process.stdin.write(b"\n")
     process.stdin.flush()
-    assert stream.take() == [{"event": "ready"}]
+    assert stream.take() == [Ready()]
 
 
 def test_an_error_event_ends_the_run_with_its_message(talk: Talk) -> None:
-    stream = EventStream(talk('{"event": "error", "message": "KeyError: 7"}\n'), "controller")
+    said = '{"event": "error", "message": "KeyError: 7"}\n'
+    stream = EventStream(talk(said), "controller", CONTROLLER_EVENTS)
     with pytest.raises(RunError, match="controller: KeyError: 7"):
-        stream.await_event("ready")
+        stream.await_event(Installed)
+
+
+@pytest.mark.parametrize("line", ["Traceback", '{"event": "redy"}', '{"event": "progress"}'])
+def test_a_line_that_is_no_event_ends_the_run_and_is_named(talk: Talk, line: str) -> None:
+    stream = EventStream(talk(line + "\n"), "pe0", NODE_EVENTS)
+    with pytest.raises(RunError, match=re.escape(f"pe0 said {line!r}, which is no event")):
+        stream.take()
 
 
 def test_a_process_that_ends_unasked_ends_the_run_with_its_status(talk: Talk) -> None:
-    stream = EventStream(talk('{"event": "ready"}\n', then="sys.exit(3)"), "pe0")
-    stream.await_event("ready")
+    stream = EventStream(talk('{"event": "ready"}\n', then="sys.exit(3)"), "pe0", NODE_EVENTS)
+    stream.await_event(Ready)
     with pytest.raises(RunError, match="pe0 ended early, with status 3"):
         stream.take()
 
 
 def test_a_lost_switch_and_a_failed_port_are_incidents_and_their_return_is_none(
-    talk: Talk,
+    talk: Talk, tmp_path: Path
 ) -> None:
     said = (
-        '{"event": "switch", "switch": "ce0", "connected": true}\n{"event": "ready"}\n'
+        '{"event": "switch", "switch": "ce0", "connected": true}\n'
+        '{"event": "ready", "switches": 1, "flows": 9, "unreachable": []}\n'
         '{"event": "switch", "switch": "ce0", "connected": false}\n'
         '{"event": "switch", "switch": "ce0", "connected": true}\n'
         '{"event": "port", "switch": "ca1", "port": 2, "link": "ce1-ca1", "state": "down"}\n'
         '{"event": "port", "switch": "ca1", "port": 2, "link": "ce1-ca1", "state": "up"}\n'
         '{"event": "rerouted", "unreachable": []}\n'
     )
-    controller = Controller(talk(said))
-    controller.events.await_event("ready")
-    while "ca1" not in str(controller.incidents):
-        controller.heed(controller.events.take())
-    controller.check()
+    with Journal(tmp_path / JOURNAL) as journal:
+        controller = Controller(talk(said), journal)
+        controller.events.await_event(Installed)
+        while "ca1" not in str(controller.incidents):
+            controller.heed(controller.events.take())
+        controller.check()
     assert controller.incidents == [
         "switch ce0 lost its controller",
         "port 2 of switch ca1 (ce1-ca1) went down",
     ]
+    journalled = msgspec.json.Decoder(Incident).decode_lines((tmp_path / JOURNAL).read_bytes())
+    assert [incident.what for incident in journalled] == controller.incidents
 
 
 def test_cpu_shares_are_cores_and_what_is_nobodys_is_others(talk: Talk) -> None:

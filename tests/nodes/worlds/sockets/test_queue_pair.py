@@ -53,10 +53,10 @@ def connected(test: Callable[[Peer, Peer], Awaitable[None]]) -> None:
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        with tcp_socket(0) as listener:
+        with tcp_socket(0, TIMEOUT_S) as listener:
             listener.bind(("127.0.0.3", 0))
             listener.listen()
-            here = tcp_socket(0)
+            here = tcp_socket(0, TIMEOUT_S)
             here.bind(("127.0.0.2", 0))
             await loop.sock_connect(here, listener.getsockname())
             there, _ = await loop.sock_accept(listener)

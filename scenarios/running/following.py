@@ -1,0 +1,142 @@
+"""Following an emulated system while it is served: what nodes say, what the fabric counts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from plan.deployment import System
+from plan.errors import RunError
+from plan.events import Completed, NodeEvent, Progress
+from plan.model import Plan
+from plan.records import BacklogSample, CounterSample
+from scenarios.results.record_files import RecordFile, counters_path
+from scenarios.results.samples import at, since, window
+from scenarios.running.fabric import Fabric
+from scenarios.running.node_processes import NodeProcesses
+from scenarios.running.snic_watch import SnicWatch
+from topology import counters
+
+POLL_S = 0.25
+LOOK_S = 1.0
+"""Wall seconds between two looks at queues and counters."""
+LAST_SAMPLE_S = 10.0
+"""Wall seconds within which the controller has to take a sample after the end."""
+
+Watcher = Callable[[int, Mapping[str, float]], None]
+"""Told requests done and each SNIC's use since the last call (0..1)."""
+
+
+class Following:
+    """What is seen of a system while it is served.
+
+    Args:
+        directory: the system's own, for its counters.
+        start: the run's start on CLOCK_MONOTONIC.
+
+    Attributes:
+        backlog: what waited in the queues, at every look since the start.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        system: System,
+        nodes: NodeProcesses,
+        fabric: Fabric,
+        directory: Path,
+        start: float,
+        watcher: Watcher,
+    ) -> None:
+        self.backlog: list[BacklogSample] = []
+        self._plan = plan
+        self._system = system.name
+        self._nodes = nodes
+        self._fabric = fabric
+        self._start = start
+        self._watcher = watcher
+        self._done = 0
+        self._completed = False
+        self._snics = SnicWatch(plan)
+        self._counters_path = counters_path(directory)
+        self._samples: list[CounterSample] = []
+        fabric.telemetry.take()
+        if fabric.telemetry.last is not None:
+            self._samples.append(fabric.telemetry.sample(fabric.telemetry.last, start))
+
+    def to_the_end(self) -> bool:
+        """Until all requests are done; False if the user broke it off.
+
+        Raises:
+            RunError: a node or the controller failed.
+        """
+        self._look()
+        looked = time.monotonic()
+        with RecordFile(self._counters_path) as written:
+            try:
+                while not self._completed:
+                    for event in self._nodes.events(POLL_S):
+                        self._heed(event)
+                    if time.monotonic() - looked >= LOOK_S:
+                        looked = time.monotonic()
+                        self._look()
+                        self._sample(written)
+            except KeyboardInterrupt:
+                return False
+        return True
+
+    def await_sample(self, ended: float) -> None:
+        """Wait for a counter sample from after the end, `ended` on CLOCK_MONOTONIC.
+
+        Raises:
+            RunError: the controller takes none.
+        """
+        telemetry = self._fabric.telemetry
+        deadline = time.monotonic() + LAST_SAMPLE_S
+        while telemetry.last is None or telemetry.last.t <= ended:
+            if time.monotonic() > deadline:
+                raise RunError("the controller takes no more counter samples; see controller.log")
+            self._fabric.controller.check()
+            time.sleep(0.1)  # noqa: TID251  between two looks
+            self._take()
+
+    def counters(self, end_s: float) -> list[CounterSample]:
+        """Counters from the start to `end_s`, model seconds."""
+        return window(self._samples, end_s)
+
+    def _heed(self, event: NodeEvent) -> None:
+        match event:
+            case Completed():
+                self._completed = True
+            case Progress():
+                self._done = event.done
+                self._fabric.journal.served(self._system, event.done, event.total)
+
+    def _look(self) -> None:
+        network, scale = self._fabric.network, self._plan.scale
+        now_s = scale.model_s(time.monotonic() - self._start)
+        if now_s >= 0:
+            queues = counters.backlog(network, self._plan)
+            self.backlog.append(BacklogSample(t_s=now_s, queues=queues))
+        now_s = scale.model_s(time.monotonic() - self._start)
+        use = self._snics.look(now_s, counters.egress_bytes(network, self._plan))
+        self._watcher(self._done, use)
+
+    def _take(self) -> list[CounterSample]:
+        telemetry = self._fabric.telemetry
+        taken = [telemetry.sample(line, self._start) for line in telemetry.take()]
+        self._samples += taken
+        return taken
+
+    def _sample(self, written: RecordFile) -> None:
+        """Counters so far; the last one may still be cut off by the end."""
+        taken = self._take()
+        if self._samples and self._samples[-1].t_s >= 0:
+            base = at(self._samples, 0.0)
+            if not written.written:
+                written.append(since(base, base))
+            for sample in taken:
+                if sample.t_s > 0:
+                    written.append(since(sample, base))
+            written.flush()

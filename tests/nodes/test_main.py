@@ -1,0 +1,235 @@
+"""Claims about what a runner and node processes say to each other; all on the loopback."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from nodes.worlds.sockets.world import MESSAGE_PORT
+from plan.events import (
+    AnyCommand,
+    Completed,
+    Error,
+    NodeEvent,
+    Progress,
+    Ready,
+    Start,
+    Stop,
+    Stopped,
+)
+from plan.model import Plan, write_plan
+from plan.records import NodeStats, RequestRecord
+from tests.nodes.plans import DUAL, TOKENS, agent, make_plan, on_loopback
+
+pytestmark = pytest.mark.slow
+
+REQUESTS = 3
+DECODER: msgspec.json.Decoder[NodeEvent] = msgspec.json.Decoder(NodeEvent)
+
+
+def tiny_plan() -> Plan:
+    """One node of each kind, an agent with three turns."""
+    turns = [(2 * TOKENS, 4)] * REQUESTS
+    return on_loopback(make_plan([agent(*turns, preloaded=4 * TOKENS)]))
+
+
+class NodeProcess:
+    """A node's process and what it has said."""
+
+    def __init__(self, directory: Path, name: str) -> None:
+        self.name = name
+        self._directory = directory
+        argv = [
+            *(sys.executable, "-m", "nodes.main"),
+            *("--plan", str(directory / "plan.json")),
+            *("--system", str(directory / "system.json")),
+            *("--node", name, "--out", str(directory)),
+        ]
+        if name.startswith("st"):
+            argv += ["--store", str(directory / f"{name}.blocks")]
+        self.process = subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+
+    def tell(self, command: AnyCommand) -> None:
+        self.say(msgspec.json.encode(command))
+
+    def say(self, line: bytes) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + b"\n")
+        self.process.stdin.flush()
+
+    def event(self) -> NodeEvent:
+        """The next thing it says."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, f"{self.name} ended"
+        return DECODER.decode(line)
+
+    def last_events(self) -> list[NodeEvent]:
+        """All that it still says; it has to end by itself."""
+        assert self.process.stdout is not None
+        said = self.process.stdout.read()
+        self.process.wait(60)
+        return [DECODER.decode(line) for line in said.splitlines()]
+
+    def end_input(self) -> None:
+        """Nothing more will be said to it."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
+    @property
+    def stats(self) -> NodeStats:
+        text = (self._directory / f"{self.name}.stats.json").read_bytes()
+        return msgspec.json.decode(text, type=NodeStats)
+
+
+class Nodes(dict[str, NodeProcess]):
+    """Processes of nodes, by name."""
+
+    def tell(self, command: AnyCommand) -> None:
+        for node in self.values():
+            node.tell(command)
+
+    def expect(self, event: NodeEvent) -> None:
+        """It is what each of them says next."""
+        assert {name: node.event() for name, node in self.items()} == dict.fromkeys(self, event)
+
+    def started(self) -> Nodes:
+        """The same, with a run that goes on."""
+        self.expect(Ready())
+        self.tell(Start(time.monotonic() + 0.1))
+        return self
+
+
+Launch = Callable[..., Nodes]
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Launch]:
+    """Starts processes of the named nodes of the tiny plan, or of all of them."""
+    with ExitStack() as stack:
+
+        def start(*names: str) -> Nodes:
+            plan = tiny_plan()
+            write_plan(plan, tmp_path / "plan.json")
+            (tmp_path / "system.json").write_bytes(msgspec.json.encode(DUAL))
+            nodes = Nodes()
+            for name in names or [node.name for node in plan.fabric.nodes]:
+                nodes[name] = NodeProcess(tmp_path, name)
+                stack.enter_context(nodes[name].process)
+                stack.callback(nodes[name].process.kill)
+            return nodes
+
+        yield start
+
+
+def test_all_nodes_serve_a_run_from_ready_to_stopped(launch: Launch, tmp_path: Path) -> None:
+    nodes = launch().started()
+    said: list[NodeEvent] = []
+    while not said or said[-1] != Completed():
+        said.append(nodes["agents"].event())
+    *progress, _ = said
+    counts = [event.done for event in progress if isinstance(event, Progress)]
+    assert len(counts) == len(progress)
+    assert counts == sorted(set(counts))
+    nodes.tell(Stop())
+    nodes.expect(Stopped())
+    for node in nodes.values():
+        node.end_input()
+        assert node.last_events() == []
+        assert node.process.returncode == 0
+    text = (tmp_path / "requests.jsonl").read_bytes()
+    records = msgspec.json.Decoder(RequestRecord).decode_lines(text)
+    assert [(record.turn, record.error) for record in records] == [(0, None), (1, None), (2, None)]
+    assert nodes["de0"].stats.blocks_verified > 0
+
+
+def test_a_run_starts_at_the_moment_it_is_told(launch: Launch, tmp_path: Path) -> None:
+    """Model time 0 is the same reading of the clock in all processes."""
+    nodes = launch()
+    nodes.expect(Ready())
+    start = time.monotonic() + 0.5
+    nodes.tell(Start(start))
+    while nodes["agents"].event() != Completed():
+        pass
+    elapsed_s = time.monotonic() - start
+    text = (tmp_path / "requests.jsonl").read_bytes()
+    records = msgspec.json.Decoder(RequestRecord).decode_lines(text)
+    assert records[0].submit_s >= 0
+    assert records[-1].done_s is not None
+    assert records[-1].done_s <= elapsed_s
+
+
+def test_a_record_is_on_disk_before_its_request_is_told(launch: Launch, tmp_path: Path) -> None:
+    nodes = launch().started()
+    while (event := nodes["agents"].event()) != Completed():
+        assert isinstance(event, Progress)
+        assert (tmp_path / "requests.jsonl").read_bytes().count(b"\n") >= event.done
+
+
+def test_the_end_of_input_before_the_start_ends_a_node_quietly(launch: Launch) -> None:
+    node = launch("pe0")["pe0"]
+    assert node.event() == Ready()
+    node.end_input()
+    assert node.last_events() == []
+    assert node.process.returncode == 0
+
+
+@pytest.mark.parametrize("line", ["strat 12.5", '{"command": "halt"}', '{"command": "start"}'])
+def test_a_command_that_is_none_ends_a_node_with_an_error_that_names_it(
+    launch: Launch, line: str
+) -> None:
+    node = launch("sched")["sched"]
+    assert node.event() == Ready()
+    node.say(line.encode())
+    (error,) = node.last_events()
+    assert isinstance(error, Error)
+    assert f"{line!r} is no command" in error.message
+    assert node.process.returncode == 1
+
+
+def test_a_node_whose_port_is_taken_ends_in_one_error_that_names_end_and_port(
+    launch: Launch,
+) -> None:
+    with socket.socket() as taken:
+        ip = tiny_plan().fabric.ends()["pe0.mgmt"].ip
+        # what an earlier test left behind must not count
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind((ip, MESSAGE_PORT))
+        taken.listen()
+        node = launch("pe0")["pe0"]
+        (error,) = node.last_events()
+    assert isinstance(error, Error)
+    assert f"pe0.mgmt cannot listen at {ip}:{MESSAGE_PORT}" in error.message
+    assert node.process.returncode == 1
+
+
+def test_a_peer_that_dies_ends_the_others_with_an_error_that_names_it(launch: Launch) -> None:
+    nodes = launch().started()
+    assert isinstance(nodes["agents"].event(), Progress)
+    while nodes["agents"].event() != Completed():
+        pass
+    nodes["sched"].process.kill()
+    (error,) = nodes["agents"].last_events()
+    assert isinstance(error, Error)
+    assert "sched" in error.message
+
+
+def test_a_node_without_a_plan_ends_in_an_error_that_names_the_file(
+    launch: Launch, tmp_path: Path
+) -> None:
+    node = launch("pe0")["pe0"]
+    (tmp_path / "plan.json").unlink()
+    (error,) = node.last_events()
+    assert isinstance(error, Error)
+    assert "plan.json" in error.message
+    assert node.process.returncode == 1
