@@ -27,7 +27,6 @@ from scenarios.planning.points import load_points
 from scenarios.results.taps import find_taps
 from scenarios.running.execution import enter_sandbox, run_scenario
 from scenarios.running.outcome import DONE, LACKING, complain, concluded
-from scenarios.running.prompt import prompt
 from scenarios.running.sweep import run_sweep
 from topology import machine
 
@@ -47,6 +46,8 @@ def _run(arguments: argparse.Namespace) -> int:
         enter_sandbox(capture=bool(arguments.pcap))
     out = _out(scenario, arguments)
     if arguments.cli:
+        from scenarios.running.prompt import prompt
+
         prompt(scenario, out)
         return DONE
     outcome = run_scenario(scenario, out, arguments.pcap)

@@ -17,7 +17,6 @@ from quantiphy import QuantiPhyError, Quantity
 
 from plan.errors import ScenarioError
 from scenarios.analysis.theory import band, basic, dual_path, inequalities, predict
-from scenarios.reports.theory_plot import plot
 from scenarios.running.outcome import DONE, concluded
 
 _DESCRIPTION = "The bottleneck-free analysis (paper section 2): loads over P/D."
@@ -90,6 +89,8 @@ def _analyse(options: argparse.Namespace) -> int:
             raise ScenarioError(f"--{name}", value, "write a number above 0")
     print(table(options.g, options.s, options.B, options.M))
     if options.plot:
+        from scenarios.reports.theory_plot import plot
+
         try:
             plot(options.plot, options.g, options.s, options.B, options.M)
         except (ValueError, OSError) as error:

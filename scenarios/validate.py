@@ -32,7 +32,6 @@ from scenarios.configuration.loading import load_scenario
 from scenarios.configuration.schema import Scenario
 from scenarios.configuration.units import Duration, count
 from scenarios.planning.plan import make_plan
-from scenarios.reports.validation_report import print_table, write
 from scenarios.results.summary import Summary
 from scenarios.running.execution import claim, enter_sandbox, run_scenario
 from scenarios.running.outcome import BROKEN_OFF, DONE, DOUBTED, FAILED, complain, concluded
@@ -56,6 +55,8 @@ def _run(arguments: argparse.Namespace) -> int:
     enter_sandbox()
     out = arguments.out or Path("runs") / f"validation-{time.strftime('%Y%m%d-%H%M%S')}"
     claim(out)
+    from scenarios.reports.validation_report import print_table, write
+
     validations = []
     for scenario in scenarios:
         validation = validate(scenario, out / scenario.name, arguments.repeats)

@@ -59,8 +59,8 @@ ROWS: house.Rows = {
 }
 """A folder, or one file of a folder -> where it may import from; never from one of a row below."""
 
-NAMED_AT_RUN_TIME = {"scenarios/cli.py"}
-"""It loads the one command that is asked for."""
+NAMED_AT_RUN_TIME = {"scenarios/cli.py", "topology/machine.py"}
+"""One loads the command that is asked for, one looks for packages without loading them."""
 
 LOADS_FIRST = {"scenarios/__init__.py", "scenarios/reports/__init__.py"}
 """One keeps out what is not ours, before any other import; one loads matplotlib, before any file
@@ -141,7 +141,7 @@ COVERED = {
     "scenarios/running/execution.py": "tests/scenarios/test_run.py",
     "scenarios/running/fabric.py": "tests/scenarios/running/test_emulation.py",
     "scenarios/running/following.py": "tests/scenarios/test_run.py",
-    "scenarios/running/node_processes.py": "tests/scenarios/running/test_emulation.py",
+    "scenarios/running/node_processes.py": "tests/scenarios/test_run.py",
     "scenarios/running/prompt.py": "tests/scenarios/test_run.py",
     "scenarios/running/recording.py": "tests/scenarios/test_run.py",
     "scenarios/running/simulation.py": "tests/scenarios/test_validate.py",
@@ -219,6 +219,18 @@ def test_nodes_never_block_on_the_wall_clock() -> None:
 def test_a_node_process_loads_nothing_it_does_not_use() -> None:
     heavy = {"matplotlib", "scapy", "mininet", "ryu", "eventlet", "rich", "yaml", "jinja2"}
     script = f"import sys, nodes.main; print(*({heavy} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("command", ["run", "validate", "theory"])
+def test_a_command_loads_what_draws_and_what_builds_networks_only_when_it_has_to(
+    command: str,
+) -> None:
+    heavy = {"matplotlib", "jinja2", *machine.PACKAGES}
+    script = f"import sys, scenarios.{command}; print(*({heavy} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     )

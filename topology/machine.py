@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from topology.ovs import SCHEMA
@@ -37,6 +38,11 @@ _PROGRAMS = {
 }
 """Programs that are run, and the Debian package of each."""
 _CAPTURE_PROGRAMS = {"tcpdump": "tcpdump"}
+
+PACKAGES = ("eventlet", "lmdb", "mininet", "ryu", "scapy", "setuptools")
+"""Python packages that only emulated runs use: our extra `emulate`."""
+# ryu's build reads what later releases of setuptools have removed
+_BUILD_TOOLS = "setuptools==67.8.0 wheel pbr"
 
 _SANDBOX = ("unshare", "-n", "-m", "-p", "-f", "--kill-child", "--mount-proc")
 _PAIR = "ip link add probe0 type veth peer name probe1"
@@ -79,7 +85,7 @@ def check(*, capture: bool = False) -> list[Problem]:
         capture: links are to be recorded.
     """
     programs = _PROGRAMS | (_CAPTURE_PROGRAMS if capture else {})
-    problems = [*_python(), *_missing(programs), *_memory(), *_root()]
+    problems = [*_python(), *_packages(), *_missing(programs), *_memory(), *_root()]
     # without root or the programs each probe would fail for that reason alone
     return problems or [*_sandbox(), *_pidfd_getfd()]
 
@@ -88,6 +94,16 @@ def _python() -> Iterator[Problem]:
     if sys.version_info < MIN_PYTHON:
         yield Problem(
             f"Python is {sys.version.split()[0]}, older than 3.11", "apt-get install python3.11"
+        )
+
+
+def _packages() -> Iterator[Problem]:
+    missing = [name for name in PACKAGES if find_spec(name) is None]
+    if missing:
+        pip = f"{sys.executable} -m pip install"
+        yield Problem(
+            f"not installed for Python: {', '.join(missing)}",
+            f"{pip} {_BUILD_TOOLS} && {pip} --no-build-isolation 'dualpath-testbed[emulate]'",
         )
 
 

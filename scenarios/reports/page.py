@@ -1,4 +1,4 @@
-"""What reports are written with: HTML pages from the templates, and JSON."""
+"""What reports are written with: HTML pages from the templates."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import base64
 from pathlib import Path
 
 import jinja2
-import msgspec
 
 ABSENT = "-"
 """Stands where there is no figure."""
@@ -33,8 +32,3 @@ def embedded(picture: Path) -> str:
 def number(value: float | None) -> str:
     """A figure to four digits."""
     return ABSENT if value is None else f"{value:.4g}"
-
-
-def write_json(path: Path, value: object) -> None:
-    """Write anything that msgspec encodes, to be read by people, too."""
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(value)) + b"\n")

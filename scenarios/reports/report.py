@@ -18,9 +18,10 @@ from scenarios.configuration.systems import BASELINE, title
 from scenarios.reports import gallery, wire_report
 from scenarios.reports.drawing import CnicTheory
 from scenarios.reports.headline import headline
-from scenarios.reports.page import ABSENT, embedded, number, render, write_json
+from scenarios.reports.page import ABSENT, embedded, number, render
 from scenarios.results.metrics import summarise
 from scenarios.results.provenance import Provenance
+from scenarios.results.readable_json import write_json
 from scenarios.results.result import CpuShares, SystemResult
 from scenarios.results.summary import Distribution, Summary, SystemSummary
 

@@ -20,8 +20,9 @@ from scenarios.analysis.sweep_figures import (
 )
 from scenarios.configuration.systems import BASELINE, PROPOSED, title
 from scenarios.planning.points import Point
-from scenarios.reports.page import ABSENT, number, render, write_json
+from scenarios.reports.page import ABSENT, number, render
 from scenarios.reports.sweep_plots import draw
+from scenarios.results.readable_json import write_json
 
 TEMPLATE = "sweep.html.j2"
 

@@ -14,7 +14,8 @@ from rich.table import Table
 
 from scenarios.analysis.agreement import JCT_MARK, TTFT_MARK, USE_MARK, Comparison, Validation
 from scenarios.reports.drawing import INK, STYLE, colour
-from scenarios.reports.page import embedded, render, write_json
+from scenarios.reports.page import embedded, render
+from scenarios.results.readable_json import write_json
 
 
 def write(validations: Sequence[Validation], out: Path) -> None:

@@ -19,11 +19,11 @@ import msgspec
 
 from plan.deployment import System
 from plan.errors import BrokenOff, RunError
-from plan.model import Plan
+from plan.model import Plan, write_plan
 from plan.records import CounterSample
 from plan.workload import Trajectory
-from scenarios.reports.page import write_json
 from scenarios.results.fidelity import LATENESS_S
+from scenarios.results.readable_json import write_json
 from scenarios.results.result import SystemResult
 from scenarios.running import emulation, simulation
 from scenarios.running.fabric import open_fabric
@@ -212,7 +212,7 @@ def _simulate(plan: Plan, system: System, place: Path) -> SystemResult:
 def _serve(plan: Plan, system: System, directory: Path) -> SystemResult:
     place = directory / "systems" / system.name
     place.mkdir(parents=True)
-    emulation.write_inputs(plan, directory)
+    write_plan(plan, directory / "plan.json")
     sample_s = plan.scale.wall_s(SAMPLE_S)
     with (
         Journal(directory / JOURNAL) as journal,

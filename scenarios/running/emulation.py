@@ -14,7 +14,7 @@ import msgspec
 from plan.deployment import System
 from plan.events import Start
 from plan.fabric import Node
-from plan.model import Plan, write_plan
+from plan.model import Plan
 from plan.records import NodeStats, RequestRecord
 from scenarios.results.record_files import counters_path, read, requests_path, write
 from scenarios.results.result import SystemResult
@@ -126,8 +126,3 @@ def _stats(directory: Path, node: str, retransmits: int) -> NodeStats:
     stats = msgspec.json.decode((directory / f"{node}.stats.json").read_bytes(), type=NodeStats)
     stats.retransmits = retransmits
     return stats
-
-
-def write_inputs(plan: Plan, directory: Path) -> None:
-    """Write the plan where the run's processes look for it."""
-    write_plan(plan, directory / "plan.json")

@@ -9,21 +9,19 @@ from pathlib import Path
 
 from plan.deployment import System
 from plan.errors import BrokenOff, MachineError, RunError, ScenarioError
+from plan.model import write_plan
 from scenarios.configuration.loading import resolved_yaml, with_dilation
 from scenarios.configuration.schema import Scenario
 from scenarios.configuration.systems import BASELINE, title
 from scenarios.planning.plan import Planned, make_plan
-from scenarios.reports.page import write_json
-from scenarios.reports.report import write_report
 from scenarios.results import provenance
+from scenarios.results.readable_json import write_json
 from scenarios.results.record_files import write
 from scenarios.results.result import SystemResult
 from scenarios.results.summary import Summary
 from scenarios.results.taps import Tap, find_taps
-from scenarios.running import emulation, simulation
-from scenarios.running.calibration import at_dilation, calibrate
+from scenarios.running import simulation
 from scenarios.running.display import Progress
-from scenarios.running.fabric import open_fabric
 from scenarios.running.journal import JOURNAL, Journal
 from scenarios.running.outcome import (
     BROKEN_OFF,
@@ -176,6 +174,9 @@ class _Run:
         command = ["python", *sys.orig_argv[1:]]
         facts = provenance.collect(command, self._scenario.seed, self._datapath, self._dilation)
         write_json(self._out / "provenance.json", facts)
+        # more than a second that need not pass before a run begins
+        from scenarios.reports.report import write_report
+
         return write_report(
             self._out, self._scenario, self._plan, self.results, facts, self._warnings, error
         )
@@ -193,12 +194,14 @@ class _Run:
         """Find the dilation, if this machine is to say, and write down what will be served."""
         scenario, plan, out = self._scenario, self._plan, self._out
         if scenario.engine == "emulate" and scenario.scale.dilation == "auto":
+            from scenarios.running.calibration import at_dilation, calibrate
+
             self._journal.phase("calibration")
             found = calibrate(plan, scenario.compared, out / "calibration", self._progress.note)
             self._plan, self._dilation = at_dilation(plan, found.dilation), found.reason
             self._scenario = with_dilation(scenario, found.dilation)
         (out / "scenario.yaml").write_text(resolved_yaml(self._scenario))
-        emulation.write_inputs(self._plan, out)
+        write_plan(self._plan, out / "plan.json")
 
     def _simulate(self) -> None:
         sample_s = float(self._scenario.report.sample)
@@ -208,6 +211,10 @@ class _Run:
             self._keep(simulation.serve(self._plan, system, sample_s, place, self._journal, update))
 
     def _emulate(self) -> None:
+        # what they load is an extra, and a second's work
+        from scenarios.running import emulation
+        from scenarios.running.fabric import open_fabric
+
         self._progress.note("building the fabric")
         sample_s = self._plan.scale.wall_s(float(self._scenario.report.sample))
         with open_fabric(self._plan, self._out, sample_s, self._journal) as fabric:

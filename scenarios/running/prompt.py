@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from plan.model import write_plan
 from scenarios.configuration.loading import resolved_yaml
 from scenarios.configuration.schema import Scenario
 from scenarios.planning.plan import make_plan
-from scenarios.running import emulation
 from scenarios.running.display import Progress
 from scenarios.running.execution import claim
 from scenarios.running.fabric import open_fabric
@@ -27,7 +27,7 @@ def prompt(scenario: Scenario, out: Path) -> None:
     plan = make_plan(scenario).plan
     claim(out)
     (out / "scenario.yaml").write_text(resolved_yaml(scenario))
-    emulation.write_inputs(plan, out)
+    write_plan(plan, out / "plan.json")
     with Progress() as progress:
         progress.note("building the fabric")
         sample_s = plan.scale.wall_s(float(scenario.report.sample))

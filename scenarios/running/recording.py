@@ -9,8 +9,8 @@ from pathlib import Path
 
 from plan.lanes import Egress, Filter
 from plan.model import Plan
-from scenarios.reports.page import write_json
 from scenarios.results.frames import read_frames
+from scenarios.results.readable_json import write_json
 from scenarios.results.taps import Tap
 from scenarios.results.wire import LinkTraffic, describe
 from topology import counters

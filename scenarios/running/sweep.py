@@ -23,7 +23,6 @@ from scenarios.configuration import yaml_dialect
 from scenarios.configuration.loading import resolved_yaml, with_dilation
 from scenarios.configuration.schema import Scenario
 from scenarios.planning.points import Point
-from scenarios.reports.sweep_report import write_sweep
 from scenarios.results.summary import Summary
 from scenarios.running.execution import run_scenario
 from scenarios.running.outcome import (
@@ -73,6 +72,8 @@ def run_sweep(scenario: Scenario, points: Sequence[Point], out: Path, jobs: int 
         broken_off = True
     summaries = {p.directory: s for p in points if (s := _summary(out / POINTS / p.directory))}
     sweep = gather(scenario.name, scenario.description, points, summaries, errors)
+    from scenarios.reports.sweep_report import write_sweep
+
     write_sweep(out, sweep, points)
     print(f"report: {out / 'sweep.html'}")
     if broken_off:

@@ -22,7 +22,7 @@ from plan.errors import RunError
 from scenarios import validate
 from scenarios.configuration.schema import Scenario
 from scenarios.run import main
-from scenarios.running import emulation, execution, simulation
+from scenarios.running import execution, simulation
 from scenarios.running.execution import run_scenario
 from scenarios.running.outcome import DONE, FAILED, Outcome
 from tests.machine_state import eventually
@@ -137,7 +137,7 @@ def test_a_mistake_leaves_its_traceback_in_the_run_s_directory(
 def test_what_fails_before_anything_is_served_is_a_line_and_no_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(emulation, "write_inputs", lambda *_: raising(NO_SPACE)())
+    monkeypatch.setattr(execution, "write_plan", lambda *_: raising(NO_SPACE)())
     assert run(tmp_path) == FAILED
     assert only_error(capsys) == f"{tmp_path}: No space left on device"
     assert not (tmp_path / "report.html").exists()
@@ -146,7 +146,7 @@ def test_what_fails_before_anything_is_served_is_a_line_and_no_report(
 def test_a_report_that_can_not_be_written_leaves_every_system_s_records(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(execution, "write_report", lambda *_: raising(NO_SPACE)())
+    monkeypatch.setattr("scenarios.reports.report.write_report", lambda *_: raising(NO_SPACE)())
     assert run(tmp_path) == FAILED
     assert only_error(capsys) == f"{tmp_path}: No space left on device"
     assert len(list(tmp_path.glob("systems/*/requests.jsonl"))) == 3

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from topology import machine
+
+ROOT = Path(__file__).parents[2]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+CONSTRAINTS = (ROOT / "build-constraints.txt").read_text()
 
 
 def test_every_missing_program_is_named_with_its_package(
@@ -46,3 +52,13 @@ def test_a_facility_the_kernel_lacks_is_reported_with_what_it_said(
     assert problem.what.startswith("the kernel does not do telepathy: ")
     assert "unknown" in problem.what
     assert problem.remedy == "buy a crystal ball"
+
+
+def test_the_packages_asked_for_are_those_of_the_extra() -> None:
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    assert {re.split("[>=]", wanted)[0] for wanted in extras["emulate"]} == {*machine.PACKAGES}
+
+
+def test_the_remedy_builds_ryu_as_make_does() -> None:
+    [constraint] = re.findall(r"^setuptools==.*$", CONSTRAINTS, re.MULTILINE)
+    assert constraint in machine._BUILD_TOOLS.split()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from plan.errors import RunError
-from scenarios.running import emulation
+from plan.model import write_plan
 from scenarios.running.fabric import Fabric, open_fabric
 from scenarios.running.journal import JOURNAL, Journal
 from tests.topology.plans import make_plan
@@ -21,7 +21,7 @@ PLAN = make_plan(byte_scale=16000)
 
 @pytest.fixture
 def fabric(tmp_path: Path) -> Iterator[Fabric]:
-    emulation.write_inputs(PLAN, tmp_path)
+    write_plan(PLAN, tmp_path / "plan.json")
     with (
         Journal(tmp_path / JOURNAL) as journal,
         open_fabric(PLAN, tmp_path, 0.5, journal, probe=False) as started,
