@@ -19,6 +19,7 @@ _KEPT = (
     *("LC_ALL", "LC_COLLATE", "LC_CTYPE", "LC_MESSAGES", "LC_NUMERIC", "LC_TIME"),
 )
 _COMMAND = "dualpath"
+_NO_OTHERS = 0o022
 
 
 def isolate() -> None:
@@ -31,6 +32,8 @@ def isolate() -> None:
         os.execve(sys.executable, [sys.executable, *flags, *sys.orig_argv[1:]], environment)
     os.environ.clear()
     os.environ.update(environment)
+    # others write to nothing that root makes
+    os.umask(os.umask(_NO_OTHERS) | _NO_OTHERS)
 
 
 def cleaned(environment: dict[str, str]) -> dict[str, str]:

@@ -27,6 +27,7 @@ from scenarios.planning.points import load_points
 from scenarios.results.taps import find_taps
 from scenarios.running.execution import enter_sandbox, run_scenario
 from scenarios.running.outcome import DONE, LACKING, complain, concluded
+from scenarios.running.ownership import handed_over
 from scenarios.running.sweep import run_sweep
 from topology import machine
 
@@ -45,12 +46,13 @@ def _run(arguments: argparse.Namespace) -> int:
     if scenario.engine == "emulate":
         enter_sandbox(capture=bool(arguments.pcap))
     out = _out(scenario, arguments)
-    if arguments.cli:
-        from scenarios.running.prompt import prompt
+    with handed_over(out):
+        if arguments.cli:
+            from scenarios.running.prompt import prompt
 
-        prompt(scenario, out)
-        return DONE
-    outcome = run_scenario(scenario, out, arguments.pcap)
+            prompt(scenario, out)
+            return DONE
+        outcome = run_scenario(scenario, out, arguments.pcap)
     if outcome.error is not None:
         complain(outcome.error)
     return outcome.status

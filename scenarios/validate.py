@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -33,8 +33,10 @@ from scenarios.configuration.schema import Scenario
 from scenarios.configuration.units import Duration, count
 from scenarios.planning.plan import make_plan
 from scenarios.results.summary import Summary
-from scenarios.running.execution import claim, enter_sandbox, run_scenario
+from scenarios.running.execution import enter_sandbox, run_scenario
 from scenarios.running.outcome import BROKEN_OFF, DONE, DOUBTED, FAILED, complain, concluded
+from scenarios.running.ownership import handed_over
+from scenarios.running.run_directory import claim
 
 MISSED = 5
 LATENCY_STEP = 0.5
@@ -55,22 +57,29 @@ def _run(arguments: argparse.Namespace) -> int:
     enter_sandbox()
     out = arguments.out or Path("runs") / f"validation-{time.strftime('%Y%m%d-%H%M%S')}"
     claim(out)
-    from scenarios.reports.validation_report import print_table, write
-
-    validations = []
-    for scenario in scenarios:
-        validation = validate(scenario, out / scenario.name, arguments.repeats)
-        validations.append(validation)
-        write(validations, out)
-        print_table(validation)
-        if validation.error is not None:
-            complain(f"{scenario.name}: {validation.error}")
+    with handed_over(out):
+        validations = list(_validated(scenarios, out, arguments.repeats))
     print(f"report: {out / 'validation.html'}")
     if any(validation.error is not None for validation in validations):
         return FAILED
     if not all(validation.believable for validation in validations):
         return DOUBTED
     return DONE if all(validation.holds for validation in validations) else MISSED
+
+
+def _validated(scenarios: Sequence[Scenario], out: Path, repeats: int) -> Iterator[Validation]:
+    """Validate one after the other; what there is of it is written each time."""
+    from scenarios.reports.validation_report import print_table, write
+
+    validations = []
+    for scenario in scenarios:
+        validation = validate(scenario, out / scenario.name, repeats)
+        validations.append(validation)
+        write(validations, out)
+        print_table(validation)
+        if validation.error is not None:
+            complain(f"{scenario.name}: {validation.error}")
+        yield validation
 
 
 def validate(scenario: Scenario, out: Path, repeats: int) -> Validation:

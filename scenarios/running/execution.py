@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from plan.deployment import System
-from plan.errors import BrokenOff, MachineError, RunError, ScenarioError
+from plan.errors import BrokenOff, MachineError, RunError
 from plan.model import write_plan
 from scenarios.configuration.loading import resolved_yaml, with_dilation
 from scenarios.configuration.schema import Scenario
@@ -32,6 +32,7 @@ from scenarios.running.outcome import (
     explained,
     status_of,
 )
+from scenarios.running.run_directory import claim
 from topology import machine, sandbox
 
 KILLED = 128
@@ -107,21 +108,6 @@ def _served(
         return Outcome(ended.status, summary, ended.error)
     verdicts = [figures.fidelity.verdict for figures in summary.systems.values()]
     return Outcome(DOUBTED if "not believable" in verdicts else DONE, summary)
-
-
-def claim(out: Path) -> None:
-    """Make the run's directory; never mix two runs.
-
-    Raises:
-        ScenarioError: there is something there already, or it can't be made.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        taken = any(out.iterdir())
-    except OSError as error:
-        raise ScenarioError("--out", str(out), f"{error.strerror}: name another") from None
-    if taken:
-        raise ScenarioError("--out", str(out), "name a new or empty directory", "is not empty")
 
 
 class _Run:

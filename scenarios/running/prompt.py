@@ -9,9 +9,9 @@ from scenarios.configuration.loading import resolved_yaml
 from scenarios.configuration.schema import Scenario
 from scenarios.planning.plan import make_plan
 from scenarios.running.display import Progress
-from scenarios.running.execution import claim
 from scenarios.running.fabric import open_fabric
 from scenarios.running.journal import JOURNAL, Journal
+from scenarios.running.run_directory import claim
 
 
 def prompt(scenario: Scenario, out: Path) -> None:

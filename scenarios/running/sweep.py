@@ -35,6 +35,8 @@ from scenarios.running.outcome import (
     explained,
     status_of,
 )
+from scenarios.running.ownership import handed_over
+from scenarios.running.run_directory import make, take_up
 from scenarios.running.workers import side_by_side
 
 POINTS = "points"
@@ -57,6 +59,13 @@ def run_sweep(scenario: Scenario, points: Sequence[Point], out: Path, jobs: int 
         ScenarioError: `out` holds something else.
     """
     left = prepare(out, points)
+    with handed_over(out):
+        return _run_left(scenario, points, left, out, jobs)
+
+
+def _run_left(
+    scenario: Scenario, points: Sequence[Point], left: Sequence[Point], out: Path, jobs: int
+) -> int:
     (out / "scenario.yaml").write_text(resolved_yaml(scenario))
     errors: dict[str, str] = {}
     broken_off = False
@@ -97,10 +106,8 @@ def prepare(out: Path, points: Sequence[Point]) -> list[Point]:
         raise ScenarioError(
             "--out", str(out), "name a new directory, or that of a sweep", "holds no sweep"
         )
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ScenarioError("--out", str(out), f"{error.strerror}: name another") from None
+    take_up(out)
+    make(directory)
     strangers = {found.name for found in directory.iterdir()} - {p.directory for p in points}
     if strangers:
         raise ScenarioError(

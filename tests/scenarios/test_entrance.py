@@ -138,6 +138,17 @@ def test_an_emulated_run_from_anybody_s_directory_runs_our_code_alone(
     assert (out / "report.html").exists()
 
 
+def test_others_write_to_nothing_that_root_makes(foreign: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    kept = os.umask(0)
+    try:
+        done = command(foreign, "-m", "scenarios.run", "case.yaml", "--out", str(out))
+    finally:
+        os.umask(kept)
+    assert done.returncode == 0, done.stderr
+    assert [path for path in (out, *out.rglob("*")) if path.stat().st_mode & 0o022] == []
+
+
 # the environment
 
 
