@@ -12,12 +12,12 @@ from nodes.scheduling.read_sides import ReadSide
 
 @dataclass(frozen=True, slots=True)
 class RoundRobin:
-    """Every group takes what is its turn's, fetched or not."""
+    """The groups whose turn it is take a request as it comes, fetched or not."""
 
     pe_share: ReadSide
 
     def open_groups(self, known: Snapshot) -> Collection[int]:
-        return [*known.prefill.groups, *known.decode.groups]
+        return _whose_turn(known.prefill, 0).group, _whose_turn(known.decode, 0).group
 
     def choose_pe(self, known: Snapshot, group: int, _request: Request) -> Engine | None:
         engine = _whose_turn(known.prefill, 0)
