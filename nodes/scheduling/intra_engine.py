@@ -76,17 +76,6 @@ def pack(
     return batch
 
 
-def remaining(queue: Sequence[Chunk], batch: Sequence[Chunk]) -> list[Chunk]:
-    """The queue once `batch`, packed from its head, has run: finished requests leave, a cut
-    one stays at the head with its chunk counted as cached."""
-    rest = list(queue[len(batch) :])
-    if batch:
-        work, done = queue[len(batch) - 1], batch[-1]
-        if done.bsz < work.bsz:
-            rest.insert(0, Chunk(work.request, work.cached + done.bsz, work.bsz - done.bsz))
-    return rest
-
-
 def _most_tokens(work: Chunk, left_s: float, predict: Callable[[int, int], float]) -> int:
     """The largest bsz <= work.bsz whose predicted time is at most `left_s`, by bisection."""
     if predict(work.cached, work.bsz) <= left_s:

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.scheduling.intra_engine import MINIMUM_CHUNK, Chunk, pack, remaining
+from nodes.scheduling.intra_engine import MINIMUM_CHUNK, Chunk, pack
 from nodes.timing.compute import attention_s
 from scenarios.configuration.models import GPUS, MODELS
 
@@ -17,6 +17,17 @@ quotas = st.floats(0, 2)
 
 def predict(cached: int, bsz: int) -> float:
     return attention_s(MODELS["qwen-32b"], GPUS["h800"], [(cached, bsz)])
+
+
+def remaining(queue: list[Chunk], batch: list[Chunk]) -> list[Chunk]:
+    """The queue once `batch`, packed from its head, has run: finished requests leave, a cut
+    one stays at the head with its chunk counted as cached."""
+    rest = list(queue[len(batch) :])
+    if batch:
+        work, done = queue[len(batch) - 1], batch[-1]
+        if done.bsz < work.bsz:
+            rest.insert(0, Chunk(work.request, work.cached + done.bsz, work.bsz - done.bsz))
+    return rest
 
 
 def total_s(batch: list[Chunk]) -> float:
