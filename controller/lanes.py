@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from plan.lanes import Filter, Lane, LaneTable, TrafficClass
 
@@ -32,64 +34,42 @@ DSCP: dict[TrafficClass, int] = {
 ACKNOWLEDGEMENT_BYTES = 64
 """IP packets below this length (a power of two) hold headers and no payload."""
 
-HIGH_LIMIT_OFF = 255
-
 LIGHT_SHARE = 0.01
 """Part of the high table's guarantee for each high lane that carries no bulk."""
 
-VlWeights = tuple[tuple[int, int], ...]
+VlWeights = tuple[
+    tuple[Annotated[int, Meta(ge=0, le=len(LANE_NAMES) - 1)], Annotated[int, Meta(ge=0, le=255)]],
+    ...,
+]
+"""`(vl, weight)` entries. A VL may have several; those of weight 0 are skipped."""
 
 
-class Arbitration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Arbitration(msgspec.Struct, frozen=True, kw_only=True):
     """An InfiniBand VL arbitration; the defaults are the paper's (section 3).
 
     Attributes:
-        max_vls: `qos_max_vls`; this testbed names four lanes, so 4.
         high_limit: `qos_high_limit`, units of 4096 bytes that the high table may send
-            before a packet of the low table gets its turn; 0 stands for one packet.
-        vlarb_high, vlarb_low: `(vl, weight)` entries of the two tables, weight 0..255. A VL
-            may have several entries; a weight of 0 is skipped.
-
-    Raises:
-        ValueError: a value out of range, a low arbiter that is switched off (high_limit
-            255), or a VL that no table serves.
+            before a packet of the low table gets its turn; 0 stands for one packet. There is
+            no 255, which switches the low arbiter off: KV-Cache would starve.
+        vlarb_high, vlarb_low: the two tables, by the numbers of `LANE_NAMES`.
     """
 
-    max_vls: int = 4
-    high_limit: int = 240
+    high_limit: Annotated[int, Meta(ge=0, le=254)] = 240
     vlarb_high: VlWeights = ((0, 192), (1, 192), (2, 0), (3, 192))
     vlarb_low: VlWeights = ((0, 192), (1, 192), (2, 64), (3, 192))
 
-    def __post_init__(self) -> None:
-        if self.max_vls != len(LANE_NAMES):
-            raise ValueError(
-                f"max_vls must be {len(LANE_NAMES)}, not {self.max_vls}: the lanes are"
-                f" {', '.join(LANE_NAMES)}"
-            )
-        if self.high_limit == HIGH_LIMIT_OFF:
-            raise ValueError(
-                f"high_limit {HIGH_LIMIT_OFF} disables the low arbiter, so the KV lane would"
-                " starve under load; use 0..254"
-            )
-        if not 0 <= self.high_limit < HIGH_LIMIT_OFF:
-            raise ValueError(f"high_limit must be 0..254, not {self.high_limit}")
-        for field in ("vlarb_high", "vlarb_low"):
-            for vl, weight in getattr(self, field):
-                if not 0 <= vl < self.max_vls:
-                    raise ValueError(f"{field}: VL must be 0..{self.max_vls - 1}, not {vl}")
-                if not 0 <= weight <= 255:
-                    raise ValueError(f"{field}: the weight of VL{vl} must be 0..255, not {weight}")
+    @property
+    def unserved(self) -> list[int]:
+        """The VLs that would never send: they have no weight in either table."""
         served = _weights(self.vlarb_high).keys() | _weights(self.vlarb_low).keys()
-        for vl in range(self.max_vls):
-            if vl not in served:
-                raise ValueError(
-                    f"VL{vl} has no weight in vlarb_high or vlarb_low, so it would never send;"
-                    " give it one in vlarb_low"
-                )
+        return [vl for vl in range(len(LANE_NAMES)) if vl not in served]
+
+
+PAPER = Arbitration()
 
 
 def lane_table(
-    arbitration: Arbitration | None = None, *, enabled: bool = True, direct_copies: bool = False
+    arbitration: Arbitration | None = PAPER, *, direct_copies: bool = False
 ) -> LaneTable:
     """Compile an arbitration to guaranteed shares and priorities (paper section 3).
 
@@ -115,9 +95,12 @@ def lane_table(
     With `direct_copies` local H2D and D2H copies bypass the CNIC's arbitration (paper section
     1 warns of it): on the bus they stand beside the collectives, so they share their lane.
 
-    With `enabled` False there is one lane, `shared`, to which every class maps; the DSCPs stay.
+    Without an arbitration there is one lane, `shared`, to which every class maps; the DSCPs stay.
+
+    Args:
+        arbitration: serves every VL.
     """
-    if not enabled:
+    if arbitration is None:
         shared = Lane(name="shared", vl=0, min_share=1.0, priority=0)
         return LaneTable(
             enabled=False,
@@ -126,7 +109,6 @@ def lane_table(
             dscp=dict(DSCP),
             vl=dict.fromkeys(SL_TO_VL, 0),
         )
-    arbitration = arbitration or Arbitration()
     shares = _shares(arbitration)
     high = _weights(arbitration.vlarb_high)
     lanes = tuple(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controller.lanes import lane_table
+from controller.lanes import PAPER, lane_table
 from plan.deployment import BlockLayout, GpuSpec, ModelSpec, SchedulerConstants
 from plan.fabric import Fabric
 from plan.model import Plan
@@ -20,7 +20,7 @@ def plan_of(
         scale=Scale(byte_scale=byte_scale, dilation=dilation),
         fabric=fabric,
         egresses=all_egresses(fabric),
-        lanes=lane_table(enabled=lanes),
+        lanes=lane_table(PAPER if lanes else None),
         layout=BlockLayout(tokens=64, groups=1, wire_bytes=1024),
         model=ModelSpec(
             name="any",

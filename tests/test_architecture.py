@@ -49,7 +49,7 @@ ROWS: house.Rows = {
     "nodes/main": {*ROLES, "nodes/roles", "nodes/worlds/sockets"},
     "nodes/virtual_run": {*ROLES, "nodes/roles", "nodes/worlds/virtual"},
     "scenarios/workload": {"plan"},
-    "scenarios/configuration": {*CONFIGURED, "nodes/scheduling"},
+    "scenarios/configuration": {*CONFIGURED, "controller", "nodes/scheduling"},
     "scenarios/results": {*CONFIGURED, "scenarios/configuration"},
     "scenarios/planning": {*PLANNED, "topology", "controller", "nodes/timing"},
     "scenarios/analysis": ANALYSED,

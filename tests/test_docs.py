@@ -11,6 +11,8 @@ import msgspec
 import pytest
 from msgspec import inspect
 
+from controller.lanes import PAPER, Arbitration
+from scenarios.configuration import yaml_dialect
 from scenarios.configuration.models import GPUS, MODELS
 from scenarios.configuration.schema import Scenario
 from scenarios.configuration.systems import BASELINE, BUILT_IN
@@ -61,6 +63,14 @@ def test_the_documents_name_every_scenario_key_and_its_default() -> None:
         # what None and a required key stand for is said in words
         if default not in (None, ..., ""):
             assert documented[key] == f"`{written(default)}`", key
+
+
+def test_the_documents_give_the_papers_arbitration_as_a_scenario_writes_it() -> None:
+    [meaning] = [row[3] for row in rows(SCENARIO, "key") if row[0] == "`lanes`"]
+    [given] = re.findall(r"`(\{high_limit.*?\})`", meaning)
+    written = yaml_dialect.read(given)
+    assert list(written) == list(Arbitration.__struct_fields__)
+    assert msgspec.convert(written, Arbitration) == PAPER
 
 
 def test_the_documents_name_every_figure_of_the_summary() -> None:

@@ -7,6 +7,7 @@ import re
 
 import msgspec
 
+from controller.lanes import LANE_NAMES, Arbitration
 from nodes.scheduling.registry import POLICIES
 from plan.deployment import GpuSpec, ModelSpec, System
 from plan.errors import ScenarioError
@@ -29,6 +30,8 @@ def check(scenario: Scenario) -> None:
     _check_source(scenario.workload.source)
     _check_turns(scenario.workload)
     _check_systems(scenario.systems)
+    if scenario.arbitration:
+        _check_arbitration(scenario.arbitration)
 
 
 def _check_presets(scenario: Scenario) -> None:
@@ -115,3 +118,13 @@ def _check_systems(systems: tuple[str | System, ...]) -> None:
             raise ScenarioError(key, name, "name it with letters, digits and hyphens")
         if names.count(name) > 1:
             raise ScenarioError(key, name, "name every system once", "is there twice")
+
+
+def _check_arbitration(arbitration: Arbitration) -> None:
+    for vl in arbitration.unserved:
+        raise ScenarioError(
+            "lanes.vlarb_low",
+            [list(entry) for entry in arbitration.vlarb_low],
+            f"add [{vl}, 64]: without a weight in either table it would never send",
+            f"leaves VL{vl} ({LANE_NAMES[vl]}) out",
+        )

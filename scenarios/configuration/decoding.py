@@ -77,7 +77,7 @@ def _type_at(kind: inspect.Type, path: str) -> inspect.Type:
             if step in fields:
                 kind = fields[step]
                 continue
-        kind = _item(kind) or inspect.AnyType()
+        kind = _item(kind) or _place(kind, step) or inspect.AnyType()
     return kind
 
 
@@ -92,6 +92,13 @@ def _struct(kind: inspect.Type) -> inspect.StructType | None:
 def _item(kind: inspect.Type) -> inspect.Type | None:
     sequences = inspect.ListType | inspect.VarTupleType
     return next((k.item_type for k in _members(kind) if isinstance(k, sequences)), None)
+
+
+def _place(kind: inspect.Type, step: str) -> inspect.Type | None:
+    """The type of one place of a list of fixed length."""
+    if isinstance(kind, inspect.TupleType) and step.isdecimal():
+        return kind.item_types[int(step)]
+    return None
 
 
 def _describe(kind: inspect.Type) -> str:
@@ -120,6 +127,8 @@ def _describe_one(kind: inspect.Type) -> str:
         case inspect.ListType() | inspect.VarTupleType():
             least = f" of at least {kind.min_length}" if kind.min_length else ""
             return f"a list{least}: {_describe(kind.item_type)}"
+        case inspect.TupleType():
+            return f"[{'; '.join(map(_describe, kind.item_types))}]"
         case _:
             return "something else"
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from controller.lanes import PAPER, Arbitration
 from plan.deployment import GpuSpec, ModelSpec, System
 from plan.fabric import NodeKind
 from scenarios.configuration.models import GPUS, MODELS
@@ -251,7 +252,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
         model, gpu: a preset's name, or the fields of `ModelSpec`, `GpuSpec`.
         ep: expert parallelism over all GPUs of a side; None: if the model has experts.
         systems: names of `SYSTEMS`, or the fields of `System`.
-        lanes: virtual lanes on; off sends every traffic class through one queue.
+        lanes: virtual lanes by the paper's arbitration, or by another one; off sends every
+            traffic class through one queue.
         collectives: what the engines of a group exchange in every layer, as traffic on the
             high lane: `alltoall` for expert parallelism (true means this), `tensor` for the
             ReduceScatters and AllGathers of tensor and context parallelism, `off` (false).
@@ -274,7 +276,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     workload: Workload
     systems: Annotated[tuple[str | System, ...], Meta(min_length=1)] = (BASELINE, PROPOSED)
     scheduler: SchedulerChoice = SchedulerChoice()
-    lanes: bool = True
+    lanes: bool | Arbitration = True
     collectives: bool | Literal["off", "alltoall", "tensor"] = False
     copies: Literal["cnic", "direct"] = "cnic"
     report: ReportChoice = ReportChoice()
@@ -294,6 +296,13 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     def expert_parallel(self) -> bool:
         """Whether experts are spread over all GPUs of a side."""
         return self.model_spec.expert_bytes > 0 if self.ep is None else self.ep
+
+    @property
+    def arbitration(self) -> Arbitration | None:
+        """By which every egress serves its lanes; None: there is one queue for all."""
+        if isinstance(self.lanes, bool):
+            return PAPER if self.lanes else None
+        return self.lanes
 
     @property
     def exchanged(self) -> Literal["alltoall", "tensor"] | None:

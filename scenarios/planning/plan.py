@@ -57,7 +57,7 @@ def make_plan(scenario: Scenario) -> Planned:
         scale=scale,
         fabric=fabric,
         egresses=all_egresses(fabric),
-        lanes=lane_table(enabled=scenario.lanes, direct_copies=scenario.copies == "direct"),
+        lanes=lane_table(scenario.arbitration, direct_copies=scenario.copies == "direct"),
         layout=layout,
         model=model,
         gpu=gpu,

@@ -89,7 +89,7 @@ def test_acknowledgements_take_the_control_lane(dscp: int, size_bytes: int) -> N
 
 
 def test_with_lanes_off_no_flow_sets_a_queue() -> None:
-    off = pipelines(FABRIC, lane_table(enabled=False), routes(FABRIC))
+    off = pipelines(FABRIC, lane_table(None), routes(FABRIC))
     assert not any(
         isinstance(action, SetQueue)
         for pipeline in off.values()

@@ -43,7 +43,7 @@ def test_every_class_has_a_dscp_of_its_own_and_none_is_unmarked_traffics() -> No
 
 
 def test_lanes_off_is_one_queue_for_every_class_with_unchanged_dscps() -> None:
-    off = lane_table(enabled=False)
+    off = lane_table(None)
     assert share(off) == {"shared": 1.0}
     assert set(off.vl.values()) == {0}
     assert off.dscp == lane_table().dscp
@@ -87,17 +87,11 @@ def test_several_entries_of_one_lane_add_up() -> None:
     assert lane_table(split) == lane_table()
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"high_limit": 255}, "disables the low arbiter"),
-        ({"high_limit": -1}, "high_limit must be 0..254, not -1"),
-        ({"max_vls": 8}, "max_vls must be 4, not 8"),
-        ({"vlarb_low": ((4, 1),)}, "vlarb_low: VL must be 0..3, not 4"),
-        ({"vlarb_high": ((0, 256),)}, "weight of VL0 must be 0..255, not 256"),
-        ({"vlarb_low": ((0, 192),)}, "VL2 has no weight"),
-    ],
-)
-def test_what_cannot_be_honoured_is_rejected(changes: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Arbitration(**changes)  # type: ignore[arg-type]  # wrong values on purpose
+@given(high=tables, low=tables)
+def test_a_lane_is_unserved_if_no_table_has_a_weight_for_it(
+    high: list[tuple[int, int]], low: list[tuple[int, int]]
+) -> None:
+    served = {vl for vl, weight in (*high, *low) if weight}
+    unserved = Arbitration(vlarb_high=tuple(high), vlarb_low=tuple(low)).unserved
+    assert {*unserved} | served == {0, 1, 2, 3}
+    assert served.isdisjoint(unserved)

@@ -13,6 +13,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from controller.lanes import Arbitration
 from plan.errors import ScenarioError
 from scenarios.configuration import library, units, yaml_dialect
 from scenarios.configuration.loading import load_scenario, resolved_yaml
@@ -79,6 +80,29 @@ def test_merged_engines_keep_the_node_s_total_cnic_rate() -> None:
         ("ep=true", "ep: True cannot be used; write false or null: qwen-32b has no experts"),
         ("collectives=true", "collectives: True cannot be used; write tensor or off"),
         ("collectives=ring", "write true or false or one of alltoall, off, tensor"),
+        ("lanes.high_limit=255", "lanes.high_limit: 255 is not accepted; write a whole number"),
+        ("lanes.high_limit=-1", "lanes.high_limit: -1 is not accepted; write a whole number"),
+        ("lanes={max_vls: 4}", "lanes.max_vls: 4 is not a known key"),
+        (
+            "lanes.vlarb_low=[[4, 1]]",
+            "lanes.vlarb_low[0][0]: 4 is not accepted; write a whole number >= 0, <= 3",
+        ),
+        (
+            "lanes.vlarb_high=[[0, 1], [0, 256]]",
+            "lanes.vlarb_high[1][1]: 256 is not accepted; write a whole number >= 0, <= 255",
+        ),
+        (
+            "lanes.vlarb_high=[[0]]",
+            "lanes.vlarb_high[0]: [0] is not accepted; write [a whole number >= 0, <= 3; a whole",
+        ),
+        (
+            "lanes.vlarb_low=[[0, 192]]",
+            "lanes.vlarb_low: [[0, 192]] leaves VL2 (kv) out; add [2, 64]: without a weight",
+        ),
+        (
+            "lanes=fast",
+            'lanes: "fast" is not accepted; write true or false or a mapping with high_',
+        ),
         (
             "workload={source: {generator: 32K}, agents: 1, min_turns: 1, turns: {skip: 5}}",
             "workload.min_turns: 1 is too small",
@@ -111,6 +135,22 @@ def test_trajectories_are_long_enough_for_the_turns_that_are_asked_for() -> None
 )
 def test_collectives_are_named_or_on_or_off(written: str, sent: str | None) -> None:
     assert load(yaml.safe_dump(MINIMAL), [f"collectives={written}"]).exchanged == sent
+
+
+@pytest.mark.parametrize(
+    ("override", "arbitration"),
+    [
+        ("lanes=true", Arbitration()),
+        ("lanes={}", Arbitration()),
+        ("lanes=false", None),
+        ("lanes.high_limit=3", Arbitration(high_limit=3)),
+        ("lanes={vlarb_high: [[0, 1]]}", Arbitration(vlarb_high=((0, 1),))),
+    ],
+)
+def test_lanes_are_the_papers_or_another_arbitrations_or_off(
+    override: str, arbitration: Arbitration | None
+) -> None:
+    assert load(yaml.safe_dump(MINIMAL), [override]).arbitration == arbitration
 
 
 def test_a_missing_workload_is_missed() -> None:
@@ -154,7 +194,14 @@ overridden = st.fixed_dictionaries(
     optional={
         "description": st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"])),
         "seed": st.integers(0, 2**62),
-        "lanes": st.booleans(),
+        "lanes": st.booleans()
+        | st.fixed_dictionaries(
+            {},
+            optional={
+                "high_limit": st.integers(0, 254),
+                "vlarb_high": st.lists(st.tuples(st.integers(0, 3), st.integers(0, 255)).map(list)),
+            },
+        ),
         "cluster": st.fixed_dictionaries(
             {"slice": st.sampled_from(["1", "1/2", "1:4", 0.125])},
             optional={

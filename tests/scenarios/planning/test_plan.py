@@ -36,3 +36,11 @@ def test_the_dram_buffer_that_the_refusal_names_is_enough() -> None:
         make_plan(load_scenario(TINY, ["cluster.dram_buffer=1 GB"]))
     least = str(refused.value).partition(" needs ")[2].partition(" of a whole node")[0]
     make_plan(load_scenario(TINY, [f"cluster.dram_buffer={least}"]))
+
+
+def test_a_scenarios_arbitration_is_the_plans() -> None:
+    fair = ["lanes={vlarb_high: [[1, 1]], vlarb_low: [[0, 1], [2, 3], [3, 1]]}"]
+    lanes = make_plan(load_scenario(TINY, fair)).plan.lanes
+    collective, control, kv, spare = lanes.lanes
+    assert kv.min_share == pytest.approx(3 * collective.min_share) != 0
+    assert [lane.priority for lane in (collective, control, kv, spare)] == [1, 0, 1, 1]

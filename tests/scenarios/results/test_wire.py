@@ -149,7 +149,7 @@ def test_acknowledgements_are_told_apart_where_their_lane_is_another(tmp_path: P
 
 
 def test_without_lanes_all_classes_share_one(tmp_path: Path) -> None:
-    plan = msgspec.structs.replace(PLAN, lanes=lane_table(enabled=False))
+    plan = msgspec.structs.replace(PLAN, lanes=lane_table(None))
     packets = [
         frame("pe0.dram0", "de0.hbm0", 0.0, dscp=mark, payload=size)
         for mark in (DSCP["kv"], DSCP["collective"])

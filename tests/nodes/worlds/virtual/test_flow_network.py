@@ -10,17 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.lanes import lane_table
+from controller.lanes import Arbitration, lane_table
 from nodes.worlds.virtual.flow_network import FlowNetwork
 from nodes.worlds.virtual.flow_routes import StaticRoutes, link_rates_bps
 from nodes.worlds.virtual.loop import run, running
 from plan.fabric import Fabric
-from plan.lanes import TrafficClass
+from plan.lanes import LaneTable, TrafficClass
 from tests.examples import tries
 from tests.nodes.worlds.virtual.flows import sent
 from topology.fattree import FabricSpec, build_fabric
 
 GB = 1e9
+LANES = lane_table()
 RATE = 50 * GB  # bytes/s of a 400 Gbit/s NIC
 
 
@@ -49,12 +50,17 @@ Transfer = tuple[float, str, str, TrafficClass, float]
 """Start, source, target, class, bytes."""
 
 
-def completions(world: Fabric, transfers: list[Transfer], **options: object) -> list[float]:
+def completions(
+    world: Fabric,
+    transfers: list[Transfer],
+    lanes: LaneTable = LANES,
+    **options: object,
+) -> list[float]:
     """Model times at which transfers arrive."""
 
     async def main() -> list[float]:
         loop = running()
-        network = FlowNetwork(loop.agenda, world, lane_table(), **options)  # type: ignore[arg-type]
+        network = FlowNetwork(loop.agenda, world, lanes, **options)  # type: ignore[arg-type]
 
         async def one(start: float, *what: object) -> float:
             await asyncio.sleep(start)
@@ -136,6 +142,15 @@ def test_a_collective_hardly_notices_kv_traffic_and_kv_takes_what_is_left() -> N
     collective, kv = completions(fabric(), mixed)
     assert 1.0 < collective < 1.01
     assert kv == pytest.approx(2.0)
+
+
+def test_with_equal_weights_in_the_low_table_collectives_and_kv_share_a_link_evenly() -> None:
+    fair = Arbitration(vlarb_high=((1, 1),), vlarb_low=((0, 64), (2, 64), (3, 1)))
+    mixed: list[Transfer] = [
+        (0, "pe0.hbm0", "pe1.hbm0", "collective", 50 * GB),
+        (0, "pe0.hbm0", "de0.dram0", "kv", 50 * GB),
+    ]
+    assert completions(fabric(), mixed, lane_table(fair)) == pytest.approx([2.0, 2.0])
 
 
 def test_counters_follow_a_transfer_under_way() -> None:
