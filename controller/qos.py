@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 
@@ -38,7 +38,7 @@ def wanted_qos(plan: Plan) -> dict[str, Qos]:
     }
 
 
-def install(plan: Plan, *, ovs_vsctl: Sequence[str] = ("ovs-vsctl",)) -> None:
+def install(plan: Plan) -> None:
     """Create the queues of all ports, replacing those of an earlier call, and verify them.
 
     Raises:
@@ -46,8 +46,8 @@ def install(plan: Plan, *, ovs_vsctl: Sequence[str] = ("ovs-vsctl",)) -> None:
             port that the plan does not know.
     """
     wanted = wanted_qos(plan)
-    _vsctl(ovs_vsctl, transaction(wanted))
-    verify(wanted, installed([s.name for s in plan.fabric.switches], ovs_vsctl=ovs_vsctl))
+    _vsctl(*transaction(wanted))
+    verify(wanted, installed(s.name for s in plan.fabric.switches))
 
 
 def transaction(wanted: dict[str, Qos]) -> list[str]:
@@ -74,20 +74,18 @@ def transaction(wanted: dict[str, Qos]) -> list[str]:
     return [word for command in commands for word in ("--", *command)]
 
 
-def installed(
-    bridges: Iterable[str], *, ovs_vsctl: Sequence[str] = ("ovs-vsctl",)
-) -> dict[str, Qos | None]:
+def installed(bridges: Iterable[str]) -> dict[str, Qos | None]:
     """What OVSDB holds for every port of the bridges, their own ports left out.
 
     Raises:
         RunError: ovs-vsctl failed, or a row has another shape than this module writes.
     """
     names = set(bridges)
-    qos = {str(row["_uuid"]): row for row in _rows(ovs_vsctl, "QoS")}
-    queues = {str(row["_uuid"]): row for row in _rows(ovs_vsctl, "Queue")}
-    ports = {str(row["_uuid"]): row for row in _rows(ovs_vsctl, "Port", "_uuid", "name", "qos")}
+    qos = {str(row["_uuid"]): row for row in _rows("QoS")}
+    queues = {str(row["_uuid"]): row for row in _rows("Queue")}
+    ports = {str(row["_uuid"]): row for row in _rows("Port", "_uuid", "name", "qos")}
     held: dict[str, Qos | None] = {}
-    for bridge in _rows(ovs_vsctl, "Bridge", "name", "ports"):
+    for bridge in _rows("Bridge", "name", "ports"):
         if bridge["name"] in names:
             for uuid in _set(bridge["ports"]):
                 port = ports[uuid]
@@ -146,24 +144,24 @@ def _read_queue(vl: int, config: dict[str, str]) -> QueueClass:
     )
 
 
-def _vsctl(ovs_vsctl: Sequence[str], arguments: Sequence[str]) -> str:
+def _vsctl(*arguments: str) -> str:
     try:
         done = subprocess.run(
-            [*ovs_vsctl, f"--timeout={TIMEOUT_S}", *arguments],
+            ["ovs-vsctl", f"--timeout={TIMEOUT_S}", *arguments],
             capture_output=True,
             text=True,
             check=False,
         )
     except OSError as error:
-        raise RunError(f"cannot run {ovs_vsctl[0]}: {error}") from error
+        raise RunError(f"cannot run ovs-vsctl: {error}") from error
     if done.returncode:
-        raise RunError(f"{ovs_vsctl[0]} failed: {done.stderr.strip()}")
+        raise RunError(f"ovs-vsctl failed: {done.stderr.strip()}")
     return done.stdout
 
 
-def _rows(ovs_vsctl: Sequence[str], table: str, *columns: str) -> list[Row]:
+def _rows(table: str, *columns: str) -> list[Row]:
     wanted = (f"--columns={','.join(columns)}",) if columns else ()
-    listing = json.loads(_vsctl(ovs_vsctl, ["--format=json", *wanted, "list", table]) or "{}")
+    listing = json.loads(_vsctl("--format=json", *wanted, "list", table) or "{}")
     headings = listing.get("headings", [])
     return [
         {heading: _plain(value) for heading, value in zip(headings, values, strict=True)}

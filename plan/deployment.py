@@ -74,10 +74,6 @@ class BlockLayout(msgspec.Struct, frozen=True, kw_only=True):
     groups: int
     wire_bytes: int
 
-    @property
-    def full_wire_bytes(self) -> int:
-        return self.groups * self.wire_bytes
-
     def blocks(self, tokens: int) -> int:
         """Blocks that hold `tokens` tokens, the last perhaps partly filled."""
         return -(-tokens // self.tokens)

@@ -58,7 +58,9 @@ def daemons() -> Iterator[Daemons]:
         CommandError: a daemon did not come up.
     """
     if not inside():
-        raise MachineError("Open vSwitch may only be started inside", "call sandbox.enter() first")
+        raise MachineError(
+            "Open vSwitch may only be started inside", "call sandbox.run_inside() first"
+        )
     database = RUN_DIRECTORY / "conf.db"
     database.unlink(missing_ok=True)
     run(["ovsdb-tool", "create", str(database), str(SCHEMA)])
@@ -100,18 +102,14 @@ def datapath_type() -> DatapathType:
     return "system"
 
 
-def widen_packet_buffers(vswitchd_pid: int, size_bytes: int = PACKET_BUFFER_BYTES) -> int:
+def widen_packet_buffers(vswitchd_pid: int) -> None:
     """Give every AF_PACKET socket of the switch daemon room for what its queues may hold.
 
     The sending socket exists once the first frame was sent, so send one before.
 
-    Returns:
-        Number of sockets widened.
-
     Raises:
         RunError: a socket's buffers read back smaller, or no socket sends yet.
     """
-    widened = 0
     senders = 0
     for packet_socket in packet_sockets(vswitchd_pid):
         with packet_socket:
@@ -120,19 +118,17 @@ def widen_packet_buffers(vswitchd_pid: int, size_bytes: int = PACKET_BUFFER_BYTE
                 (_SO_SNDBUFFORCE, socket.SO_SNDBUF),
                 (_SO_RCVBUFFORCE, socket.SO_RCVBUF),
             ):
-                packet_socket.setsockopt(socket.SOL_SOCKET, force, size_bytes)
+                packet_socket.setsockopt(socket.SOL_SOCKET, force, PACKET_BUFFER_BYTES)
                 got = packet_socket.getsockopt(socket.SOL_SOCKET, check)
-                if got < size_bytes:
+                if got < PACKET_BUFFER_BYTES:
                     raise RunError(
-                        f"packet buffer of ovs-vswitchd is {got} bytes, not {size_bytes}: "
+                        f"packet buffer of ovs-vswitchd is {got} bytes, not {PACKET_BUFFER_BYTES}: "
                         "run as real root (CAP_NET_ADMIN)"
                     )
-        widened += 1
     if not senders:
         raise RunError(
             "ovs-vswitchd has no sending packet socket yet: send a frame through a port first"
         )
-    return widened
 
 
 def receive_drops(vswitchd_pid: int) -> int:

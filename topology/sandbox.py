@@ -11,7 +11,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
 from typing import NoReturn
 
 from plan.errors import MachineError
@@ -32,24 +31,11 @@ def inside() -> bool:
     return outer is not None and outer != _network()
 
 
-def enter(argv: Sequence[str] | None = None) -> NoReturn:
-    """`run_inside`, and exit with the command's code.
+def run_inside() -> int:
+    """Run this Python command again, inside a new sandbox; returns its exit code.
 
-    Raises:
-        MachineError: as `run_inside`.
-    """
-    sys.exit(run_inside(argv))
-
-
-def run_inside(argv: Sequence[str] | None = None) -> int:
-    """Run a command inside a new sandbox; returns its exit code.
-
-    The caller waits outside, and with it dies the sandbox. Ctrl-C reaches the command
-    inside too; it has a minute to end in order.
-
-    Args:
-        argv: the command; None is the current Python command, which finds itself
-            `inside()` the second time.
+    It finds itself `inside()` the second time. The caller waits outside, and with it dies the
+    sandbox. Ctrl-C reaches the command inside too; it has a minute to end in order.
 
     Raises:
         MachineError: already inside, or not root.
@@ -58,7 +44,7 @@ def run_inside(argv: Sequence[str] | None = None) -> int:
         raise MachineError("already inside a sandbox", "do this only when not inside()")
     if os.geteuid() != 0:
         raise MachineError("user is not root", "run with sudo")
-    command = list(argv) if argv is not None else [sys.executable, *sys.orig_argv[1:]]
+    command = [sys.executable, *sys.orig_argv[1:]]
     # setpriv: the kernel kills unshare when we die; --kill-child: and then all inside
     child = subprocess.Popen(
         [

@@ -34,7 +34,7 @@ _CLASS = re.compile(
 _RATE = re.compile(r"([\d.]+)([KMG]?)bit")
 
 
-def shape_hosts(network: Network, plan: Plan, leaf_bytes: int = LEAF_BYTES) -> None:
+def shape_hosts(network: Network, plan: Plan) -> None:
     """Shape the host side of every NIC.
 
     Raises:
@@ -42,10 +42,10 @@ def shape_hosts(network: Network, plan: Plan, leaf_bytes: int = LEAF_BYTES) -> N
     """
     for egress in plan.egresses:
         if egress.host is not None:
-            shape_host(network, plan, egress, leaf_bytes)
+            shape_host(network, plan, egress)
 
 
-def shape_host(network: Network, plan: Plan, egress: Egress, leaf_bytes: int = LEAF_BYTES) -> None:
+def shape_host(network: Network, plan: Plan, egress: Egress) -> None:
     """Shape one host-side egress, which has no queueing discipline yet.
 
     Raises:
@@ -53,13 +53,13 @@ def shape_host(network: Network, plan: Plan, egress: Egress, leaf_bytes: int = L
     """
     lines = [
         *_class_lines(egress, plan),
-        *_leaf_lines(egress, plan.lanes, leaf_bytes),
+        *_leaf_lines(egress, plan.lanes),
         *_filter_lines(egress, plan.lanes),
     ]
     _tc(lines, namespace(network, egress.host))
 
 
-def finish_switch_ports(network: Network, plan: Plan, leaf_bytes: int = LEAF_BYTES) -> None:
+def finish_switch_ports(network: Network, plan: Plan) -> None:
     """Add leaves, and on the userspace datapath filters, to the controller's classes.
 
     Call it when the controller has created its queues.
@@ -70,13 +70,13 @@ def finish_switch_ports(network: Network, plan: Plan, leaf_bytes: int = LEAF_BYT
     lines: list[str] = []
     for egress in plan.egresses:
         if egress.host is None:
-            lines += _leaf_lines(egress, plan.lanes, leaf_bytes)
+            lines += _leaf_lines(egress, plan.lanes)
             if network.daemons.datapath == "netdev":
                 lines += _filter_lines(egress, plan.lanes)
     _tc(lines, None)
 
 
-def read_back(network: Network, plan: Plan, leaf_bytes: int = LEAF_BYTES) -> list[str]:
+def read_back(network: Network, plan: Plan) -> list[str]:
     """Every disagreement between the plan and what the kernel reports; empty if none."""
     hosts = dict.fromkeys(egress.host for egress in plan.egresses)
     pids = {host: namespace(network, host) for host in hosts}
@@ -86,7 +86,7 @@ def read_back(network: Network, plan: Plan, leaf_bytes: int = LEAF_BYTES) -> lis
         pid = pids[egress.host]
         found = [
             *_class_problems(egress, plan, pid),
-            *_leaf_problems(egress, plan.lanes, leaves[egress.host], leaf_bytes),
+            *_leaf_problems(egress, plan.lanes, leaves[egress.host]),
         ]
         if egress.host is not None or network.daemons.datapath == "netdev":
             found += _filter_problems(egress, plan.lanes, pid)
@@ -153,15 +153,15 @@ def _class_problems(egress: Egress, plan: Plan, pid: int | None) -> Iterator[str
 
 
 def _leaf_problems(
-    egress: Egress, lanes: LaneTable, leaves: dict[tuple[str, int], Leaf], leaf_bytes: int
+    egress: Egress, lanes: LaneTable, leaves: dict[tuple[str, int], Leaf]
 ) -> Iterator[str]:
     for lane in lanes.lanes:
         leaf = leaves.get((egress.device, lane.vl))
         if leaf is None:
             yield f"class 1:{_minor(lane.vl):x} has no byte FIFO"
-        elif leaf.limit_bytes != leaf_bytes:
+        elif leaf.limit_bytes != LEAF_BYTES:
             yield (
-                f"class 1:{_minor(lane.vl):x} holds {leaf.limit_bytes} bytes, planned {leaf_bytes}"
+                f"class 1:{_minor(lane.vl):x} holds {leaf.limit_bytes} bytes, planned {LEAF_BYTES}"
             )
 
 
@@ -194,12 +194,12 @@ def _class_lines(egress: Egress, plan: Plan) -> Iterator[str]:
         )
 
 
-def _leaf_lines(egress: Egress, lanes: LaneTable, leaf_bytes: int) -> Iterator[str]:
+def _leaf_lines(egress: Egress, lanes: LaneTable) -> Iterator[str]:
     for lane in lanes.lanes:
         # any handle but the root's will do
         yield (
             f"qdisc add dev {egress.device} parent 1:{_minor(lane.vl):x} "
-            f"handle {_minor(lane.vl) + 1:x}: bfifo limit {leaf_bytes}"
+            f"handle {_minor(lane.vl) + 1:x}: bfifo limit {LEAF_BYTES}"
         )
 
 

@@ -19,7 +19,7 @@ RUN = """
 import sys, time
 from topology import sandbox
 if not sandbox.inside():
-    sandbox.enter()
+    sys.exit(sandbox.run_inside())
 from tests.topology.plans import make_plan
 from topology import ovs, shaping
 from topology.network import Network
@@ -56,7 +56,7 @@ def test_a_sandbox_hands_on_the_exit_code_and_starts_empty() -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("DUALPATH")}
     script = (
         "import os, sys; from topology import sandbox; "
-        "sandbox.inside() or sandbox.enter(); "
+        "sandbox.inside() or sys.exit(sandbox.run_inside()); "
         "print(os.listdir('/sys/class/net'), os.getppid()); sys.exit(7)"
     )
     done = subprocess.run(
@@ -69,4 +69,4 @@ def test_a_sandbox_hands_on_the_exit_code_and_starts_empty() -> None:
 def test_a_second_sandbox_inside_is_refused() -> None:
     assert sandbox.inside()
     with pytest.raises(MachineError, match="already inside"):
-        sandbox.run_inside(["true"])
+        sandbox.run_inside()

@@ -36,7 +36,7 @@ def test_a_group_that_was_not_filled_is_missing() -> None:
     assert [region.corrupt(BLOCKS, group) for group in range(3)] == [ROWS, 0, ROWS]
 
 
-@given(st.integers(0, ROWS * LAYOUT.full_wire_bytes * 8 - 1))
+@given(st.integers(0, ROWS * LAYOUT.groups * LAYOUT.wire_bytes * 8 - 1))
 def test_one_flipped_bit_is_one_corrupt_layer_block(bit: int) -> None:
     region = filled()
     memory = region.buffers(Span(0, ROWS))[0]
