@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,6 +83,10 @@ class Traffic:
         self.ends = plan.fabric.ends()
         self.plane = {name: nic.plane for name, nic in plan.fabric.nic_of_end().items()}
         self.listeners = {name: self._listen(end) for name, end in self.ends.items()}
+
+    def close(self) -> None:
+        for listener in self.listeners.values():
+            listener.close()
 
     def pairs(self) -> list[tuple[str, str]]:
         """All ordered pairs of ends of one plane that are in different namespaces."""
@@ -183,15 +187,18 @@ def running(directory: Path, plan: Plan) -> Iterator[tuple[Network, Controller]]
             yield network, controller
     finally:
         controller.process.kill()
-        controller.process.wait()
+        with controller.process:  # closes its pipe
+            pass
 
 
 def run(directory: Path) -> Report:
     # 400 Gbit/s are 200 Mbit/s on the wire
     plan = make_plan(make_fabric(storage=1), byte_scale=1000.0)
     report = Report(sent_bytes=plan.scale.model_bytes(SIZE_BYTES))
-    with running(directory, plan) as (network, controller):
-        traffic = Traffic(network, plan)
+    with (
+        running(directory, plan) as (network, controller),
+        closing(Traffic(network, plan)) as traffic,
+    ):
         counters = Counters(directory / "telemetry.jsonl", plan)
         report.pairs = len(traffic.pairs())
         report.cut = traffic.cut()

@@ -55,4 +55,5 @@ def _controller(directory: Path) -> Iterator[None]:
         yield
     finally:
         controller.kill()
-        controller.wait()
+        with controller:  # closes its pipe
+            pass
