@@ -24,7 +24,9 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 SCENARIO = (ROOT / "docs/scenario.md").read_text()
 RUN_DIRECTORY = (ROOT / "docs/run-directory.md").read_text()
-PAGES = sorted(path.relative_to(ROOT) for path in ROOT.glob("docs/*.md"))
+PAGES = sorted(
+    path.relative_to(ROOT) for pattern in ("*.md", "docs/*.md") for path in ROOT.glob(pattern)
+)
 INVARIANTS = (ROOT / "docs/invariants.md").read_text()
 
 
@@ -108,7 +110,7 @@ def test_every_invariant_is_held_by_a_test_that_is_there() -> None:
         assert f"def {test}(" in (ROOT / path).read_text(), test
 
 
-@pytest.mark.parametrize("page", [Path("README.md"), *PAGES], ids=str)
+@pytest.mark.parametrize("page", PAGES, ids=str)
 def test_files_that_the_documents_link_to_are_there(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", (ROOT / page).read_text()):
         assert (ROOT / page.parent / target).exists(), target

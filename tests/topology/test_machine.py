@@ -62,3 +62,9 @@ def test_the_packages_asked_for_are_those_of_the_extra() -> None:
 def test_the_remedy_builds_ryu_as_make_does() -> None:
     [constraint] = re.findall(r"^setuptools==.*$", CONSTRAINTS, re.MULTILINE)
     assert constraint in machine._BUILD_TOOLS.split()
+
+
+def test_the_readme_installs_the_extra_as_the_remedy_does() -> None:
+    said = (ROOT / "README.md").read_text()
+    assert f"pip install {machine._BUILD_TOOLS} && " in said
+    assert "pip install --no-build-isolation 'dualpath-testbed[emulate]'" in said
