@@ -27,7 +27,7 @@ from typing import Any, Self
 from mininet.cli import CLI
 from mininet.log import setLogLevel
 from mininet.net import Mininet
-from mininet.node import OVSSwitch
+from mininet.node import Node, OVSSwitch
 
 from plan.fabric import End, Fabric, Link, Nic
 from topology.namespace import entered, run
@@ -60,6 +60,17 @@ class _Controller:
 
     def IP(self) -> str:  # noqa: N802  Mininet's name
         return "127.0.0.1"
+
+
+class _Host(Node):  # type: ignore[misc]  # Mininet has no types
+    """Addresses belong to ends, which Mininet does not know: at its prompt a host's name, which
+    it would replace by that of the host's first interface, stays as it is."""
+
+    def defaultIntf(self) -> _Host:  # noqa: N802  Mininet's name
+        return self
+
+    def updateIP(self) -> None:  # noqa: N802  Mininet's name
+        """None: there is no address to tell."""
 
 
 class Network:
@@ -183,7 +194,7 @@ class Network:
     def _add_hosts(self) -> None:
         for node in self.fabric.nodes:
             for name in (node.name, *node.gpu_hosts):
-                host = self._mininet.addHost(name, ip=None)
+                host = self._mininet.addHost(name, cls=_Host, ip=None)
                 self._namespaces[name] = host.pid
                 _tune(host.pid)
 
