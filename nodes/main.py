@@ -25,7 +25,7 @@ from nodes.roles import make_node
 from nodes.worlds.sockets.lmdb_store import LmdbBlockStore
 from nodes.worlds.sockets.world import SocketWorld
 from plan.deployment import System
-from plan.errors import RunError, first_cause, said
+from plan.errors import PeerLost, RunError, first_cause, said
 from plan.events import (
     AnyCommand,
     Completed,
@@ -57,7 +57,8 @@ def main() -> None:
     except* _Over:
         pass
     except* Exception as group:
-        _say(Error(said(first_cause(group))))
+        cause = first_cause(group)
+        _say(Error(said(cause), cause.peer if isinstance(cause, PeerLost) else None))
         raise
 
 

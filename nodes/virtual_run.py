@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from nodes.agents.population import AgentPopulation
 from nodes.roles import make_node
-from nodes.worlds.failure import on_callback_error
+from nodes.worlds.failure import failing_node, on_callback_error
 from nodes.worlds.virtual.flow_network import FlowNetwork
 from nodes.worlds.virtual.identity_store import IdentityBlockStore
 from nodes.worlds.virtual.loop import VirtualTimeLoop, run
 from nodes.worlds.virtual.world import VirtualCluster, VirtualWorld
 from plan.deployment import System
+from plan.errors import first_cause
 from plan.model import Plan
 from plan.records import CounterSample, NodeStats, RequestRecord
 
@@ -97,6 +98,11 @@ async def _simulate(
         complete = True
     except* asyncio.CancelledError:
         pass  # asyncio's answer to Ctrl-C
+    except* Exception as group:
+        cause = first_cause(group)
+        if name := failing_node(cause):
+            cause.add_note(f"in node {name}")
+        raise
     finally:
         loop.set_exception_handler(None)
     last = network.counters(loop.time())

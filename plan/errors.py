@@ -6,6 +6,7 @@
     ├── MachineError     this machine lacks something that the run needs
     ├── RunError         a run that had started could not be finished
     │   ├── CommandError    a program that it needs failed
+    │   ├── PeerLost        a connection between two of its nodes broke
     │   └── Deadlock        its simulated nodes wait for each other for ever
     └── BrokenOff        the user ended a run before it was done
 
@@ -80,6 +81,18 @@ class CommandError(RunError):
 
     def __init__(self, argv: Sequence[str], returncode: int, said: str) -> None:
         super().__init__(f"{' '.join(argv)} failed with {returncode}: {said.strip()}")
+
+
+class PeerLost(RunError):
+    """A connection to another node broke; what ended that one says more.
+
+    Attributes:
+        peer: the other node.
+    """
+
+    def __init__(self, message: str, peer: str) -> None:
+        self.peer = peer
+        super().__init__(message)
 
 
 class Deadlock(RunError):

@@ -54,9 +54,14 @@ class Stopped(Event, frozen=True):
 
 
 class Error(Event, frozen=True):
-    """What ends a process, and with it the run; in one line."""
+    """What ends a process, and with it the run; in one line.
+
+    Attributes:
+        peer: the node to which a connection broke, if that is what ended it.
+    """
 
     message: str
+    peer: str | None = None
 
 
 NodeEvent = Ready | Progress | Completed | Stopped | Error

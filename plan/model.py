@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from plan.deployment import BlockLayout, GpuSpec, ModelSpec, SchedulerConstants
+from plan.errors import reading
 from plan.fabric import Fabric, NodeKind
 from plan.lanes import Egress, LaneTable, QueueClass
 from plan.scale import Scale
@@ -105,6 +106,7 @@ def read_plan(path: Path) -> Plan:
     """Read a plan that `write_plan` wrote.
 
     Raises:
-        msgspec.ValidationError: the file does not hold a plan.
+        RunError: there is no such file, or it does not hold a plan.
     """
-    return msgspec.json.decode(path.read_bytes(), type=Plan)
+    with reading(path):
+        return msgspec.json.decode(path.read_bytes(), type=Plan)

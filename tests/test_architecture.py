@@ -139,7 +139,6 @@ COVERED = {
     "scenarios/running/controller_process.py": "tests/scenarios/running/test_events.py",
     "scenarios/running/cpu.py": "tests/scenarios/running/test_events.py",
     "scenarios/running/display.py": "tests/scenarios/test_run.py",
-    "scenarios/running/endings.py": "tests/scenarios/test_run.py",
     "scenarios/running/execution.py": "tests/scenarios/test_run.py",
     "scenarios/running/fabric.py": "tests/scenarios/running/test_emulation.py",
     "scenarios/running/following.py": "tests/scenarios/test_run.py",

@@ -170,9 +170,10 @@ class Network:
         bridges = " ".join(
             f"-- --if-exists del-br {switch.name}" for switch in self.fabric.switches
         )
-        vsctl(*bridges.split())
-        # del-br leaves these rows behind
-        vsctl("--all", "destroy", "QoS", "--", "--all", "destroy", "Queue")
+        if self.daemons.ended() is None:
+            vsctl(*bridges.split())
+            # del-br leaves these rows behind
+            vsctl("--all", "destroy", "QoS", "--", "--all", "destroy", "Queue")
         _ip(
             (f"link del {device}" for device in self._switch_devices(one_per_pair=True)), force=True
         )

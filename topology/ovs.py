@@ -17,11 +17,11 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from plan.endings import ending
 from plan.errors import CommandError, MachineError, RunError
 from topology.namespace import run
 from topology.sandbox import inside
@@ -41,21 +41,45 @@ _TIMEOUT_S = "30"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-@dataclass(frozen=True)
 class Daemons:
-    """Running Open vSwitch: the switch daemon's process id and its kind of datapath."""
+    """Running Open vSwitch.
 
-    vswitchd_pid: int
-    datapath: DatapathType
+    Attributes:
+        vswitchd_pid: of the switch daemon's process.
+        datapath: its kind.
+    """
+
+    def __init__(
+        self,
+        server: subprocess.Popen[bytes],
+        switch: subprocess.Popen[bytes],
+        datapath: DatapathType,
+        logs: Path,
+    ) -> None:
+        self._processes = {"ovs-vswitchd": switch, "ovsdb-server": server}
+        self._logs = logs
+        self.vswitchd_pid = switch.pid
+        self.datapath = datapath
+
+    def ended(self) -> str | None:
+        """How one of them ended, and its log; None while both run."""
+        for name, process in self._processes.items():
+            if (status := process.poll()) is not None:
+                return ending(name, status, _log(self._logs, name))
+        return None
 
 
 @contextmanager
-def daemons() -> Iterator[Daemons]:
+def daemons(logs: Path = RUN_DIRECTORY) -> Iterator[Daemons]:
     """Start ovsdb-server and ovs-vswitchd in this sandbox; stop them at the end.
+
+    Args:
+        logs: directory of their logs.
 
     Raises:
         MachineError: not inside a sandbox, where they would replace the machine's own.
         CommandError: a daemon did not come up.
+        RunError: one has ended; whatever else went wrong then follows from it.
     """
     if not inside():
         raise MachineError(
@@ -66,20 +90,32 @@ def daemons() -> Iterator[Daemons]:
     run(["ovsdb-tool", "create", str(database), str(SCHEMA)])
     door = RUN_DIRECTORY / "db.sock"
     door.unlink(missing_ok=True)
-    server = _start("ovsdb-server", str(database), f"--remote=punix:{door}")
+    server = _start(logs, "ovsdb-server", str(database), f"--remote=punix:{door}")
     try:
-        _await(door, server)
+        _await(door, server, _log(logs, "ovsdb-server"))
         run(["ovs-vsctl", "--no-wait", "init"])
-        switch = _start("ovs-vswitchd", f"unix:{door}")
+        switch = _start(logs, "ovs-vswitchd", f"unix:{door}")
         # frames must not wait for the nodes' processes, which share the processors
         os.setpriority(os.PRIO_PROCESS, switch.pid, -20)
         try:
             vsctl("init")
-            yield Daemons(switch.pid, datapath_type())
+            running = Daemons(server, switch, datapath_type(), logs)
+            with _blamed(running):
+                yield running
         finally:
             _stop(switch)
     finally:
         _stop(server)
+
+
+@contextmanager
+def _blamed(running: Daemons) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if ended := running.ended():
+            raise RunError(ended) from error
+        raise
 
 
 def vsctl(*args: str) -> str:
@@ -176,9 +212,13 @@ def _sends(packet_socket: socket.socket) -> bool:
     return device == ""
 
 
-def _start(*argv: str) -> subprocess.Popen[bytes]:
+def _log(logs: Path, name: str) -> Path:
+    return logs / f"{name}.log"
+
+
+def _start(logs: Path, *argv: str) -> subprocess.Popen[bytes]:
     """Start a daemon as our own child, so that it needs no pid file to be found by."""
-    log = RUN_DIRECTORY / f"{argv[0]}.log"
+    log = _log(logs, argv[0])
     return subprocess.Popen(
         [*argv, "--no-chdir", "-vconsole:off", f"--log-file={log}"],
         stdin=subprocess.DEVNULL,
@@ -187,12 +227,12 @@ def _start(*argv: str) -> subprocess.Popen[bytes]:
     )
 
 
-def _await(door: Path, server: subprocess.Popen[bytes]) -> None:
+def _await(door: Path, server: subprocess.Popen[bytes], log: Path) -> None:
     # ovs-vsctl --retry would do, but it waits a whole second between attempts
     deadline = time.monotonic() + float(_TIMEOUT_S)
     while not door.exists():
         if server.poll() is not None or time.monotonic() > deadline:
-            raise RunError(f"ovsdb-server did not open {door}: see its log beside it")
+            raise RunError(f"ovsdb-server did not open {door}; see {log}")
         time.sleep(0.002)  # noqa: TID251  between two looks
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from traceback import walk_tb
 from typing import Any
 
 
@@ -24,6 +25,16 @@ def on_callback_error(
             loop.default_exception_handler(context)
 
     return handle
+
+
+def failing_node(error: BaseException) -> str | None:
+    """The node whose program an error comes from; None where it is nobody's."""
+    for frame, _ in reversed(list(walk_tb(error.__traceback__))):
+        world = getattr(frame.f_locals.get("self"), "_world", None)
+        node: str | None = getattr(world, "node", None)
+        if node is not None:
+            return node
+    return None
 
 
 async def _raise(error: BaseException) -> None:

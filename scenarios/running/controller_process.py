@@ -12,6 +12,8 @@ from scenarios.running.events import CONTROLLER_EVENTS, EventStream
 from scenarios.running.journal import Journal
 from topology.interpreter import python
 
+READY_S = 60.0
+"""Wall seconds within which it has to have set up the fabric."""
 CONTROLLER_PORT = 6653
 """On the loopback of the sandbox, so runs side by side do not meet."""
 
@@ -25,10 +27,10 @@ class Controller:
         incidents: what befell the fabric since the controller was ready, a clause each.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], journal: Journal) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], journal: Journal, log: Path) -> None:
         self._journal = journal
         self.pid = process.pid
-        self.events = EventStream(process, "controller", CONTROLLER_EVENTS)
+        self.events = EventStream(process, "controller", CONTROLLER_EVENTS, log)
         self.incidents: list[str] = []
 
     def heed(self, events: list[ControllerEvent]) -> None:
@@ -53,6 +55,18 @@ class Controller:
         """
         self.heed(self.events.take_now())
 
+    @contextmanager
+    def blamed(self) -> Iterator[None]:
+        """Around what needs the controller: if that fails and the controller has ended, this
+        is what is told."""
+        try:
+            yield
+        except Exception as error:
+            failure = self.events.failure()
+            if failure is None or failure is error:
+                raise
+            raise failure from error
+
 
 @contextmanager
 def controller(
@@ -66,9 +80,10 @@ def controller(
         journal: told of incidents.
 
     Raises:
-        RunError: it reported an error, or ended.
+        RunError: it reported an error, or ended; whatever else went wrong then follows from it.
     """
-    with (directory / "controller.log").open("wb") as log:
+    path = directory / "controller.log"
+    with path.open("wb") as log:
         process = subprocess.Popen(
             [
                 *python("-m", "controller.launcher"),
@@ -83,9 +98,10 @@ def controller(
             start_new_session=True,
         )
         try:
-            running = Controller(process, journal)
-            running.events.await_event(Installed)
-            yield running
+            running = Controller(process, journal, path)
+            running.events.await_event(Installed, READY_S)
+            with running.blamed():
+                yield running
         finally:
             process.kill()
             process.wait()

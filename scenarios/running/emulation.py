@@ -12,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from plan.deployment import System
+from plan.errors import PeerLost, reading
 from plan.events import Start
 from plan.fabric import Node
 from plan.model import Plan
@@ -75,6 +76,8 @@ def serve(
             following.await_sample(ended)
             fabric.journal.phase("stopping", system.name)
             nodes.stop()
+        except PeerLost as lost:
+            raise nodes.cause(lost) from None
         finally:
             nodes.kill()
     after = _Kernel.read(fabric.network, plan)
@@ -123,6 +126,8 @@ class _Kernel(NamedTuple):
 
 
 def _stats(directory: Path, node: str, retransmits: int) -> NodeStats:
-    stats = msgspec.json.decode((directory / f"{node}.stats.json").read_bytes(), type=NodeStats)
+    path = directory / f"{node}.stats.json"
+    with reading(path):
+        stats = msgspec.json.decode(path.read_bytes(), type=NodeStats)
     stats.retransmits = retransmits
     return stats

@@ -45,7 +45,7 @@ def open_fabric(
     """
     journal.phase("fabric")
     with (
-        ovs.daemons() as daemons,
+        ovs.daemons(directory) as daemons,
         Network(plan.fabric, daemons, CONTROLLER_PORT) as network,
     ):
         qos.install(plan)

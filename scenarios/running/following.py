@@ -96,7 +96,8 @@ class Following:
         deadline = time.monotonic() + LAST_SAMPLE_S
         while telemetry.last is None or telemetry.last.t <= ended:
             if time.monotonic() > deadline:
-                raise RunError("the controller takes no more counter samples; see controller.log")
+                log = self._fabric.controller.events.log
+                raise RunError(f"the controller takes no more counter samples; see {log}")
             self._fabric.controller.check()
             time.sleep(0.1)  # noqa: TID251  between two looks
             self._take()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import selectors
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 import msgspec
 
-from plan.errors import RunError
+from plan.endings import ending
+from plan.errors import PeerLost, RunError
 from plan.events import AnyCommand, NodeEvent, Ready, Stop, Stopped
 from plan.model import Plan
 from scenarios.running.cpu import CpuTimes
@@ -18,7 +20,10 @@ from scenarios.running.events import NODE_EVENTS, EventStream
 from scenarios.running.fabric import Fabric
 from topology.interpreter import python
 
-READY_TIMEOUT_S = 60
+ANSWER_S = 60.0
+"""Wall seconds within which a node has to be ready, to stop, to end."""
+LAST_WORDS_S = 2.0
+"""Wall seconds within which a node that others have lost says why."""
 
 
 class NodeProcesses:
@@ -27,7 +32,7 @@ class NodeProcesses:
     def __init__(self, plan: Plan, fabric: Fabric, directory: Path) -> None:
         self._fabric = fabric
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._streams: list[EventStream[NodeEvent]] = []
+        self._streams: dict[str, EventStream[NodeEvent]] = {}
         self._logs: list[IO[bytes]] = []
         self._selector = selectors.DefaultSelector()
         self._selector.register(fabric.controller.events, selectors.EVENT_READ)
@@ -42,7 +47,8 @@ class NodeProcesses:
                 argv += ["--store", str(directory / f"{node.name}.blocks")]
             for host in node.gpu_hosts:
                 argv += ["--namespace", f"{host}={fabric.network.namespace_pid(host)}"]
-            log = (directory / f"{node.name}.log").open("wb")
+            path = directory / f"{node.name}.log"
+            log = path.open("wb")
             self._logs.append(log)
             process = fabric.network.popen(
                 node.name,
@@ -54,19 +60,34 @@ class NodeProcesses:
                 start_new_session=True,
             )
             self._processes[node.name] = process
-            self._streams.append(EventStream(process, node.name, NODE_EVENTS))
-            self._selector.register(self._streams[-1], selectors.EVENT_READ, self._streams[-1])
+            stream = EventStream(process, node.name, NODE_EVENTS, path)
+            self._streams[node.name] = stream
+            self._selector.register(stream, selectors.EVENT_READ, stream)
 
     def await_ready(self) -> None:
-        for stream in self._streams:
-            stream.await_event(Ready)
+        """Until all listen at their ends.
+
+        Raises:
+            RunError: one of them failed, or is not ready in time.
+        """
+        self._await(Ready)
 
     def tell(self, command: AnyCommand) -> None:
+        """Say something to all.
+
+        Raises:
+            RunError: one of them is gone.
+        """
         line = msgspec.json.encode(command) + b"\n"
-        for process in self._processes.values():
+        for name, process in self._processes.items():
             assert process.stdin is not None
-            process.stdin.write(line)
-            process.stdin.flush()
+            try:
+                process.stdin.write(line)
+                process.stdin.flush()
+            except BrokenPipeError:
+                stream = self._streams[name]
+                gone = RunError(f"{name} does not listen any more; see {stream.log}")
+                raise stream.failure(LAST_WORDS_S) or gone from None
 
     def cpu_times(self) -> CpuTimes:
         return CpuTimes.read(
@@ -79,8 +100,10 @@ class NodeProcesses:
         """What nodes have said within a time; the controller is heeded too.
 
         Raises:
-            RunError: one of them reported an error or ended.
+            RunError: one of them, or a daemon of the switches, reported an error or ended.
         """
+        if ended := self._fabric.network.daemons.ended():
+            raise RunError(ended)
         for key, _ in self._selector.select(timeout_s):
             if key.fileobj is self._fabric.controller.events:
                 self._fabric.controller.heed(self._fabric.controller.events.take())
@@ -92,25 +115,48 @@ class NodeProcesses:
         """End all in order: every node knows of the end before the first one goes.
 
         Raises:
-            RunError: one of them failed.
+            RunError: one of them failed, or does not end in time.
         """
         self.tell(Stop())
-        for stream in self._streams:
-            stream.await_event(Stopped)
+        self._await(Stopped)
         for process in self._processes.values():
             assert process.stdin is not None
             process.stdin.close()
         for name, process in self._processes.items():
-            if status := process.wait(READY_TIMEOUT_S):
-                raise RunError(f"{name} ended with status {status}; see its log")
+            log = self._streams[name].log
+            try:
+                status = process.wait(ANSWER_S)
+            except subprocess.TimeoutExpired:
+                raise RunError(f"{name} did not end within {ANSWER_S:g} s; see {log}") from None
+            if status:
+                raise RunError(ending(name, status, log))
+
+    def cause(self, lost: PeerLost) -> RunError:
+        """What ended the node that another has lost, if it says so soon; else the loss."""
+        error: RunError = lost
+        heard: set[str] = set()
+        while isinstance(error, PeerLost) and error.peer not in heard:
+            heard.add(error.peer)
+            said = self._streams[error.peer].failure(LAST_WORDS_S)
+            if said is None:
+                return error
+            error = said
+        return error
 
     def kill(self) -> None:
+        """End all at once."""
         self._selector.close()
         for process in self._processes.values():
             process.kill()
             process.wait()
             for pipe in (process.stdin, process.stdout):
                 assert pipe is not None
-                pipe.close()
+                # what could not be said to one that is gone would be said again
+                with suppress(BrokenPipeError):
+                    pipe.close()
         for log in self._logs:
             log.close()
+
+    def _await(self, wanted: type[NodeEvent]) -> None:
+        for stream in self._streams.values():
+            stream.await_event(wanted, ANSWER_S)

@@ -99,7 +99,10 @@ def explained(error: BaseException, directory: Path | None = None) -> str:
         return f"{cause.filename or directory or 'this machine'}: {cause.strerror}"
     if isinstance(cause, MemoryError):
         return "out of memory: write a smaller scenario, or run fewer points at once (--jobs)"
-    return f"{said(cause)}{_place(cause)}; {_kept(error, directory)}"
+    mistake = said(cause)
+    if not isinstance(cause, Deadlock):  # its message has all of that
+        mistake += _place(cause) + "".join(f" {note}" for note in getattr(cause, "__notes__", ()))
+    return f"{mistake}; {_kept(error, directory)}"
 
 
 def _place(error: BaseException) -> str:

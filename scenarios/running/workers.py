@@ -9,8 +9,8 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Generic, TypeVar
 
+from plan.endings import ending
 from plan.errors import RunError
-from scenarios.running.endings import ending
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 import yaml
 
+from nodes.engines.decode_node import DecodeNode
 from nodes.virtual_run import VirtualRun, simulate
 from nodes.worlds.virtual.loop import run as run_virtually
 from plan.deployment import System
@@ -134,6 +135,19 @@ def test_a_mistake_leaves_its_traceback_in_the_run_s_directory(
     assert "KeyError: 'pe7'" in (tmp_path / "error.log").read_text()
 
 
+def test_a_mistake_in_a_simulated_node_names_the_node(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: DecodeNode, message: object) -> None:
+        raise KeyError("layer 7")
+
+    monkeypatch.setattr(DecodeNode, "handle", fail)
+    assert run(tmp_path) == FAILED
+    line = only_error(capsys)
+    assert line.startswith("basic: KeyError: 'layer 7' at ")
+    assert " in node de0; traceback in " in line
+
+
 def test_what_fails_before_anything_is_served_is_a_line_and_no_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,12 +234,12 @@ def test_a_worker_that_is_killed_fails_its_point_alone(three_points: Path, tmp_p
         assert process.wait(60) == FAILED
     assert "Traceback" not in said
     errors = [line for line in said.splitlines() if line.startswith("error: ")]
+    killed = "its process was killed by SIGKILL (out of memory?)"
     assert sorted(errors) == [
-        f"error: {point}: its process was killed by SIGKILL"
-        for point in ("01-agents-400", "02-agents-401")
+        f"error: {point}: {killed}" for point in ("01-agents-400", "02-agents-401")
     ]
     assert [len(point["systems"]) for point in points(out)] == [0, 0, 3]
-    assert (out / "sweep.html").read_text().count("its process was killed by SIGKILL") == 2
+    assert (out / "sweep.html").read_text().count(killed) == 2
 
 
 def workers(parent: int) -> list[int]:

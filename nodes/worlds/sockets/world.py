@@ -20,7 +20,7 @@ from nodes.worlds.sockets.byte_region import ByteRegion
 from nodes.worlds.sockets.namespaces import network_namespace, tcp_socket
 from nodes.worlds.sockets.queue_pair import QueuePair, Work
 from nodes.worlds.sockets.wall_clock import WallClock
-from plan.errors import RunError
+from plan.errors import PeerLost, RunError
 from plan.fabric import End
 from plan.lanes import TrafficClass
 from plan.model import Plan
@@ -68,6 +68,7 @@ class SocketWorld:
         self._tasks = tasks
         self._ends = plan.fabric.ends()
         self._end_at = {end.ip: name for name, end in self._ends.items()}
+        self._node_of = {end.name: nic.node for nic in plan.fabric.nics for end in nic.ends}
         self._own = [end for nic in plan.fabric.nics if nic.node == node for end in nic.ends]
         self._dram_ends = dram_ends(plan.fabric)
         self._dram = DramBus(plan.dram_bytes_per_s)
@@ -282,12 +283,15 @@ class SocketWorld:
         if not self._ending:
             fail(self._tasks, self._error(pair, error))
 
-    def _error(self, pair: _Pair, error: OSError) -> RunError:
+    def _error(self, pair: _Pair, error: OSError) -> PeerLost:
         """What broke, by its ends and class."""
         why = error.strerror or str(error)
         if error.errno == errno.ETIMEDOUT:
             why = f"nothing was acknowledged for {self._patience_s:.0f} s: the path is dead"
-        broken = RunError(f"{pair.traffic} connection {pair.local}-{pair.remote} broke: {why}")
+        broken = PeerLost(
+            f"{pair.traffic} connection {pair.local}-{pair.remote} broke: {why}",
+            self._node_of[pair.remote],
+        )
         broken.__cause__ = error
         return broken
 

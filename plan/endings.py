@@ -5,6 +5,9 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+HINTS = {signal.SIGKILL: "out of memory?", signal.SIGBUS: "disk full?"}
+"""What the kernel sends a signal for when no user does."""
+
 
 def ending(name: str, status: int, log: Path | None = None) -> str:
     """Say how a process ended unasked, and where to look.
@@ -22,6 +25,7 @@ def ending(name: str, status: int, log: Path | None = None) -> str:
 
 def _signal(number: int) -> str:
     try:
-        return signal.Signals(number).name
+        known = signal.Signals(number)
     except ValueError:
         return f"signal {number}"
+    return f"{known.name} ({HINTS[known]})" if known in HINTS else known.name

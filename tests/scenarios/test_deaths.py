@@ -1,0 +1,71 @@
+"""A process of an emulated run that dies is named, and costs no result that was there."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scenarios.running.outcome import FAILED
+from tests.scenarios.commands import TINY, await_line, started
+
+pytestmark = [pytest.mark.network, pytest.mark.timeout(200)]
+
+
+@pytest.mark.parametrize(
+    ("victim", "program", "log"),
+    [
+        ("de0", "nodes.main", "systems/dualpath/de0.log"),
+        ("controller", "controller.launcher", "controller.log"),
+        ("ovs-vswitchd", "ovs-vswitchd", "ovs-vswitchd.log"),
+    ],
+)
+def test_what_dies_while_the_second_system_is_served_is_named_and_the_first_is_reported(
+    victim: str, program: str, log: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    with started(TINY, out, "--systems", "basic,dualpath") as process:
+        await_line(process, "dualpath:", times=2)  # announced, then on its way
+        os.kill(process_of(process.pid, program, victim), signal.SIGKILL)
+        assert process.stderr is not None
+        said = process.stderr.read()
+        assert process.wait(60) == FAILED
+    assert "Traceback" not in said
+    [line] = [line for line in said.splitlines() if line.startswith("error: ")]
+    died = f"dualpath: {victim} was killed by SIGKILL (out of memory?); see {out / log}"
+    assert line == f"error: {died}"
+    assert (out / log).exists()
+    summary = json.loads((out / "summary.json").read_bytes())
+    assert (list(summary["systems"]), summary["unserved"]) == (["basic"], ["dualpath"])
+    basic = summary["systems"]["basic"]
+    assert basic["fidelity"]["complete"]
+    assert basic["completed"] == basic["requests"]
+    assert summary["error"] == died
+    assert died in (out / "report.html").read_text()
+
+
+def process_of(runner: int, program: str, name: str) -> int:
+    """The process of a run that executes a program or module for what has that name."""
+    commands = {pid: command(pid) for pid in descendants(runner)}
+    [found] = [
+        pid
+        for pid, words in commands.items()
+        if (program in words and name in (*words, program.partition(".")[0]))
+        or Path(words[0]).name == name
+    ]
+    return found
+
+
+def command(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+
+
+def descendants(pid: int) -> Iterator[int]:
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in map(int, (task / "children").read_text().split()):
+            yield child
+            yield from descendants(child)
