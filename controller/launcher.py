@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import sys
+import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +34,8 @@ def main() -> int:
         _require_free(arguments.listen)
         with arguments.telemetry.open("w") as telemetry:
             return _run(plan, arguments, telemetry)
-    except (OSError, msgspec.MsgspecError, ValueError) as error:
+    except Exception as error:
+        traceback.print_exc()  # for its log
         return _fail(said(error))
 
 
