@@ -18,13 +18,16 @@ class Arrivals(Generic[T]):
 
     def bring(self, attempt: Attempt, value: T) -> None:
         """The value has come."""
-        self._expected(attempt).set_result(value)
+        expected = self._expected(attempt)
+        if not expected.cancelled():
+            expected.set_result(value)
 
     async def take(self, attempt: Attempt) -> T:
-        """Wait for the value; it is forgotten afterwards."""
-        value = await self._expected(attempt)
-        del self._values[attempt]
-        return value
+        """Wait for the value; it is forgotten afterwards, also if the wait is cancelled."""
+        try:
+            return await self._expected(attempt)
+        finally:
+            del self._values[attempt]
 
     def _expected(self, attempt: Attempt) -> asyncio.Future[T]:
         future = self._values.get(attempt)

@@ -1,14 +1,17 @@
-"""Jobs of a prefill engine and the parts of them that a forward batch takes."""
+"""Requests that wait for a prefill engine, and the forward batches that are formed of them."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import NamedTuple
 
+from nodes.engines.engine_node import Reading
+from nodes.engines.memory import Memory
 from nodes.protocol.messages import Assign, Remote, Request
-from nodes.protocol.world import Region
-from nodes.storage.client import ReadTicket
+from nodes.scheduling.intra_engine import Chunk, Packing
 
 
 @dataclass(slots=True, eq=False)
@@ -18,10 +21,13 @@ class Job:
     Attributes:
         hits: leading rows that were read from storage; the first `local` of them into the
             PE buffer, the others into the DE buffer.
-        read: when the reading began and ended, over both sides (None: nothing was read).
-        buffer: the DE buffer, the KV's destination; hbm: region of the whole prompt; both
-            None without I/O.
         tokens: how many of the prompt have their KV-Cache.
+        read: over both sides (None: nothing was read).
+        buffer: the DE buffer, the KV's destination; hbm: room for the whole prompt; both
+            None without I/O.
+        admitted: HBM can take it.
+        first: when its first token was out, model seconds; cancelled where nobody waits for
+            that any more.
     """
 
     assign: Assign
@@ -29,12 +35,15 @@ class Job:
     hits: int
     local: int
     tokens: int
-    read: ReadTicket | None
-    pe_buffer: Region | None
-    buffer: Remote | None
-    hbm: Region | None
+    read: Reading | None = None
+    pe_buffer: Memory | None = None
+    buffer: Remote | None = None
+    hbm: Memory | None = None
+    admitted: bool = False
     prefill_start_s: float | None = None
-    sent: list[asyncio.Future[None]] = field(default_factory=list)
+    first: asyncio.Future[float] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
 
     @property
     def request(self) -> Request:
@@ -54,3 +63,63 @@ class Part(NamedTuple):
     @property
     def last(self) -> bool:
         return self.cached + self.bsz == self.job.request.prompt
+
+    @property
+    def moves(self) -> bool:
+        """Whether its KV-Cache goes anywhere: with I/O, and while somebody waits for it."""
+        return self.job.hbm is not None and not self.job.first.cancelled()
+
+
+class Batches:
+    """The queue of one prefill engine, FIFO.
+
+    Args:
+        pack: what a forward batch takes of the queue.
+        tokens: of a block.
+    """
+
+    def __init__(self, pack: Packing, tokens: int) -> None:
+        self._pack = pack
+        self._tokens = tokens
+        self._queue: deque[Job] = deque()
+        self._came = asyncio.Event()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is a request of which no batch has the end."""
+        return bool(self._queue)
+
+    def add(self, job: Job) -> None:
+        """A request whose hits are in a buffer has its place in the queue."""
+        self._queue.append(job)
+
+    def admit(self, job: Job) -> None:
+        """HBM can take it, and all before it."""
+        job.admitted = True
+        self._came.set()
+
+    def drop(self, job: Job) -> None:
+        """Nobody waits for it any more."""
+        if job in self._queue:
+            self._queue.remove(job)
+            self._came.set()
+
+    async def form(self) -> list[Part]:
+        """The next batch, as soon as there is a request to form it of."""
+        while not (self._queue and self._queue[0].admitted):
+            self._came.clear()
+            await self._came.wait()
+        jobs = list(takewhile(lambda job: job.admitted, self._queue))
+        work = [Chunk(i, job.tokens, job.request.prompt - job.tokens) for i, job in enumerate(jobs)]
+        parts = [self._part(jobs[chunk.request], chunk) for chunk in self._pack(work)]
+        for part in parts:
+            part.job.tokens += part.bsz
+            if part.last:
+                self._queue.popleft()
+        return parts
+
+    def _part(self, job: Job, chunk: Chunk) -> Part:
+        end = chunk.cached + chunk.bsz
+        hi = job.rows if end == job.request.prompt else end // self._tokens
+        first = chunk.cached == job.hits * self._tokens
+        return Part(job, chunk.cached, chunk.bsz, chunk.cached // self._tokens, hi, first)

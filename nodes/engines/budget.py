@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from types import TracebackType
 
 
 class Budget:
-    """HBM, or a DRAM buffer: an amount that can be taken and given back.
+    """HBM, or a DRAM buffer: an amount that is leased and given back.
 
     Args:
         name: what it is, for errors.
@@ -17,10 +18,15 @@ class Budget:
     def __init__(self, name: str, capacity: float) -> None:
         self._name = name
         self.capacity = capacity
-        self.free = capacity
+        self._leased: float = 0
         self._waiting: deque[tuple[float, asyncio.Future[None]]] = deque()
 
-    async def take(self, amount: float) -> None:
+    @property
+    def free(self) -> float:
+        """What nobody holds."""
+        return self.capacity - self._leased
+
+    async def lease(self, amount: float) -> Lease:
         """Wait until `amount` is free and nobody who asked earlier still waits; take it.
 
         Raises:
@@ -29,16 +35,51 @@ class Budget:
         if amount > self.capacity:
             raise ValueError(f"{amount:.0f} asked of {self._name}, which has {self.capacity:.0f}")
         if not self._waiting and amount <= self.free:
-            self.free -= amount
-            return
+            self._leased += amount
+            return Lease(self, amount)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((amount, turn))
-        await turn
+        try:
+            await turn
+        except asyncio.CancelledError:
+            # who waited is out of the way, or had been given what it can no longer take
+            self.give_back(0 if turn.cancelled() else amount)
+            raise
+        return Lease(self, amount)
 
     def give_back(self, amount: float) -> None:
-        """Return what `take` took."""
-        self.free += amount
-        while self._waiting and self._waiting[0][0] <= self.free:
-            taken, turn = self._waiting.popleft()
-            self.free -= taken
-            turn.set_result(None)
+        """What a lease held is free; whose turn it is gets it."""
+        self._leased -= amount
+        while self._waiting:
+            asked, turn = self._waiting[0]
+            if not turn.cancelled():
+                if asked > self.free:
+                    return
+                self._leased += asked
+                turn.set_result(None)
+            self._waiting.popleft()
+
+
+class Lease:
+    """An amount in one holder's hands until the end of a `with`, or until it is released."""
+
+    def __init__(self, budget: Budget, amount: float) -> None:
+        self._budget = budget
+        self._amount = amount
+
+    def release(self) -> None:
+        """Give back what is still held."""
+        amount, self._amount = self._amount, 0.0
+        if amount:
+            self._budget.give_back(amount)
+
+    def __enter__(self) -> Lease:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release()

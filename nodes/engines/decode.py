@@ -9,27 +9,38 @@ import asyncio
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from heapq import heappop, heappush
 
 from nodes.engines.budget import Budget
 from nodes.engines.collectives import Exchange
 from nodes.engines.lockstep import Lockstep
+from nodes.engines.memory import Memory
 from nodes.protocol.messages import Assign
-from nodes.protocol.world import Region, World
+from nodes.protocol.world import World
 from nodes.timing.timing import Timing
 from plan.model import Plan
 
 
 @dataclass(slots=True, eq=False)
 class Sequence:
-    """A request that decodes. `hbm` holds its KV (None without I/O)."""
+    """A request that decodes.
+
+    Attributes:
+        hbm: holds its KV (None without I/O).
+        finished: its last token is out; cancelled where nobody waits for that any more.
+        joined, saturates: steps at which it joined, and from which on it attends no more tokens.
+    """
 
     assign: Assign
-    hbm: Region | None
-    finished: asyncio.Future[None]
+    hbm: Memory | None
+    finished: asyncio.Future[None] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
     second_s: float | None = None
+    joined: int = 0
+    saturates: int = 0
 
 
 class DecodeEngine:
@@ -55,9 +66,12 @@ class DecodeEngine:
         self._persist = persist
         self._joining: list[Sequence] = []
         self._joined = asyncio.Event()
-        self._calendar: defaultdict[int, list[Callable[[], None]]] = defaultdict(list)
+        self._calendar: defaultdict[int, list[tuple[Sequence, Callable[[], None]]]] = defaultdict(
+            list
+        )
         self._happening: list[int] = []
         self._wait: asyncio.Future[None] | None = None
+        self._changed = False
         self._step = 0
         self._batch = 0
         self._context = 0
@@ -75,10 +89,24 @@ class DecodeEngine:
         assert self._lockstep is not None
         self._lockstep.go(tokens)
 
-    def join(self, sequence: Sequence) -> None:
-        """Decode from the next step on."""
+    async def decode(self, sequence: Sequence) -> None:
+        """Decode from the next step on, to the last token; if that is cancelled, the sequence
+        leaves the batch."""
         self._joining.append(sequence)
         self._joined.set()
+        self._interrupt()
+        try:
+            await sequence.finished
+        finally:
+            if sequence in self._joining:
+                self._joining.remove(sequence)
+            elif sequence.finished.cancelled():
+                self._remove(sequence)
+                self._interrupt()
+
+    def _interrupt(self) -> None:
+        """The batch is not what it was when the steps that are waited for began."""
+        self._changed = True
         if self._wait is not None and not self._wait.done():
             self._wait.set_result(None)
 
@@ -116,17 +144,17 @@ class DecodeEngine:
                 self._passed(1)
 
     async def _steps(self, start_s: float) -> float:
-        """Decode until something happens, or somebody has joined: one wait for all steps.
+        """Decode until something happens, or the batch changes: one wait for all steps.
 
         Returns when the last step was due to end, model seconds.
         """
         ends_s = self._ends_s(start_s)
         steps = len(ends_s)
         wait = self._world.clock.sleep_until(ends_s[-1])
-        self._wait = wait if steps > 1 else None
+        self._wait, self._changed = wait if steps > 1 else None, False
         await wait
-        if self._joining and steps > 1:
-            # whoever joins waits for the end of the step in which they came
+        if self._changed and steps > 1:
+            # whoever joins or leaves does so at the end of the step in which they came
             steps = min(steps, bisect_left(ends_s, self._world.clock.now()) + 1)
             await self._world.clock.sleep_until(ends_s[steps - 1])
         self._passed(steps)
@@ -156,15 +184,16 @@ class DecodeEngine:
         self._step += steps
         self._context += steps * self._batch
         self._attended += steps * self._growing
-        for happen in self._calendar.pop(self._step, ()):
-            happen()
+        for sequence, happen in self._calendar.pop(self._step, ()):
+            if not sequence.finished.cancelled():
+                happen()
 
-    def _schedule(self, steps: int, happen: Callable[[], None]) -> None:
-        """Have something happen at the end of a step, counted from now."""
+    def _schedule(self, steps: int, sequence: Sequence, happen: Callable[[], None]) -> None:
+        """Have something happen to a sequence at the end of a step, counted from now."""
         step = self._step + steps
         if step not in self._calendar:
             heappush(self._happening, step)
-        self._calendar[step].append(happen)
+        self._calendar[step].append((sequence, happen))
 
     def _add(self, sequence: Sequence) -> None:
         """The prefill made the first token, so `gen - 1` steps make the others."""
@@ -174,16 +203,17 @@ class DecodeEngine:
         self._context += request.prompt
         self._attended += self._truth.attended(request.prompt)
         growing = max(0, min(self._truth.attended(request.total) - request.prompt, steps))
+        sequence.joined, sequence.saturates = self._step, self._step + growing
         if growing:
             self._growing += 1
-            self._schedule(growing, self._saturated)
-        self._schedule(1, lambda: self._second(sequence))
+            self._schedule(growing, sequence, self._saturated)
+        self._schedule(1, sequence, partial(self._second, sequence))
         if sequence.hbm is not None:
             tokens = self._plan.layout.tokens
             for end in range((request.prompt // tokens + 1) * tokens, request.total, tokens):
                 written = partial(self._persist, sequence, end // tokens - 1)
-                self._schedule(end - request.prompt, written)
-        self._schedule(steps, lambda: self._leave(sequence))
+                self._schedule(end - request.prompt, sequence, written)
+        self._schedule(steps, sequence, partial(self._leave, sequence))
 
     def _saturated(self) -> None:
         self._growing -= 1
@@ -192,9 +222,14 @@ class DecodeEngine:
         sequence.second_s = self._world.clock.now()
 
     def _leave(self, sequence: Sequence) -> None:
-        request = sequence.assign.request
-        context = request.total - 1
+        self._remove(sequence)
+        sequence.finished.set_result(None)
+
+    def _remove(self, sequence: Sequence) -> None:
+        """Out of the batch, whose sums no longer count it."""
+        context = sequence.assign.request.prompt + self._step - sequence.joined
         self._batch -= 1
         self._context -= context
         self._attended -= self._truth.attended(context)
-        sequence.finished.set_result(None)
+        if self._step < sequence.saturates:
+            self._growing -= 1

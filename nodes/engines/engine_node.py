@@ -4,15 +4,33 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from nodes.engines.lockstep import Beat
-from nodes.protocol.messages import Arrive, BlocksRead, BlocksStored, Go, Join, Message, Report
+from nodes.engines.memory import Memory
+from nodes.protocol.messages import (
+    Arrive,
+    BlocksRead,
+    BlocksStored,
+    Go,
+    Join,
+    Message,
+    Report,
+    Request,
+)
 from nodes.protocol.world import World
 from nodes.scheduling.leader import Leader
 from nodes.storage.client import StorageClient
 from plan.fabric import Node
 from plan.model import Plan
+
+
+class Reading(NamedTuple):
+    """Up to which block a read brought hits, and when it began and ended (model seconds)."""
+
+    upto: int
+    start_s: float
+    end_s: float
 
 
 class Stepping(Protocol):
@@ -63,6 +81,16 @@ class EngineNode(ABC, Generic[_Engine]):
                 self._leader.heard(message)
             case _:
                 self._handle_own(message)
+
+    async def _read(self, request: Request, lo: int, hi: int, buffer: Memory) -> Reading:
+        """Bring rows `lo .. hi`, as far as storage has them, into a buffer; none is no read."""
+        start_s, upto = self._world.clock.now(), lo
+        if lo < hi:
+            arrival = self._storage.read(request, lo, hi, buffer.region)
+            buffer.use(arrival)
+            await buffer.settled()
+            upto = min(arrival.result(), hi)
+        return Reading(upto, start_s, self._world.clock.now())
 
     @abstractmethod
     def _handle_own(self, message: Message) -> None:

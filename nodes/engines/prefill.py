@@ -9,23 +9,22 @@ layerwise prefill, group i + 1 loads while group i computes.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from typing import NamedTuple
 
-from nodes.engines.batches import Job, Part
+from nodes.engines.batches import Batches, Job, Part
 from nodes.engines.budget import Budget
 from nodes.engines.collectives import Exchange
 from nodes.engines.lockstep import Lockstep
 from nodes.protocol.blocks import pieces
-from nodes.protocol.messages import PrefillDone, Remote
+from nodes.protocol.messages import Remote
 from nodes.protocol.world import Move, Span, World
-from nodes.scheduling.intra_engine import Chunk, packing
-from nodes.scheduling.leader import Leader
+from nodes.scheduling.intra_engine import packing
 from nodes.timing.timing import Timing
 from plan.deployment import System
 from plan.model import Plan
-from plan.names import dram_end, hbm_end, node_of
+from plan.names import dram_end, hbm_end
 
 GROUPS_AHEAD = 2
 """Layer Block groups in HBM at once: the one that computes and the next one, loading."""
@@ -41,30 +40,20 @@ class _Stage(NamedTuple):
 
 
 class PrefillEngine:
-    """One GPU of a prefill node."""
+    """One GPU of a prefill node: one task loads what another computes."""
 
-    def __init__(
-        self,
-        world: World,
-        plan: Plan,
-        system: System,
-        timing: Timing,
-        name: str,
-        leader: Leader,
-        release: Callable[[Job], None],
-    ) -> None:
-        self.name = name
+    def __init__(self, world: World, plan: Plan, system: System, timing: Timing, name: str) -> None:
         self._world = world
         self._plan = plan
-        self._system = system
+        self._layerwise = system.layerwise
         self._timing = timing
-        self._leader = leader
-        self._release = release
-        self._pack = packing(system, plan.constants, timing.predictor.attention_s)
-        self._groups = plan.layout.groups
+        self._end = hbm_end(name)
+        self._dram_end = dram_end(name)
+        self._groups = range(plan.layout.groups)
         self._layers_per_group = plan.model.layers / plan.layout.groups
-        self._ready: deque[Job] = deque()
-        self._arrived = asyncio.Event()
+        self._hbm = Budget(f"HBM of {name} (tokens)", timing.kv_capacity)
+        pack = packing(system, plan.constants, timing.predictor.attention_s)
+        self._batches = Batches(pack, plan.layout.tokens)
         self._slots = asyncio.Semaphore(GROUPS_AHEAD)
         self._stages: asyncio.Queue[_Stage] = asyncio.Queue()
         self._computed = asyncio.Event()
@@ -78,7 +67,6 @@ class PrefillEngine:
         together = plan.ep_group["prefill"] > 1 or plan.collectives == "tensor"
         if together and self._group_engines > 1:
             self._lockstep = Lockstep(world, name, group[0])
-        self._hbm = Budget(f"HBM of {name} (tokens)", timing.kv_capacity)
 
     def start(self) -> None:
         self._world.spawn(self._load())
@@ -89,93 +77,74 @@ class PrefillEngine:
         assert self._lockstep is not None
         self._lockstep.go(tokens)
 
-    def enqueue(self, job: Job) -> None:
-        """A request whose hits are in a buffer; batches are formed in this order."""
-        self._ready.append(job)
-        self._arrived.set()
+    async def prefill(self, job: Job) -> float:
+        """Compute a request whose hits are in a buffer; returns when its first token was out
+        (model seconds), once all of its KV is in the DE buffer.
+
+        Without layerwise prefill all of a request's KV has to sit in HBM meanwhile.
+        """
+        self._batches.add(job)
+        try:
+            room = nullcontext() if self._layerwise else await self._hbm.lease(job.request.prompt)
+            with room:
+                self._batches.admit(job)
+                first_s = await job.first
+                if job.hbm is not None:
+                    await job.hbm.settled()
+        except asyncio.CancelledError:
+            self._batches.drop(job)
+            raise
+        return first_s
 
     async def _load(self) -> None:
         """Form batches and bring their KV in, no further ahead than HBM allows."""
         while True:
-            parts = await self._next_batch()
+            parts = await self._batches.form()
             self._formed += 1
             if self._lockstep is not None:
                 self._lockstep.join()
             for part in parts:
                 if part.job.prefill_start_s is None:
                     part.job.prefill_start_s = self._world.clock.now()
-            if self._system.layerwise:
-                for group in range(self._groups):
+            if self._layerwise:
+                for group in self._groups:
                     await self._slots.acquire()
                     self._post(parts, group, self._load_groups(parts, [group]))
             else:
                 self._computed.clear()
-                load = self._load_groups(parts, range(self._groups))
-                for group in range(self._groups):
-                    self._post(parts, group, load if group == 0 else None)
+                load = self._load_groups(parts, self._groups)
+                for group in self._groups:
+                    self._post(parts, group, None if group else load)
                 await self._computed.wait()
-
-    def _post(self, parts: list[Part], group: int, load: asyncio.Future[None] | None) -> None:
-        self._stages.put_nowait(_Stage(parts, group, load, self._world.clock.now()))
-
-    async def _next_batch(self) -> list[Part]:
-        while not self._ready:
-            self._arrived.clear()
-            await self._arrived.wait()
-        candidates = await self._admitted()
-        queue = [
-            Chunk(i, job.tokens, job.request.prompt - job.tokens)
-            for i, job in enumerate(candidates)
-        ]
-        parts = [self._part(candidates[chunk.request], chunk) for chunk in self._pack(queue)]
-        for part in parts:
-            part.job.tokens += part.bsz
-            if part.last:
-                self._ready.popleft()
-        if not self._system.layerwise:
-            for job in candidates[len(parts) :]:
-                self._hbm.give_back(job.request.prompt)
-        return parts
-
-    async def _admitted(self) -> list[Job]:
-        """Ready requests that HBM can take; without layerwise prefill all of a request's KV
-        has to sit there (a cut request's does already)."""
-        if self._system.layerwise:
-            return list(self._ready)
-        jobs = []
-        for position, job in enumerate(list(self._ready)):
-            held = position == 0 and job.prefill_start_s is not None
-            if not held:
-                if position == 0 or job.request.prompt <= self._hbm.free:
-                    await self._hbm.take(job.request.prompt)
-                else:
-                    break
-            jobs.append(job)
-        return jobs
-
-    def _part(self, job: Job, chunk: Chunk) -> Part:
-        per_block = self._plan.layout.tokens
-        end = chunk.cached + chunk.bsz
-        hi = job.rows if end == job.request.prompt else end // per_block
-        first = chunk.cached == job.hits * per_block
-        return Part(job, chunk.cached, chunk.bsz, chunk.cached // per_block, hi, first)
 
     def _load_groups(self, parts: list[Part], groups: Iterable[int]) -> asyncio.Future[None] | None:
         """H2D, or DE buffer to PE HBM: what the batch needs of groups and HBM lacks."""
-        moves: list[Move] = []
-        for group in groups:
-            for part in parts:
-                job = part.job
-                if job.hbm is None or not (part.first or self._system.layerwise):
-                    continue
-                if job.local:
-                    assert job.pe_buffer is not None
-                    here = Remote(dram_end(self.name), job.pe_buffer.key)
-                    moves.append(Move(job.hbm, Span(0, job.local, group), here, "copy"))
-                if part.lo > job.local:  # hits of the DE side, and what earlier chunks computed
-                    assert job.buffer is not None
-                    moves.append(Move(job.hbm, Span(job.local, part.lo, group), job.buffer, "kv"))
-        return self._world.read(hbm_end(self.name), moves) if moves else None
+        loading = [part for part in parts if part.moves and (part.first or self._layerwise)]
+        moves = [
+            move for group in groups for part in loading for move in self._load_of(part, group)
+        ]
+        if not moves:
+            return None
+        load = self._world.read(self._end, moves)
+        for part in loading:
+            for memory in (part.job.hbm, part.job.pe_buffer):
+                if memory is not None:
+                    memory.use(load)
+        return load
+
+    def _load_of(self, part: Part, group: int) -> Iterator[Move]:
+        job = part.job
+        assert job.hbm is not None
+        if job.local:
+            assert job.pe_buffer is not None
+            here = Remote(self._dram_end, job.pe_buffer.region.key)
+            yield Move(job.hbm.region, Span(0, job.local, group), here, "copy")
+        if part.lo > job.local:  # hits of the DE side, and what earlier chunks computed
+            assert job.buffer is not None
+            yield Move(job.hbm.region, Span(job.local, part.lo, group), job.buffer, "kv")
+
+    def _post(self, parts: list[Part], group: int, load: asyncio.Future[None] | None) -> None:
+        self._stages.put_nowait(_Stage(parts, group, load, self._world.clock.now()))
 
     async def _compute(self) -> None:
         while True:
@@ -190,9 +159,9 @@ class PrefillEngine:
             else:
                 await self._compute_in_step(self._lockstep, stage, start_s)
             self._produce(stage)
-            if stage.group == self._groups - 1:
+            if stage.group == self._groups[-1]:
                 self._end_batch(stage.parts)
-            if self._system.layerwise:
+            if self._layerwise:
                 self._slots.release()
 
     async def _loaded(self, stage: _Stage) -> float:
@@ -204,11 +173,21 @@ class PrefillEngine:
             start_s = max(start_s, self._world.clock.now())
         return start_s
 
+    def _verify(self, stage: _Stage) -> None:
+        """The hits of the group are what this request's prefix must be."""
+        for part in stage.parts:
+            if part.moves and part.lo:
+                assert part.job.hbm is not None
+                request = part.job.request
+                expected = pieces(request.agent, request.runs, 0, part.lo)
+                corrupt = part.job.hbm.region.corrupt(expected, stage.group)
+                self._world.verified(part.lo, corrupt)
+
     async def _compute_in_step(self, lockstep: Lockstep, stage: _Stage, start_s: float) -> None:
         """The stage's layers as one: attention and what else is each GPU's own, the barrier,
         then the experts for all tokens of the group, evenly spread."""
         truth, layers = self._timing.truth, self._layers_per_group
-        last = stage.group == self._groups - 1
+        last = stage.group == self._groups[-1]
         if stage.group == 0:
             self._formed -= 1
             if await lockstep.begin():
@@ -223,7 +202,7 @@ class PrefillEngine:
             tokens,
             truth.attention_s(pairs) if stage.group == 0 else 0.0,
             boundary=last and not self._plan.collectives,
-            stays=self._has_more,
+            stays=self._has_more(),
         )
         share = total / self._group_engines
         self._free_s = self._world.clock.now() + layers * truth.expert_layer_s(share)
@@ -231,35 +210,26 @@ class PrefillEngine:
         if self._plan.collectives:
             sharded = self._plan.collectives == "tensor"
             await self._exchange.run(tokens if sharded else share, layers)
-            await lockstep.arrive(tokens, boundary=last, stays=self._has_more)
+            await lockstep.arrive(tokens, boundary=last, stays=self._has_more())
             self._free_s = self._world.clock.now()
 
-    @property
     def _has_more(self) -> bool:
         """Whether a batch follows the one that ends: formed, or to be formed at once."""
-        return self._formed > 0 or bool(self._ready)
-
-    def _verify(self, stage: _Stage) -> None:
-        """The hits of the group are what this request's prefix must be."""
-        for part in stage.parts:
-            job = part.job
-            if job.hbm is not None and part.lo:
-                request = job.request
-                expected = pieces(request.agent, request.runs, 0, part.lo)
-                self._world.verified(part.lo, job.hbm.corrupt(expected, stage.group))
+        return self._formed > 0 or self._batches.waiting
 
     def _produce(self, stage: _Stage) -> None:
         """The group's KV of the new tokens exists; send it where it is due."""
         for part in stage.parts:
-            job = part.job
-            if job.hbm is None:
+            if not part.moves:
                 continue
-            request = job.request
-            job.hbm.fill(pieces(request.agent, request.runs, part.lo, part.hi), stage.group)
-            if self._system.layerwise:
+            assert part.job.hbm is not None
+            request = part.job.request
+            made = pieces(request.agent, request.runs, part.lo, part.hi)
+            part.job.hbm.region.fill(made, stage.group)
+            if self._layerwise:
                 self._send(part, [stage.group])
-            elif stage.group == self._groups - 1:
-                self._send(part, range(self._groups))
+            elif stage.group == self._groups[-1]:
+                self._send(part, self._groups)
 
     def _send(self, part: Part, groups: Iterable[int]) -> None:
         """What the DE buffer lacks: this side's hits, once, and the new rows."""
@@ -271,40 +241,16 @@ class PrefillEngine:
         assert job.hbm is not None
         assert job.buffer is not None
         moves = [
-            Move(job.hbm, Span(lo, hi, group), job.buffer, "kv")
+            Move(job.hbm.region, Span(lo, hi, group), job.buffer, "kv")
             for group in groups
             for lo, hi in spans
             if lo < hi
         ]
         if moves:
-            job.sent.append(self._world.write(hbm_end(self.name), moves))
+            job.hbm.use(self._world.write(self._end, moves))
 
     def _end_batch(self, parts: list[Part]) -> None:
         for part in parts:
-            if part.last:
-                self._world.spawn(self._finish(part.job, self._world.clock.now()))
+            if part.last and not part.job.first.cancelled():
+                part.job.first.set_result(self._world.clock.now())
         self._computed.set()
-
-    async def _finish(self, job: Job, first_s: float) -> None:
-        """The first token is out; once the KV has arrived, the DE takes over."""
-        for arrival in job.sent:
-            await arrival
-        if job.hbm is not None:
-            self._world.free(job.hbm)
-        self._release(job)
-        if not self._system.layerwise:
-            self._hbm.give_back(job.request.prompt)
-        assert job.prefill_start_s is not None
-        read = job.read
-        self._world.send(
-            node_of(job.assign.de),
-            PrefillDone(
-                job.assign.attempt,
-                job.hits,
-                read.start_s if read else None,
-                read.end_s if read else None,
-                job.prefill_start_s,
-                first_s,
-            ),
-        )
-        self._leader.finished(job.assign.attempt)

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from functools import partial
+from contextlib import ExitStack
 
 from nodes.engines.arrivals import Arrivals
 from nodes.engines.batches import Job
 from nodes.engines.budget import Budget
-from nodes.engines.engine_node import EngineNode
+from nodes.engines.engine_node import EngineNode, Reading
+from nodes.engines.memory import allocated
 from nodes.engines.prefill import PrefillEngine
-from nodes.protocol.messages import Assign, BufferReady, HitsReady, Message, NeedBuffer, Remote
-from nodes.protocol.world import Region, World
-from nodes.storage.client import ReadTicket
+from nodes.protocol.messages import (
+    Assign,
+    BufferReady,
+    HitsReady,
+    Message,
+    NeedBuffer,
+    PrefillDone,
+    Remote,
+)
+from nodes.protocol.world import World
 from nodes.timing.timing import Timing
 from plan.deployment import System
 from plan.fabric import Node
@@ -29,77 +37,81 @@ class PrefillNode(EngineNode[PrefillEngine]):
             world,
             plan,
             node,
-            lambda name: PrefillEngine(
-                world, plan, system, timing, name, self._leader, self._release
-            ),
+            lambda name: PrefillEngine(world, plan, system, timing, name),
         )
         self._system = system
-        self._pe_buffers = Budget(f"the PE buffer of {node.name} (bytes)", plan.dram_buffer_bytes)
+        self._room = Budget(f"the PE buffer of {node.name} (bytes)", plan.dram_buffer_bytes)
         self._buffers: Arrivals[Remote] = Arrivals()
-        self._hits: Arrivals[HitsReady] = Arrivals()
+        self._hits: Arrivals[Reading] = Arrivals()
 
     def _handle_own(self, message: Message) -> None:
         match message:
             case Assign():
                 self._leader.changed()
-                self._world.spawn(self._admit(message))
+                self._world.spawn(self._serve(message))
             case BufferReady():
                 self._buffers.bring(message.attempt, message.buffer)
             case HitsReady():
-                self._hits.bring(message.attempt, message)
+                read = Reading(message.upto, message.read_start_s, message.read_end_s)
+                self._hits.bring(message.attempt, read)
             case _:
                 raise TypeError(f"a prefill node cannot handle {message!r}")
 
-    async def _admit(self, assign: Assign) -> None:
-        """Get the request's hits into buffers, then queue it on its engine."""
-        request = assign.request
-        rows = self._plan.layout.blocks(request.prompt)
-        asked = self._storage.blocks_asked(request)
-        tokens = self._plan.layout.tokens
-        engine = self._engines[assign.pe]
-        if not self._system.io:
-            engine.enqueue(Job(assign, rows, asked, 0, asked * tokens, None, None, None, None))
-            return
-        here, pe_buffer = None, None
-        splits = 0 < assign.pe_blocks < asked
-        if assign.pe_blocks:
-            self._storage.expect(0, assign.pe_blocks)
-            room = partial(self._make_room, assign, splits=splits)
-            pe_buffer, here = await self._storage.read(request, 0, assign.pe_blocks, room)
-        if assign.pe_blocks == asked:
-            self._need_buffer(assign)
-        buffer = await self._buffers.take(assign.attempt)
-        there = None
-        if assign.pe_blocks < asked:
-            ready = await self._hits.take(assign.attempt)
-            there = ReadTicket(ready.upto, ready.read_start_s, ready.read_end_s)
-        local, hits, read = _joined(here, there, assign.pe_blocks)
-        hbm = self._world.allocate(rows)
-        engine.enqueue(Job(assign, rows, hits, local, hits * tokens, read, pe_buffer, buffer, hbm))
-
-    async def _make_room(self, assign: Assign, *, splits: bool) -> Region:
-        """A PE buffer for what is read on this side.
+    async def _serve(self, assign: Assign) -> None:
+        """A request's whole way through the node.
 
         Whoever needs both buffers takes the PE buffer first, so nobody waits in a ring.
         """
-        await self._pe_buffers.take(assign.pe_blocks * self._plan.block_bytes)
-        if splits:
-            self._need_buffer(assign)
-        return self._world.allocate(assign.pe_blocks)
+        request, layout = assign.request, self._plan.layout
+        rows, asked = layout.blocks(request.prompt), self._storage.blocks_asked(request)
+        here, there, pe_blocks = None, None, assign.pe_blocks
+        try:
+            with ExitStack() as held:
+                job = Job(assign, rows, asked, 0, asked * layout.tokens)
+                if pe_blocks and self._system.io:
+                    with self._storage.queued(pe_blocks):
+                        async with self._storage.turn:
+                            lease = await self._room.lease(pe_blocks * self._plan.block_bytes)
+                            job.pe_buffer = held.enter_context(
+                                allocated(self._world, pe_blocks, lease)
+                            )
+                            if pe_blocks < asked:
+                                self._need_buffer(assign)
+                            here = await self._read(request, 0, pe_blocks, job.pe_buffer)
+                if self._system.io:
+                    if pe_blocks == asked:
+                        self._need_buffer(assign)
+                    job.buffer = await self._buffers.take(assign.attempt)
+                    if pe_blocks < asked:
+                        there = await self._hits.take(assign.attempt)
+                    job.local, job.hits, job.read = _joined(here, there, pe_blocks)
+                    job.tokens = job.hits * layout.tokens
+                    job.hbm = held.enter_context(allocated(self._world, rows))
+                first_s = await self._engines[assign.pe].prefill(job)
+            self._world.send(node_of(assign.de), _done(job, first_s))
+        finally:
+            self._leader.finished(assign.attempt)
 
     def _need_buffer(self, assign: Assign) -> None:
         self._world.send(node_of(assign.de), NeedBuffer(assign.attempt))
 
-    def _release(self, job: Job) -> None:
-        """The request's hits are no longer needed on this side."""
-        if job.pe_buffer is not None:
-            self._world.free(job.pe_buffer)
-            self._pe_buffers.give_back(job.assign.pe_blocks * self._plan.block_bytes)
+
+def _done(job: Job, first_s: float) -> PrefillDone:
+    read = job.read
+    assert job.prefill_start_s is not None
+    return PrefillDone(
+        job.assign.attempt,
+        job.hits,
+        read.start_s if read else None,
+        read.end_s if read else None,
+        job.prefill_start_s,
+        first_s,
+    )
 
 
 def _joined(
-    here: ReadTicket | None, there: ReadTicket | None, pe_blocks: int
-) -> tuple[int, int, ReadTicket | None]:
+    here: Reading | None, there: Reading | None, pe_blocks: int
+) -> tuple[int, int, Reading | None]:
     """Hits on this side, hits on both, and the whole time of reading. What the decode side
     read is of use only if this side found all of its blocks."""
     local = here.upto if here else 0
@@ -108,4 +120,4 @@ def _joined(
     if not reads:
         return local, hits, None
     start_s, end_s = min(r.start_s for r in reads), max(r.end_s for r in reads)
-    return local, hits, ReadTicket(hits, start_s, end_s)
+    return local, hits, Reading(hits, start_s, end_s)

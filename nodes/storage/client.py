@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from nodes.protocol.blocks import prefix
 from nodes.protocol.messages import (
@@ -21,27 +21,23 @@ from plan.model import Plan
 from plan.names import snic_end
 
 
-class ReadTicket(NamedTuple):
-    """Up to which block a read brought hits, and when it left the queue and ended (model
-    seconds)."""
-
-    upto: int
-    start_s: float
-    end_s: float
-
-
 class StorageClient:
     """Reads wait in the node's disk read queue, FIFO, a few at a time on the SNIC.
 
     Args:
         changed: called when the queue has become shorter.
+
+    Attributes:
+        turn: has room for the reads that the node does at once.
+        queued_tokens: the disk read queue, with those that are being read.
     """
 
     def __init__(self, world: World, plan: Plan, changed: Callable[[], None]) -> None:
         self._world = world
+        self._end = snic_end(world.node)
         self._tokens = plan.layout.tokens
         self._hosts = [node.name for node in plan.fabric.nodes_of("storage")]
-        self._slots = asyncio.Semaphore(plan.constants.reads_in_flight)
+        self.turn = asyncio.Semaphore(plan.constants.reads_in_flight)
         self._changed = changed
         self._read: dict[int, asyncio.Future[int]] = {}
         self._stored: dict[int, asyncio.Future[None]] = {}
@@ -52,44 +48,47 @@ class StorageClient:
         """Full Blocks of the prompt that may be in storage."""
         return request.cached // self._tokens
 
-    def expect(self, lo: int, hi: int) -> None:
-        """A read of rows `lo .. hi` will come: it counts as queued from now on."""
-        self.queued_tokens += (hi - lo) * self._tokens
+    @contextmanager
+    def queued(self, blocks: int) -> Iterator[None]:
+        """A read of so many blocks comes within this context: it counts as queued until the
+        end. None is no read."""
+        if not blocks:
+            yield
+            return
+        self.queued_tokens += blocks * self._tokens
+        try:
+            yield
+        finally:
+            self.queued_tokens -= blocks * self._tokens
+            self._changed()
 
-    async def read(
-        self, request: Request, lo: int, hi: int, make_room: Callable[[], Awaitable[Region]]
-    ) -> tuple[Region, ReadTicket]:
-        """Bring an expected read's rows, as far as storage has them, to the same rows of the
-        buffer that `make_room` finds once it is the read's turn."""
-        async with self._slots:
-            buffer = await make_room()
-            start = self._world.clock.now()
-            arrival = asyncio.get_running_loop().create_future()
-            ticket = self._next_ticket()
-            self._read[ticket] = arrival
-            self._world.send(
-                storage_host(self._hosts, request.agent),
-                ReadBlocks(
-                    ticket,
-                    self._world.node,
-                    request.agent,
-                    prefix(request.runs, hi),
-                    lo,
-                    Remote(snic_end(self._world.node), buffer.key),
-                    lo,
-                ),
-            )
-            upto = await arrival
-        self.queued_tokens -= (hi - lo) * self._tokens
-        self._changed()
-        return buffer, ReadTicket(min(upto, hi), start, self._world.clock.now())
-
-    async def persist(
-        self, request: Request, lo: int, hi: int, buffer: Region, buffer_row: int
-    ) -> None:
-        """Have storage fetch rows `lo .. hi` of the context, at `buffer_row` of `buffer`."""
+    def read(self, request: Request, lo: int, hi: int, buffer: Region) -> asyncio.Future[int]:
+        """Have storage write rows `lo .. hi` of the context to the same rows of `buffer`, when
+        it is the read's `turn`; the result says up to which row it had them."""
+        arrival: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         ticket = self._next_ticket()
-        stored = self._stored[ticket] = asyncio.get_running_loop().create_future()
+        self._read[ticket] = arrival
+        self._world.send(
+            storage_host(self._hosts, request.agent),
+            ReadBlocks(
+                ticket,
+                self._world.node,
+                request.agent,
+                prefix(request.runs, hi),
+                lo,
+                Remote(self._end, buffer.key),
+                lo,
+            ),
+        )
+        return arrival
+
+    def persist(
+        self, request: Request, lo: int, hi: int, buffer: Region, buffer_row: int
+    ) -> asyncio.Future[None]:
+        """Have storage fetch rows `lo .. hi` of the context, at `buffer_row` of `buffer`."""
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        ticket = self._next_ticket()
+        self._stored[ticket] = stored
         self._world.send(
             storage_host(self._hosts, request.agent),
             StoreBlocks(
@@ -99,11 +98,11 @@ class StorageClient:
                 prefix(request.runs, hi),
                 lo,
                 hi,
-                Remote(snic_end(self._world.node), buffer.key),
+                Remote(self._end, buffer.key),
                 buffer_row,
             ),
         )
-        await stored
+        return stored
 
     def handle(self, message: BlocksRead | BlocksStored) -> None:
         """Storage answered."""

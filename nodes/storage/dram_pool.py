@@ -41,12 +41,12 @@ class Entry:
         self.runs = runs
         self.rows = rows
         self.ready = ready
-        self.uses: set[asyncio.Task[None]] = set()
+        self.uses: set[asyncio.Future[None]] = set()
 
-    def use(self, task: asyncio.Task[None]) -> None:
-        """Until the task ends, something moves in or out: no eviction, no next turn."""
-        self.uses.add(task)
-        task.add_done_callback(self.uses.discard)
+    def use(self, transfer: asyncio.Future[None]) -> None:
+        """Until that ends, something moves in or out: no eviction, no next turn."""
+        self.uses.add(transfer)
+        transfer.add_done_callback(self.uses.discard)
 
 
 class DramPool:
@@ -77,8 +77,12 @@ class DramPool:
         entry = self._entries.pop(request.agent, None)
         if entry is None:
             return None
-        while entry.uses:
-            await asyncio.wait(entry.uses)
+        try:
+            while entry.uses:
+                await asyncio.wait(entry.uses)
+        except asyncio.CancelledError:
+            self._entries[request.agent] = entry
+            raise
         entry.ready = min(entry.ready, common(entry.runs, request.runs))
         return entry
 

@@ -193,7 +193,7 @@ def test_a_swallowed_message_is_a_named_deadlock() -> None:
     waiting = {name for name, _ in caught.value.waiting}
     assert "de0 DecodeNode._serve" in waiting
     assert "agents AgentPopulation._replay" in waiting
-    assert "pe0 PrefillNode._admit" not in waiting
+    assert "pe0 PrefillNode._serve" not in waiting
 
 
 def test_an_error_in_a_handler_ends_the_run() -> None:

@@ -105,8 +105,10 @@ class SocketWorld:
                 self._opened.callback(self._loop.remove_reader, sock)
 
     def close(self) -> None:
-        """Stop listening and drop all connections; the peers see them break."""
+        """Stop listening and drop all connections; the peers see them break. What of a peer
+        is here already is handled no more."""
         self.expect_end()
+        self._handle = lambda _: None
         self._opened.close()
 
     def send(self, to: str, message: Message) -> None:

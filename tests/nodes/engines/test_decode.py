@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from math import inf
 
 import msgspec
 import pytest
@@ -10,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.engines.decode import DecodeEngine, Sequence
+from nodes.engines.memory import allocated
 from nodes.protocol.messages import Assign, Request
 from nodes.timing.compute import attended, decode_step_s
 from nodes.timing.timing import timing_of
-from nodes.worlds.virtual.identity_region import IdentityRegion
 from nodes.worlds.virtual.loop import run
 from plan.model import Plan
 from tests.examples import tries
@@ -28,8 +30,14 @@ Outcome = tuple[dict[int, float], dict[int, float], dict[tuple[int, int], float]
 """Times of the second token, of the last one, and of each (request, persisted row)."""
 
 
-def served(plan: Plan, joinings: list[Joining]) -> Outcome:
-    """What a decode engine does with requests that join over time."""
+def served(
+    plan: Plan, joinings: list[Joining], leavings: Mapping[int, float] | None = None
+) -> Outcome:
+    """What a decode engine does with requests that join over time.
+
+    Args:
+        leavings: request -> when its task is cancelled, model seconds.
+    """
     second: dict[int, float] = {}
     done: dict[int, float] = {}
     persisted: dict[tuple[int, int], float] = {}
@@ -47,29 +55,36 @@ def served(plan: Plan, joinings: list[Joining]) -> Outcome:
                 at_s, prompt, gen = joining
                 await world.clock.sleep_until(at_s)
                 request = Request(number, 0, 0, ((0, 99),), prompt, 0, gen, 0.0)
-                finished = asyncio.get_running_loop().create_future()
-                region = IdentityRegion(1, 99, plan.layout.groups)
-                sequence = Sequence(Assign(request, "pe0.0", "de0.0", 0, 0.0, 1), region, finished)
-                engine.join(sequence)
-                await finished
-                assert sequence.second_s is not None
-                second[number], done[number] = sequence.second_s, world.clock.now()
+                hbm = allocated(world, 99)
+                sequence = Sequence(Assign(request, "pe0.0", "de0.0", 0, 0.0, 1), hbm)
+                try:
+                    await engine.decode(sequence)
+                    done[number] = world.clock.now()
+                finally:
+                    if sequence.second_s is not None:
+                        second[number] = sequence.second_s
 
             async with asyncio.TaskGroup() as tasks:
                 for number, joining in enumerate(joinings):
-                    tasks.create_task(serve(number, joining))
+                    task = tasks.create_task(serve(number, joining))
+                    if leavings and number in leavings:
+                        asyncio.get_running_loop().call_at(leavings[number], task.cancel)
             running.cancel()
 
     run(main())
     return second, done, persisted
 
 
-def step_by_step(plan: Plan, joinings: list[Joining]) -> Outcome:
+def step_by_step(
+    plan: Plan, joinings: list[Joining], leavings: Mapping[int, float] | None = None
+) -> Outcome:
     """The same, one step and one request after another."""
+    leaving = dict(leavings or {})
     second: dict[int, float] = {}
     done: dict[int, float] = {}
     persisted: dict[tuple[int, int], float] = {}
     waiting = dict(sorted(enumerate(joinings), key=lambda item: item[1][0]))
+    waiting = {n: j for n, j in waiting.items() if leaving.get(n, inf) > j[0]}
     steps: dict[int, int] = {}
     now = 0.0
     while waiting or steps:
@@ -87,6 +102,9 @@ def step_by_step(plan: Plan, joinings: list[Joining]) -> Outcome:
             sum(contexts),
             sum(attended(plan.model, context) for context in contexts),
         )
+        for number in [n for n, at_s in leaving.items() if at_s <= now]:
+            waiting.pop(number, None)
+            steps.pop(number, None)
         for number in list(steps):
             _, prompt, gen = joinings[number]
             steps[number] += 1
@@ -117,6 +135,28 @@ def test_the_calendar_agrees_with_a_batch_stepped_request_by_request(
     timed = [(at_ms / 1000, prompt, gen) for at_ms, prompt, gen in joinings]
     for found, expected in zip(served(plan, timed), step_by_step(plan, timed), strict=True):
         assert found == pytest.approx(expected, abs=1e-9)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 500), st.integers(1, 2000), st.integers(2, 200)),
+        min_size=1,
+        max_size=5,
+        unique_by=lambda joining: joining[0],
+    ),
+    st.dictionaries(st.integers(0, 4), st.integers(0, 2000), min_size=1),
+)
+@tries(40)
+def test_a_request_whose_task_is_cancelled_leaves_the_batch_as_if_it_had_ended_there(
+    joinings: list[tuple[int, int, int]], leavings: dict[int, int]
+) -> None:
+    """Cancelled between two milliseconds, and so never at the moment of a join."""
+    plan = make_plan([])
+    timed = [(at_ms / 1000, prompt, gen) for at_ms, prompt, gen in joinings]
+    leaving = {n: (at_ms + 0.4999) / 1000 for n, at_ms in leavings.items() if n < len(joinings)}
+    found, expected = served(plan, timed, leaving), step_by_step(plan, timed, leaving)
+    for one, other in zip(found, expected, strict=True):
+        assert one == pytest.approx(other, abs=1e-9)
 
 
 def test_a_block_is_persisted_when_its_last_token_has_its_kv() -> None:

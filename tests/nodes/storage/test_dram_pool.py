@@ -129,6 +129,20 @@ def test_a_lease_waits_for_what_moves_in_the_entry() -> None:
     with_pool(8, claim)
 
 
+def test_a_lease_whose_wait_is_cancelled_leaves_the_entry_where_it_was() -> None:
+    async def claim(kept: Kept) -> None:
+        entry = kept.keep(1, 4)
+        assert entry is not None
+        entry.use(kept.world.spawn(asyncio.sleep(2.5)))
+        leasing = asyncio.ensure_future(kept.pool.lease(asked(1, 5)))
+        await asyncio.sleep(1)
+        leasing.cancel()
+        await asyncio.wait([leasing])
+        assert kept.pool.entry(1) is entry
+
+    with_pool(8, claim)
+
+
 def test_only_the_common_prefix_of_a_branch_is_ready() -> None:
     async def claim(kept: Kept) -> None:
         kept.keep(1, 6)

@@ -65,6 +65,8 @@ def with_worlds(
                     node.name: SocketWorld(plan, node.name, {}, tasks) for node in plan.fabric.nodes
                 }
                 await test(worlds, tasks)
+                for world in worlds.values():  # nothing may arrive for tasks that have ended
+                    world.close()
                 raise _Over
         except* _Over:
             pass
