@@ -22,6 +22,7 @@ from scenarios.configuration import library
 from scenarios.configuration.loading import load_scenario
 from scenarios.configuration.schema import Scenario
 from scenarios.configuration.units import count
+from scenarios.planning.memory import check_jobs
 from scenarios.planning.plan import make_plan
 from scenarios.planning.points import load_points
 from scenarios.results.taps import find_taps
@@ -130,6 +131,8 @@ def _sweep(scenario: Scenario, arguments: argparse.Namespace) -> int:
     jobs = 1
     if all(point.scenario.engine == "simulate" for point in points):
         jobs = arguments.jobs or len(os.sched_getaffinity(0))
+        if arguments.jobs:
+            check_jobs(arguments.jobs)
     else:
         _refuse(arguments.jobs, "--jobs", "leave it out: emulated points need the whole machine")
         enter_sandbox()

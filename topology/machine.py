@@ -123,9 +123,14 @@ def _missing(programs: Mapping[str, str]) -> Iterator[Problem]:
         )
 
 
-def _memory() -> Iterator[Problem]:
+def free_bytes() -> int:
+    """Memory that programs can still have, bytes."""
     lines = Path("/proc/meminfo").read_text().splitlines()
-    free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+
+
+def _memory() -> Iterator[Problem]:
+    free = free_bytes()
     if free < MIN_FREE_BYTES:
         yield Problem(
             f"only {free / 2**20:.0f} MiB of memory are free, {MIN_FREE_BYTES / 2**20:.0f} needed",

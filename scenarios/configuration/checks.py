@@ -16,6 +16,9 @@ from scenarios.configuration.models import GPUS, MODELS
 from scenarios.configuration.schema import Cluster, Scenario, Source, Workload
 from scenarios.configuration.systems import SYSTEMS
 
+MAX_SYSTEMS = 32
+"""Of a run; each serves the whole workload and has its part of every picture."""
+
 
 def check(scenario: Scenario) -> None:
     """Reject what no single key shows to be wrong.
@@ -105,6 +108,9 @@ def _check_turns(workload: Workload) -> None:
 
 
 def _check_systems(systems: tuple[str | System, ...]) -> None:
+    if len(systems) > MAX_SYSTEMS:
+        remedy = f"write at most {MAX_SYSTEMS}, or a sweep"
+        raise ScenarioError("systems", len(systems), remedy, "systems are too many for one run")
     names = [system if isinstance(system, str) else system.name for system in systems]
     for index, (system, name) in enumerate(zip(systems, names, strict=True)):
         key = f"systems[{index}]"

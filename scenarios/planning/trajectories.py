@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from statistics import fmean
 
 import msgspec
 
 from plan.errors import ScenarioError, TraceError
 from plan.workload import Step, Trajectory, Turn, steps
 from scenarios.configuration.schema import Scenario, Workload
-from scenarios.workload.generator import MaxLen, generate
+from scenarios.planning.memory import check_agents
+from scenarios.workload.generator import TABLE_2, MaxLen, generate
 from scenarios.workload.trace import Selection, extend, load, window
 
 FIRST_ROUND_TOKENS = 128
@@ -26,6 +28,7 @@ def make_trajectories(scenario: Scenario) -> tuple[list[Trajectory], list[str]]:
         raise ScenarioError(
             "workload.min_turns", workload.shortest, "no trajectory is that long: write less"
         )
+    _check_memory(workload, fmean(len(trajectory.turns) for trajectory in found))
     agents = extend(found, workload.agents, scenario.seed, FIRST_ROUND_TOKENS)
     skip, count = workload.turns.skip, workload.turns.count
     cut = [
@@ -52,7 +55,12 @@ def _source(workload: Workload, seed: int) -> tuple[list[Trajectory], list[str]]
             except TraceError as error:
                 raise ScenarioError("workload.source.trace", source.trace, str(error)) from None
     assert row is not None
+    _check_memory(workload, TABLE_2[row].turns)
     return _generated(workload, row, seed), warnings
+
+
+def _check_memory(workload: Workload, turns: float) -> None:
+    check_agents(workload.agents, turns, workload.turns.count or turns)
 
 
 def _generated(workload: Workload, row: MaxLen, seed: int) -> list[Trajectory]:
