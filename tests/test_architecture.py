@@ -99,7 +99,6 @@ COVERED = {
     "nodes/engines/prefill_node.py": "tests/nodes/test_virtual_run.py",
     "nodes/protocol/world.py": "tests/nodes/worlds/virtual/test_world.py",
     "nodes/protocol/messages.py": "tests/nodes/worlds/sockets/test_world.py",
-    "nodes/protocol/world.py": "tests/nodes/test_virtual_run.py",
     "nodes/roles.py": "tests/nodes/test_virtual_run.py",
     "nodes/scheduling/leader.py": "tests/nodes/test_virtual_run.py",
     "nodes/scheduling/round_robin.py": "tests/nodes/scheduling/test_registry.py",
