@@ -46,7 +46,9 @@ class Resources(HTMLParser):
 
 def write(directory: Path, results: list[SystemResult], plan: Plan) -> str:
     origin = provenance.collect(["run", "<quickstart>"], seed=1)
-    write_report(directory, SCENARIO, plan, results, origin, ["a <warning>"])
+    served = tuple(result.system.name for result in results)
+    scenario = msgspec.structs.replace(SCENARIO, systems=served)
+    write_report(directory, scenario, plan, results, origin, ["a <warning>"])
     return (directory / "report.html").read_text()
 
 
@@ -133,6 +135,14 @@ def test_an_incomplete_run_is_marked_before_the_headline(tmp_path: Path, page: s
     plan, (basic, dualpath) = basic_and_dualpath()
     cut_short = write(tmp_path, [basic, replace(dualpath, complete=False)], plan)
     assert 0 < cut_short.index("Incomplete.") < cut_short.index('class="headline"')
+
+
+def test_a_run_that_ended_before_a_system_is_marked_and_names_it(tmp_path: Path) -> None:
+    plan, results = basic_and_dualpath()
+    origin = provenance.collect(["run"], seed=1)
+    write_report(tmp_path, SCENARIO, plan, results, origin, [])
+    page = (tmp_path / "report.html").read_text()
+    assert 0 < page.index("Incomplete.") < page.index("Without figures: the Oracle.")
 
 
 def test_a_run_broken_off_before_anything_was_done_is_still_reported(tmp_path: Path) -> None:
