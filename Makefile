@@ -65,13 +65,13 @@ run: setup ## run SCENARIO with ARGS (as root: it builds networks)
 
 test: setup lint ## lint, then all tests; without root, those that need none
 	@$(PYTEST) $(SPREAD) -m "not network and not benchmark"
-	$(PYTEST) -m network
+	$(PYTEST) -m "network and not benchmark"
 
 fast: $(INSTALLED) ## the tests that need neither root nor half a minute; fewer examples each
 	@$(AS_OWNER) $(PYTHON) -I -m pytest $(SPREAD) --hypothesis-profile=fast -m "not network and not benchmark and not slow"
 
 explore: $(INSTALLED) ## properties on new examples, ten times as many; prints how to try one again
-	@$(AS_OWNER) $(PYTHON) -I -m pytest $(SPREAD) --hypothesis-profile=explore --timeout 0 -m "hypothesis and not network" $(ARGS)
+	@$(AS_OWNER) $(PYTHON) -I -m pytest $(SPREAD) --hypothesis-profile=explore --timeout 0 -m "hypothesis and not network and not benchmark" $(ARGS)
 
 bench: bench-programs setup ## measure against references; prints ratios (as root)
 	@$(AS_OWNER) mkdir -p runs/benchmarks

@@ -1,0 +1,45 @@
+"""The gate tries the same examples every time, exploring tries new ones."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings  # noqa: TID251  to look at the profiles themselves
+from hypothesis import strategies as st
+
+from tests.examples import TIMES, tries
+
+
+def drawn(profile: str) -> list[int]:
+    """What a property is given by a profile."""
+    seen = []
+
+    @settings(settings.get_profile(profile), max_examples=20, database=None)
+    @given(st.integers())
+    def keep(number: int) -> None:
+        seen.append(number)
+
+    keep()
+    return seen
+
+
+@pytest.mark.parametrize("profile", ["fast", "gate"])
+def test_a_tier_tries_the_same_every_time(profile: str) -> None:
+    assert drawn(profile) == drawn(profile)
+
+
+def test_exploring_tries_new_ones() -> None:
+    assert drawn("explore") != drawn("explore")
+
+
+@pytest.mark.parametrize(("profile", "most"), [("fast", 20), ("gate", 100), ("explore", 1000)])
+def test_a_tier_has_its_number_of_examples(
+    monkeypatch: pytest.MonkeyPatch, profile: str, most: int
+) -> None:
+    monkeypatch.setattr(settings, "get_current_profile_name", lambda: profile)
+    assert tries(100).max_examples == most == TIMES[profile] * 100
+    assert settings.get_profile(profile).max_examples == most
+
+
+def test_no_tier_tries_less_than_a_handful(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "get_current_profile_name", lambda: "fast")
+    assert tries(10).max_examples == 5
