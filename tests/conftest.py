@@ -7,6 +7,7 @@ to themselves, and so are skipped by `-n`.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,9 @@ from topology.namespace import run
 
 CHECKOUT = Path(__file__).parents[1]
 
+# a shell that starts us in the background has us, and what we start, ignore them
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 examples.register()
 
 
