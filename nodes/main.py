@@ -1,9 +1,9 @@
 """A node as a process: `python -m nodes.main --plan FILE --node NAME ...`.
 
 The runner's commands come on stdin, the node's events go to stdout, a line each, in the types
-of `plan.events`. It is ready when all its ends listen; `Start` begins the run, `Stop` is
-answered with `Stopped` and says that peers may go; the end of stdin ends it. An error ends it
-with status 1 and one event.
+of `plan.events`. It is ready when all its ends listen; `Start` begins the run, `Ask` is
+answered with what it waits for, `Stop` with `Stopped` and says that peers may go; the end of
+stdin ends it. An error ends it with status 1 and one event.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import asyncio
 import os
 import resource
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,18 +23,22 @@ import msgspec
 from nodes.agents.population import AgentPopulation
 from nodes.protocol.world import Node
 from nodes.roles import make_node
+from nodes.scheduling.scheduler import SchedulerNode
 from nodes.worlds.sockets.lmdb_store import LmdbBlockStore
 from nodes.worlds.sockets.world import SocketWorld
+from nodes.worlds.waiting import waiting_tasks
 from plan.deployment import System
 from plan.errors import PeerLost, RunError, first_cause, said
 from plan.events import (
     AnyCommand,
+    Ask,
     Completed,
     Error,
     NodeEvent,
     Progress,
     Ready,
     Start,
+    Status,
     Stop,
     Stopped,
 )
@@ -142,6 +147,20 @@ async def _obey(command: AnyCommand, world: SocketWorld, node: Node) -> None:
             # from now on a peer that is gone has only heard of the end before us
             world.expect_end()
             _say(Stopped())
+        case Ask():
+            _say(_status(world, node))
+
+
+def _status(world: SocketWorld, node: Node) -> Status:
+    places = (place for _, place in waiting_tasks(asyncio.get_running_loop()))
+    return Status(
+        node=world.node,
+        rung=world.clock.rung,
+        alarms=world.clock.alarms,
+        requests=node.ledger.standing() if isinstance(node, SchedulerNode) else {},
+        transfers=world.under_way(),
+        tasks=dict(Counter(places)),
+    )
 
 
 async def _announce(agents: AgentPopulation) -> None:

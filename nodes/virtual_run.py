@@ -12,6 +12,7 @@ from nodes.worlds.failure import failing_node, on_callback_error
 from nodes.worlds.virtual.flow_network import FlowNetwork
 from nodes.worlds.virtual.identity_store import IdentityBlockStore
 from nodes.worlds.virtual.loop import VirtualTimeLoop, run
+from nodes.worlds.virtual.progress import Progress, time_has_to_pass
 from nodes.worlds.virtual.world import VirtualCluster, VirtualWorld
 from plan.deployment import System
 from plan.errors import first_cause
@@ -50,7 +51,7 @@ def simulate(
         sampled: told the counters every `sample_s`, from the start on.
 
     Raises:
-        Deadlock: the nodes wait for each other for ever.
+        Standstill: the nodes wait for each other for ever, or are busy without an end.
     """
     return run(_simulate(plan, system, sample_s, finished, sampled))
 
@@ -70,6 +71,7 @@ async def _simulate(
     assert isinstance(loop, VirtualTimeLoop)
     worlds: list[VirtualWorld] = []
     network = FlowNetwork(loop.agenda, plan.fabric, plan.lanes)
+    progress = Progress(loop)
     complete = False
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -86,13 +88,16 @@ async def _simulate(
                     agents = program
 
             def sample() -> None:
-                sampled(network.counters(loop.time()))
+                counters = network.counters(loop.time())
+                sampled(counters)
+                progress.look(agents.done, sum(out for out, _ in counters.nics.values()))
                 # a sampler alone must not keep a deadlocked run alive
                 if loop.busy():
                     loop.call_later(sample_s, sample)
 
-            sample()
-            await agents.completed
+            with time_has_to_pass(loop):
+                sample()
+                await agents.completed
             raise _Over
     except* _Over:
         complete = True

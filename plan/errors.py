@@ -7,7 +7,9 @@
     ├── RunError         a run that had started could not be finished
     │   ├── CommandError    a program that it needs failed
     │   ├── PeerLost        a connection between two of its nodes broke
-    │   └── Deadlock        its simulated nodes wait for each other for ever
+    │   └── Standstill      its simulated nodes come no further:
+    │       ├── Deadlock       they wait for each other for ever
+    │       └── Livelock       they are busy, but no request is
     └── BrokenOff        the user ended a run before it was done
 
 Each ends in one line that says what to do; `scenarios.running.outcome` has the exit statuses.
@@ -95,25 +97,42 @@ class PeerLost(RunError):
         super().__init__(message)
 
 
-class Deadlock(RunError):
-    """Nothing is ready and no timer is set, but tasks still wait.
+class Standstill(RunError):
+    """A run in virtual time comes no further.
 
     Attributes:
         waiting: (task name, place of the await as "file:line in function") of each task; its
             notes name them all.
     """
 
-    def __init__(self, now_s: float, waiting: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, what: str, waiting: Sequence[tuple[str, str]]) -> None:
         self.waiting = waiting
         places = [f"{name} waits at {place}" for name, place in waiting]
         shown = "; ".join(places[:WAITING_SHOWN])
         more = f"; and {len(places) - WAITING_SHOWN} more" if len(places) > WAITING_SHOWN else ""
-        super().__init__(
-            f"deadlock at model time {now_s:.9g} s: no timer is set and nothing can wake"
-            f" {len(waiting)} task(s): {shown or 'none'}{more}"
-        )
+        super().__init__(f"{what} {len(waiting)} task(s): {shown or 'none'}{more}")
         for place in places:
             self.add_note(place)
+
+
+class Deadlock(Standstill):
+    """Nothing is ready and no timer is set, but tasks still wait."""
+
+    def __init__(self, now_s: float, waiting: Sequence[tuple[str, str]]) -> None:
+        super().__init__(
+            f"deadlock at model time {now_s:.9g} s: no timer is set and nothing can wake", waiting
+        )
+
+
+class Livelock(Standstill):
+    """Timers fire or callbacks run, but no request comes further.
+
+    Args:
+        why: what goes on instead, a clause.
+    """
+
+    def __init__(self, now_s: float, why: str, waiting: Sequence[tuple[str, str]]) -> None:
+        super().__init__(f"livelock at model time {now_s:.9g} s: {why}, of", waiting)
 
 
 class BrokenOff(TestbedError):

@@ -27,7 +27,11 @@ class Stop(Command, frozen=True):
     """The run is over: from now on peers may go. Answered with `Stopped`."""
 
 
-AnyCommand = Start | Stop
+class Ask(Command, frozen=True):
+    """What does the node wait for? Answered with `Status`."""
+
+
+AnyCommand = Start | Stop | Ask
 
 
 class Event(msgspec.Struct, frozen=True, tag_field="event", tag=str.lower):
@@ -64,7 +68,26 @@ class Error(Event, frozen=True):
     peer: str | None = None
 
 
-NodeEvent = Ready | Progress | Completed | Stopped | Error
+class Status(Event, frozen=True):
+    """What a node waits for.
+
+    Attributes:
+        rung: alarms of its clock that have rung so far: computations and polls that went on.
+        alarms: that are set.
+        requests: for the scheduler, how many requests are where.
+        transfers: posted and not complete, by class and ends, `kv pe0.hbm0-de0.dram0`.
+        tasks: how many wait at which place of the code.
+    """
+
+    node: str
+    rung: int
+    alarms: int
+    requests: dict[str, int] = {}
+    transfers: dict[str, int] = {}
+    tasks: dict[str, int] = {}
+
+
+NodeEvent = Ready | Progress | Completed | Stopped | Status | Error
 
 
 class Installed(Event, frozen=True, tag="ready"):

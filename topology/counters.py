@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from plan.lanes import Egress
+from plan.errors import RunError
+from plan.lanes import Egress, Lane
 from plan.model import Plan
 from topology.network import Network
 from topology.ovs import receive_drops
@@ -26,7 +27,7 @@ def drops(network: Network, plan: Plan) -> dict[str, int]:
     """Frames dropped by queues, by lane; `receive` is what switch ports could not take in."""
     leaves = _leaves(network, plan)
     counted = {
-        lane.name: sum(leaves[one.host][one.device, lane.vl].drops for one in plan.egresses)
+        lane.name: sum(_leaf(leaves, one, lane).drops for one in plan.egresses)
         for lane in plan.lanes.lanes
     }
     if network.daemons.datapath == "netdev":
@@ -44,12 +45,15 @@ def backlog(network: Network, plan: Plan) -> dict[str, dict[str, float]]:
     """What waits now, by egress and lane, model bytes.
 
     Payload, as in `egress_bytes`; empty queues are left out.
+
+    Raises:
+        RunError: a queue is gone.
     """
     leaves = _leaves(network, plan)
     found: dict[str, dict[str, float]] = {}
     for egress in plan.egresses:
         for lane in plan.lanes.lanes:
-            if waiting := leaves[egress.host][egress.device, lane.vl].waiting_bytes:
+            if waiting := _leaf(leaves, egress, lane).waiting_bytes:
                 found.setdefault(egress.name, {})[lane.name] = plan.payload_bytes(waiting)
     return found
 
@@ -70,9 +74,35 @@ def egress_bytes(network: Network, plan: Plan) -> dict[str, tuple[float, float]]
     }
 
 
+def switch_bytes(plan: Plan) -> int:
+    """Bytes on the wire that all switch ports have sent so far."""
+    sent = device_bytes(None)
+    return sum(sent.get(egress.device, 0) for egress in plan.egresses if egress.host is None)
+
+
+def sockets_hold(network: Network) -> bool:
+    """Whether any TCP socket of a host has bytes that its peer has not acknowledged."""
+    return any(_unacknowledged(network.namespace_pid(host)) for host in network.hosts)
+
+
+def _unacknowledged(pid: int) -> bool:
+    lines = Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
+    return any(int(line.split()[4].partition(":")[0], 16) for line in lines)
+
+
 def _leaves(network: Network, plan: Plan) -> dict[str | None, dict[tuple[str, int], Leaf]]:
     """Leaf queues of every node, and under None of the switches."""
     return {host: leaf_queues(namespace(network, host)) for host in _hosts(plan)}
+
+
+def _leaf(
+    leaves: dict[str | None, dict[tuple[str, int], Leaf]], egress: Egress, lane: Lane
+) -> Leaf:
+    try:
+        return leaves[egress.host][egress.device, lane.vl]
+    except KeyError:
+        queue = f"queue {lane.name} of {egress.name} ({egress.device})"
+        raise RunError(f"{queue} is gone: its bridge was removed, or it was shaped anew") from None
 
 
 def _hosts(plan: Plan) -> list[str | None]:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +30,7 @@ from mininet.log import setLogLevel
 from mininet.net import Mininet
 from mininet.node import Node, OVSSwitch
 
+from plan.errors import CommandError
 from plan.fabric import End, Fabric, Link, Nic
 from topology.namespace import entered, run
 from topology.ovs import Daemons, vsctl, widen_packet_buffers
@@ -116,7 +118,8 @@ class Network:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        # an error may be that the switch daemon is gone or stopped: do not wait for it then
+        self.close(wait=error is None)
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -161,19 +164,26 @@ class Network:
         finally:
             setLogLevel(_LOG_LEVEL)
 
-    def close(self) -> None:
+    def close(self, *, wait: bool = True) -> None:
         """End what was started here and remove switches, links and namespaces.
 
         A run that is over need not: the end of the sandbox does it sooner.
+
+        Args:
+            wait: until the switch daemon has let go of its ports.
         """
         _end(self._started)
         bridges = " ".join(
             f"-- --if-exists del-br {switch.name}" for switch in self.fabric.switches
         )
-        if self.daemons.ended() is None:
+        # del-br leaves these rows behind
+        rows = ("--all", "destroy", "QoS", "--", "--all", "destroy", "Queue")
+        if wait and self.daemons.ended() is None:
             vsctl(*bridges.split())
-            # del-br leaves these rows behind
-            vsctl("--all", "destroy", "QoS", "--", "--all", "destroy", "Queue")
+            vsctl(*rows)
+        else:
+            with suppress(CommandError):  # without its database there is nothing to remove
+                vsctl("--no-wait", *bridges.split(), "--", *rows)
         _ip(
             (f"link del {device}" for device in self._switch_devices(one_per_pair=True)), force=True
         )

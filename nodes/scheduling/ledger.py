@@ -3,6 +3,7 @@ loads that follow from the records and what their nodes have reported."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -189,6 +190,10 @@ class Ledger:
         else:
             raise ValueError(f"{node} reports the end of {attempt}, which is not with it")
 
+    def standing(self) -> dict[str, int]:
+        """How many requests are where, as far as the scheduler has been told."""
+        return dict(Counter(_where(record) for record in self.records.values()))
+
     def _assigned(self, record: Record) -> None:
         if record.pe and record.de:
             record.state = State.ASSIGNED
@@ -203,6 +208,18 @@ class Ledger:
 
 _DECODES = (State.ASSIGNED, State.PREFILLED)
 _PREFILLS = (State.ASSIGNED, State.DECODED)
+
+
+def _where(record: Record) -> str:
+    match record.state:
+        case State.WAITING:
+            return "waiting for a DE" if record.pe else "waiting for a PE"
+        case State.ASSIGNED:
+            return "being read or in prefill"
+        case State.PREFILLED:
+            return "decoding"
+        case State.DECODED:
+            return "decoded"
 
 
 def _engines(plan: Plan, kind: NodeKind, capacity: float) -> list[EngineLoad]:

@@ -237,6 +237,7 @@ def _fidelity_rows(systems: Sequence[SystemSummary]) -> list[Row]:
         Row("rate error", [_percent(f.rate_error) for f in judged]),
         Row("probe error", [_percent(f.probe_error) for f in judged]),
         Row("timers late, p99, ms", [number(None if x is None else 1e3 * x) for x in late]),
+        Row("fabric stood still, s", [number(f.paused_s) for f in judged]),
         *(Row(f"cores used by {who}", _each(cpus, of)) for who, of in CPU_USERS.items()),
         Row("wall time, s", [number(figures.wall_s) for figures in systems]),
     ]

@@ -27,6 +27,9 @@ SWITCH_FULL = 0.9
 """The switch daemon forwards in one thread, which should not be busy for a larger share."""
 OTHERS_CORES = 0.5
 """What other programs use beyond this is worth telling where rates or timers are off."""
+PAUSED_SHARE = 0.05
+"""Of the time that requests were served; a run whose fabric stood still for longer is not
+believed."""
 BUSY_SHARE = 0.95
 """A window counts as backlogged if the node's read slots are taken for that share of it."""
 
@@ -43,6 +46,7 @@ class Fidelity(msgspec.Struct, frozen=True, kw_only=True):
         probe_error: the same for the probes before the workload; None if not probed.
         cpu: processors used while requests were served; None if virtual.
         incidents: what befell the fabric meanwhile, a clause each.
+        paused_s: wall seconds in which the fabric stood still although bytes waited.
     """
 
     verdict: Verdict
@@ -59,6 +63,7 @@ class Fidelity(msgspec.Struct, frozen=True, kw_only=True):
     probe_error: float | None
     cpu: CpuShares | None = None
     incidents: tuple[str, ...] = ()
+    paused_s: float = 0.0
 
 
 class Signs(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +89,7 @@ class Signs(msgspec.Struct, frozen=True, kw_only=True):
     probe_error: float | None
     cpu: CpuShares | None = None
     incidents: tuple[str, ...] = ()
+    paused_s: float = 0.0
 
 
 def judge(signs: Signs) -> Fidelity:
@@ -151,6 +157,10 @@ def _timing(signs: Signs) -> list[Sign]:
 
 def _fabric(signs: Signs) -> list[Sign]:
     found = [(False, f"{incident} while requests were served") for incident in signs.incidents]
+    if signs.paused_s and signs.cpu is not None:
+        part = signs.paused_s / signs.cpu.wall_s
+        text = f"the fabric stood still for {signs.paused_s:.1f} s although bytes waited"
+        found.append((part > PAUSED_SHARE, f"{text}, {part:.1%} of the time"))
     if signs.cpu is not None and signs.cpu.switch > SWITCH_FULL:
         share = f"{signs.cpu.switch:.0%} of the one core it can use"
         found.append((False, f"the switch was busy for {share}: more dilation would relieve it"))

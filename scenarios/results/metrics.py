@@ -255,6 +255,7 @@ def _signs(plan: Plan, result: SystemResult, cut: Windows | None) -> Signs:
         ),
         probe_error=max((abs(1 - ratio) for ratio in result.probes.values()), default=None),
         cpu=result.cpu,
+        paused_s=result.paused_s,
         incidents=(*result.incidents, *(text for c in result.captures for text in c.problems)),
     )
 

@@ -40,6 +40,7 @@ class SystemResult:
         backlog: what waited in the fabric's queues; empty where virtual.
         cpu: processors used while requests were served; None where virtual.
         incidents: what befell the fabric meanwhile, a clause each.
+        paused_s: wall seconds in which the fabric stood still although bytes waited.
         captures: links that were recorded.
     """
 
@@ -54,4 +55,5 @@ class SystemResult:
     backlog: Sequence[BacklogSample] = ()
     cpu: CpuShares | None = None
     incidents: Sequence[str] = ()
+    paused_s: float = 0.0
     captures: Sequence[LinkTraffic] = ()

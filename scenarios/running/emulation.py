@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from plan.deployment import System
-from plan.errors import PeerLost, reading
+from plan.errors import PeerLost, RunError, reading
 from plan.events import Start
 from plan.fabric import Node
 from plan.model import Plan
@@ -27,6 +27,7 @@ from scenarios.running.recording import recording
 from topology import counters
 from topology.network import Network
 
+INCIDENTS_SHOWN = 3
 LEAD_S = 0.3
 """Wall seconds between telling the nodes to start and the common start."""
 
@@ -77,7 +78,9 @@ def serve(
             fabric.journal.phase("stopping", system.name)
             nodes.stop()
         except PeerLost as lost:
-            raise nodes.cause(lost) from None
+            raise _amid(nodes.cause(lost), fabric.controller.incidents[earlier:]) from None
+        except RunError as error:
+            raise _amid(error, fabric.controller.incidents[earlier:]) from None
         finally:
             nodes.kill()
     after = _Kernel.read(fabric.network, plan)
@@ -102,11 +105,21 @@ def serve(
         backlog=following.backlog,
         cpu=cpu,
         incidents=fabric.controller.incidents[earlier:],
+        paused_s=following.pauses.total_s,
         captures=[recorded.traffic(start) for recorded in recordings],
     )
     for blocks in directory.glob("*.blocks"):
         shutil.rmtree(blocks)
     return result
+
+
+def _amid(error: Exception, incidents: Sequence[str]) -> Exception:
+    """The error with what befell the fabric meanwhile, as far as that fits into its line."""
+    if not incidents:
+        return error
+    more = len(incidents) - INCIDENTS_SHOWN
+    shown = ", ".join(incidents[:INCIDENTS_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return RunError(f"{error}; meanwhile {shown}")
 
 
 class _Kernel(NamedTuple):

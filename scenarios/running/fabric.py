@@ -35,7 +35,7 @@ def open_fabric(
     """Build the plan's fabric, shape it, start its controller, read all of it back, probe it.
 
     Args:
-        directory: for the controller's log and telemetry.
+        directory: for the controller's log and telemetry, and Open vSwitch's logs.
         sample_s: wall seconds between two counter samples.
         journal: told what is being done, and what befalls the fabric.
         probe: False leaves the probes out.

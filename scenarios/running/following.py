@@ -8,14 +8,16 @@ from pathlib import Path
 
 from plan.deployment import System
 from plan.errors import RunError
-from plan.events import Completed, NodeEvent, Progress
+from plan.events import Ask, Completed, NodeEvent, Progress, Status
 from plan.model import Plan
+from plan.patience import standstill_s
 from plan.records import BacklogSample, CounterSample
 from scenarios.results.record_files import RecordFile, counters_path
 from scenarios.results.samples import at, since, window
 from scenarios.running.fabric import Fabric
 from scenarios.running.node_processes import NodeProcesses
 from scenarios.running.snic_watch import SnicWatch
+from scenarios.running.standstill import Pauses, Standstill
 from topology import counters
 
 POLL_S = 0.25
@@ -37,6 +39,7 @@ class Following:
 
     Attributes:
         backlog: what waited in the queues, at every look since the start.
+        pauses: in which the fabric stood still.
     """
 
     def __init__(
@@ -56,6 +59,12 @@ class Following:
         self._fabric = fabric
         self._start = start
         self._watcher = watcher
+        self.pauses = Pauses()
+        self._standstill = Standstill(
+            (node.name for node in plan.fabric.nodes),
+            standstill_s(plan.scale),
+            plan.payload_bytes(plan.fabric.mtu),
+        )
         self._done = 0
         self._completed = False
         self._snics = SnicWatch(plan)
@@ -69,7 +78,7 @@ class Following:
         """Until all requests are done; False if the user broke it off.
 
         Raises:
-            RunError: a node or the controller failed.
+            RunError: a node, the controller or a daemon failed, or the run stands still.
         """
         self._look()
         looked = time.monotonic()
@@ -78,6 +87,7 @@ class Following:
                 while not self._completed:
                     for event in self._nodes.events(POLL_S):
                         self._heed(event)
+                    self._look_for_a_pause()
                     if time.monotonic() - looked >= LOOK_S:
                         looked = time.monotonic()
                         self._look()
@@ -110,6 +120,8 @@ class Following:
         match event:
             case Completed():
                 self._completed = True
+            case Status():
+                self._standstill.heard(time.monotonic(), event)
             case Progress():
                 self._done = event.done
                 self._fabric.journal.served(self._system, event.done, event.total)
@@ -121,8 +133,22 @@ class Following:
             queues = counters.backlog(network, self._plan)
             self.backlog.append(BacklogSample(t_s=now_s, queues=queues))
         now_s = scale.model_s(time.monotonic() - self._start)
-        use = self._snics.look(now_s, counters.egress_bytes(network, self._plan))
-        self._watcher(self._done, use)
+        nics = counters.egress_bytes(network, self._plan)
+        self._watcher(self._done, self._snics.look(now_s, nics))
+        self._look_for_a_standstill(sum(into for _, into in nics.values()))
+
+    def _look_for_a_standstill(self, arrived_bytes: float) -> None:
+        now = time.monotonic()
+        self._standstill.look(now, self._done, arrived_bytes)
+        if self._standstill.over(now):
+            raise RunError(self._standstill.explained(self._plan.requests))
+        if self._standstill.asks(now):
+            self._nodes.tell(Ask())
+
+    def _look_for_a_pause(self) -> None:
+        still = self.pauses.look(time.monotonic(), counters.switch_bytes(self._plan))
+        if still and counters.sockets_hold(self._fabric.network):
+            self.pauses.hold()
 
     def _take(self) -> list[CounterSample]:
         telemetry = self._fabric.telemetry

@@ -14,9 +14,9 @@ import msgspec
 
 from plan.errors import (
     BrokenOff,
-    Deadlock,
     MachineError,
     ScenarioError,
+    Standstill,
     TestbedError,
     first_cause,
     said,
@@ -93,14 +93,14 @@ def explained(error: BaseException, directory: Path | None = None) -> str:
         directory: of the run, for `error.log`; where there is none it is a temporary file.
     """
     cause = first_cause(error)
-    if isinstance(cause, TestbedError) and not isinstance(cause, Deadlock):
+    if isinstance(cause, TestbedError) and not isinstance(cause, Standstill):
         return said(cause)
     if isinstance(cause, OSError) and cause.errno in OF_THE_MACHINE:
         return f"{cause.filename or directory or 'this machine'}: {cause.strerror}"
     if isinstance(cause, MemoryError):
         return "out of memory: write a smaller scenario, or run fewer points at once (--jobs)"
     mistake = said(cause)
-    if not isinstance(cause, Deadlock):  # its message has all of that
+    if not isinstance(cause, Standstill):  # its message has all of that
         mistake += _place(cause) + "".join(f" {note}" for note in getattr(cause, "__notes__", ()))
     return f"{mistake}; {_kept(error, directory)}"
 

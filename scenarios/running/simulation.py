@@ -42,7 +42,7 @@ def serve(
         progress: told requests done and each SNIC's use (0..1).
 
     Raises:
-        Deadlock: the nodes wait for each other for ever.
+        Standstill: the nodes wait for each other for ever, or are busy without an end.
     """
     begun = time.monotonic()
     watch = SnicWatch(plan)

@@ -114,6 +114,11 @@ class QueuePair:
         self._send_passed(_BURST, self._number(), 0, Span(0, 0), [memoryview(bytes(size))])
         return self._completion()
 
+    @property
+    def under_way(self) -> int:
+        """Postings that are not complete."""
+        return len(self._completions)
+
     def _number(self) -> int:
         self._sequence += 1
         return self._sequence

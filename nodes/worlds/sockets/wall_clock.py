@@ -70,6 +70,16 @@ class WallClock:
             self._arm(wall)
         return future
 
+    @property
+    def rung(self) -> int:
+        """How many have been woken so far."""
+        return len(self._late)
+
+    @property
+    def alarms(self) -> int:
+        """How many wait to be woken."""
+        return sum(not future.done() for _, _, future in self._waiting)
+
     def lateness_s(self) -> tuple[float, float, float] | None:
         """Lateness of the wake-ups so far, model seconds: median, 99th percentile, maximum."""
         if not self._late:

@@ -41,6 +41,9 @@ class _Pair(NamedTuple):
     remote: str
     traffic: TrafficClass
 
+    def __str__(self) -> str:
+        return f"{self.traffic} {self.local}-{self.remote}"
+
 
 class SocketWorld:
     """See `nodes.protocol.world.World`.
@@ -150,6 +153,13 @@ class SocketWorld:
     def verified(self, blocks: int, corrupt: int) -> None:
         self.stats.blocks_verified += blocks
         self.stats.blocks_corrupt += corrupt
+
+    def under_way(self) -> dict[str, int]:
+        """Transfers that were posted and are not complete, by their class and ends."""
+        connecting = self._connecting.keys() - self._pairs.keys()
+        posted = {pair: queue_pair.under_way for pair, queue_pair in self._pairs.items()}
+        found = dict.fromkeys(connecting, 1) | posted
+        return {str(pair): count for pair, count in sorted(found.items()) if count}
 
     def _post_all(
         self,
@@ -289,7 +299,7 @@ class SocketWorld:
         """What broke, by its ends and class."""
         why = error.strerror or str(error)
         if error.errno == errno.ETIMEDOUT:
-            why = f"nothing was acknowledged for {self._patience_s:.0f} s: the path is dead"
+            why = f"what was sent again had no answer for {self._patience_s:.0f} s"
         broken = PeerLost(
             f"{pair.traffic} connection {pair.local}-{pair.remote} broke: {why}",
             self._node_of[pair.remote],

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import os
 from collections.abc import Callable, Coroutine
-from types import FrameType
 from typing import Any, TypeVar, TypeVarTuple
 
 from nodes.worlds.virtual.agenda import Agenda
-from plan.errors import Deadlock
+from nodes.worlds.waiting import waiting_tasks
+from plan.errors import Deadlock, Standstill
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
 
-_ASYNCIO = os.path.dirname(asyncio.__file__)
 _COMPACT_ABOVE = 64
 _CLOSED = "the loop is closed: make another one"
 
@@ -143,8 +141,8 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         while not agenda.stopped:
             try:
                 if not agenda.work():
-                    raise Deadlock(agenda.now_s, _waiting_tasks(self))
-            except (SystemExit, KeyboardInterrupt, Deadlock):
+                    raise Deadlock(agenda.now_s, waiting_tasks(self))
+            except (SystemExit, KeyboardInterrupt, Standstill):
                 raise
             except BaseException as error:
                 message = "an error outside of every task"
@@ -196,23 +194,3 @@ def _run(handle: asyncio.Handle) -> None:
 
 def _nothing() -> None:
     """What the handle of callbacks that cannot be cancelled would do."""
-
-
-def _waiting_tasks(loop: asyncio.AbstractEventLoop) -> list[tuple[str, str]]:
-    return sorted((task.get_name(), _place(task)) for task in asyncio.all_tasks(loop))
-
-
-def _place(task: asyncio.Task[Any]) -> str:
-    """The innermost await of a task that is not inside asyncio itself."""
-    found: FrameType | None = None
-    awaited: Any = task.get_coro()
-    while awaited is not None:
-        frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "gi_frame", None)
-        if frame is not None and (
-            found is None or not frame.f_code.co_filename.startswith(_ASYNCIO)
-        ):
-            found = frame
-        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
-    if found is None:
-        return "an unknown place"
-    return f"{found.f_code.co_filename}:{found.f_lineno} in {found.f_code.co_qualname}"
