@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -30,7 +29,6 @@ from mininet.log import setLogLevel
 from mininet.net import Mininet
 from mininet.node import Node, OVSSwitch
 
-from plan.errors import CommandError
 from plan.fabric import End, Fabric, Link, Nic
 from topology.namespace import entered, run
 from topology.ovs import Daemons, vsctl, widen_packet_buffers
@@ -118,7 +116,7 @@ class Network:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # an error may be that the switch daemon is gone or stopped: do not wait for it then
+        # an error may be that the switch daemon stands still: do not wait for it then
         self.close(wait=error is None)
 
     @property
@@ -176,14 +174,11 @@ class Network:
         bridges = " ".join(
             f"-- --if-exists del-br {switch.name}" for switch in self.fabric.switches
         )
-        # del-br leaves these rows behind
-        rows = ("--all", "destroy", "QoS", "--", "--all", "destroy", "Queue")
-        if wait and self.daemons.ended() is None:
-            vsctl(*bridges.split())
-            vsctl(*rows)
-        else:
-            with suppress(CommandError):  # without its database there is nothing to remove
-                vsctl("--no-wait", *bridges.split(), "--", *rows)
+        if self.daemons.ended() is None:
+            how = () if wait else ("--no-wait",)
+            vsctl(*how, *bridges.split())
+            # del-br leaves these rows behind
+            vsctl(*how, "--all", "destroy", "QoS", "--", "--all", "destroy", "Queue")
         _ip(
             (f"link del {device}" for device in self._switch_devices(one_per_pair=True)), force=True
         )

@@ -77,10 +77,11 @@ def serve(
             following.await_sample(ended)
             fabric.journal.phase("stopping", system.name)
             nodes.stop()
-        except PeerLost as lost:
-            raise _amid(nodes.cause(lost), fabric.controller.incidents[earlier:]) from None
         except RunError as error:
-            raise _amid(error, fabric.controller.incidents[earlier:]) from None
+            cause = nodes.cause(error) if isinstance(error, PeerLost) else error
+            if incidents := fabric.controller.incidents[earlier:]:
+                raise RunError(f"{cause}; meanwhile {_listed(incidents)}") from error
+            raise cause from None
         finally:
             nodes.kill()
     after = _Kernel.read(fabric.network, plan)
@@ -113,13 +114,9 @@ def serve(
     return result
 
 
-def _amid(error: Exception, incidents: Sequence[str]) -> Exception:
-    """The error with what befell the fabric meanwhile, as far as that fits into its line."""
-    if not incidents:
-        return error
+def _listed(incidents: Sequence[str]) -> str:
     more = len(incidents) - INCIDENTS_SHOWN
-    shown = ", ".join(incidents[:INCIDENTS_SHOWN]) + (f" and {more} more" if more > 0 else "")
-    return RunError(f"{error}; meanwhile {shown}")
+    return ", ".join(incidents[:INCIDENTS_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 class _Kernel(NamedTuple):

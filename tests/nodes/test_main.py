@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import sys
@@ -16,12 +17,14 @@ import pytest
 from nodes.worlds.sockets.world import MESSAGE_PORT
 from plan.events import (
     AnyCommand,
+    Ask,
     Completed,
     Error,
     NodeEvent,
     Progress,
     Ready,
     Start,
+    Status,
     Stop,
     Stopped,
 )
@@ -174,6 +177,27 @@ def test_a_record_is_on_disk_before_its_request_is_told(launch: Launch, tmp_path
     while (event := nodes["agents"].event()) != Completed():
         assert isinstance(event, Progress)
         assert (tmp_path / "requests.jsonl").read_bytes().count(b"\n") >= event.done
+
+
+def test_a_node_that_is_asked_says_what_it_waits_for(launch: Launch) -> None:
+    """The decode node is stopped, so the request stays where it is."""
+    nodes = launch()
+    nodes.expect(Ready())
+    nodes["de0"].process.send_signal(signal.SIGSTOP)
+    nodes.tell(Start(time.monotonic() + 0.1))
+    status = asked(nodes["sched"])
+    while not status.requests:
+        status = asked(nodes["sched"])
+    assert status.requests == {"being read or in prefill": 1}
+    assert (status.node, status.alarms, status.transfers) == ("sched", 0, {})
+    assert any("nodes/worlds/sockets/world.py" in place for place in status.tasks)
+
+
+def asked(node: NodeProcess) -> Status:
+    node.tell(Ask())
+    status = node.event()
+    assert isinstance(status, Status), status
+    return status
 
 
 def test_the_end_of_input_before_the_start_ends_a_node_quietly(launch: Launch) -> None:

@@ -5,9 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import msgspec
+
+from plan.events import JournalEvent
+from scenarios.running.journal import JOURNAL
 
 TINY = Path(__file__).with_name("tiny.yaml")
 
@@ -34,6 +40,27 @@ def started(scenario: Path, out: Path, *arguments: str) -> Iterator[subprocess.P
             process.kill()
 
 
+def entries(out: Path) -> list[JournalEvent]:
+    """What the journal of a run holds so far."""
+    path = out / JOURNAL
+    complete, newline, _ = path.read_bytes().rpartition(b"\n") if path.exists() else (b"", b"", b"")
+    return msgspec.json.Decoder(JournalEvent).decode_lines(complete + newline)
+
+
+def await_entry(
+    process: subprocess.Popen[str],
+    out: Path,
+    holds: Callable[[JournalEvent], bool],
+    within_s: float = 60.0,
+) -> None:
+    """Until the journal of a run has an entry for which it holds."""
+    deadline = time.monotonic() + within_s
+    while not any(map(holds, entries(out))):
+        assert process.poll() is None, f"it ended with status {process.returncode}"
+        assert time.monotonic() < deadline, entries(out)
+        time.sleep(0.01)  # noqa: TID251  between two looks
+
+
 def await_line(process: subprocess.Popen[str], start: str, times: int = 1) -> None:
     """Until it has said so many lines that start like that."""
     assert process.stderr is not None
@@ -44,3 +71,26 @@ def await_line(process: subprocess.Popen[str], start: str, times: int = 1) -> No
         if not times:
             return
     raise AssertionError(f"it ended before it said {start!r}: {''.join(said)}")
+
+
+def process_of(runner: int, program: str, name: str) -> int:
+    """The process of a run that executes a program or module for what has that name."""
+    commands = {pid: command(pid) for pid in descendants(runner)}
+    [found] = [
+        pid
+        for pid, words in commands.items()
+        if (program in words and name in (*words, program.partition(".")[0]))
+        or Path(words[0]).name == name
+    ]
+    return found
+
+
+def command(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+
+
+def descendants(pid: int) -> Iterator[int]:
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in map(int, (task / "children").read_text().split()):
+            yield child
+            yield from descendants(child)

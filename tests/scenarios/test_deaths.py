@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from scenarios.running.outcome import FAILED
-from tests.scenarios.commands import TINY, await_line, started
+from tests.scenarios.commands import TINY, await_line, process_of, started
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(200)]
 
@@ -46,26 +45,3 @@ def test_what_dies_while_the_second_system_is_served_is_named_and_the_first_is_r
     assert basic["completed"] == basic["requests"]
     assert summary["error"] == died
     assert died in (out / "report.html").read_text()
-
-
-def process_of(runner: int, program: str, name: str) -> int:
-    """The process of a run that executes a program or module for what has that name."""
-    commands = {pid: command(pid) for pid in descendants(runner)}
-    [found] = [
-        pid
-        for pid, words in commands.items()
-        if (program in words and name in (*words, program.partition(".")[0]))
-        or Path(words[0]).name == name
-    ]
-    return found
-
-
-def command(pid: int) -> list[str]:
-    return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-
-
-def descendants(pid: int) -> Iterator[int]:
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in map(int, (task / "children").read_text().split()):
-            yield child
-            yield from descendants(child)

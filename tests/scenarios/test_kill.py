@@ -3,33 +3,54 @@
 from __future__ import annotations
 
 import json
-import random
 import shutil
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from plan.events import JournalEvent, Phase, PhaseName, Served
 from scenarios.running.outcome import DONE, DOUBTED
 from tests.machine_state import eventually, look
-from tests.scenarios.commands import TINY, started
+from tests.scenarios.commands import TINY, await_entry, started
 
 pytestmark = pytest.mark.network
 
 LONG = ("--set", "workload.turns.count=20", "--set", "workload.agents=400")
-CHANCE = random.Random(2602)
-MOMENTS_S = [round(CHANCE.uniform(0.1, 10.0), 2) for _ in range(10)]
-"""From the imports over the building of the fabric to the middle of serving."""
+
+
+def at_once(entry: JournalEvent) -> bool:
+    """The run begins: its directory is there, its sandbox is not."""
+    return True
+
+
+def phase(name: PhaseName) -> Callable[[JournalEvent], bool]:
+    return lambda entry: isinstance(entry, Phase) and entry.phase == name
+
+
+def served(done: int) -> Callable[[JournalEvent], bool]:
+    return lambda entry: isinstance(entry, Served) and entry.done >= done
+
+
+MOMENTS = {
+    "it began": at_once,
+    "it began to build the fabric": phase("fabric"),
+    "it started its controller": phase("controller"),
+    "it began to probe": phase("probes"),
+    "it started the nodes": phase("nodes"),
+    "it began to serve": phase("serving"),
+    "the first request was done": served(1),
+    "a hundred requests were done": served(100),
+}
 
 
 @pytest.mark.usefixtures("private_tmp")
-@pytest.mark.parametrize("moment_s", MOMENTS_S)
-def test_nothing_is_left_of_a_run_that_was_killed_after(moment_s: float) -> None:
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_nothing_is_left_of_a_run_that_was_killed_after(moment: str) -> None:
     before = look()
     out = Path("/tmp/run")
     with started(TINY, out, *LONG) as process:
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(moment_s)
+        await_entry(process, out, MOMENTS[moment])
         process.kill()
         process.wait()
     shutil.rmtree(out, ignore_errors=True)  # its results are the user's

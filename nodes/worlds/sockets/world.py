@@ -299,7 +299,7 @@ class SocketWorld:
         """What broke, by its ends and class."""
         why = error.strerror or str(error)
         if error.errno == errno.ETIMEDOUT:
-            why = f"what was sent again had no answer for {self._patience_s:.0f} s"
+            why = f"what was sent again had no answer for {self._patience_s:g} s"
         broken = PeerLost(
             f"{pair.traffic} connection {pair.local}-{pair.remote} broke: {why}",
             self._node_of[pair.remote],

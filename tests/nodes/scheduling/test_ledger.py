@@ -189,3 +189,19 @@ def test_what_the_de_has_in_its_pool_is_not_queued() -> None:
     ledger.give_read(ledger.records[1], 0.0, 0, 640)
     assert ledger.read_queues["de4"] == 0
     assert not ledger.last_share
+
+
+def test_the_ledger_knows_how_many_requests_are_where() -> None:
+    ledger = assigned(1)
+    ledger.submitted(request(2))
+    waits_for_de = ledger.submitted(request(3))
+    ledger.give_pe(waits_for_de, ledger.prefill.engines[0])
+    assert ledger.standing() == {
+        "being read or in prefill": 1,
+        "waiting for a PE": 1,
+        "waiting for a DE": 1,
+    }
+    record = ledger.records[1]
+    assert record.pe is not None
+    ledger.ended(Attempt(1, record.attempt), record.pe.node)
+    assert ledger.standing()["decoding"] == 1

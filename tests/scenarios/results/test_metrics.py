@@ -99,6 +99,9 @@ def test_a_clean_run_is_believable() -> None:
     assert fidelity.rate_error == pytest.approx(0, abs=1e-6)
 
 
+IDLE_CPU = CpuShares(wall_s=20, switch=0.3, controller=0, nodes=0.5, others=0)
+
+
 @pytest.mark.parametrize(
     ("changes", "verdict", "reason"),
     [
@@ -133,6 +136,12 @@ def test_a_clean_run_is_believable() -> None:
             "doubtful",
             "busy for 97% of the one core",
         ),
+        (
+            {"paused_s": 0.6, "cpu": IDLE_CPU},
+            "doubtful",
+            "the fabric stood still for 0.6 s although bytes waited, 3.0% of the time",
+        ),
+        ({"paused_s": 3.0, "cpu": IDLE_CPU}, "not believable", "15.0% of the time"),
     ],
 )
 def test_each_sign_of_trouble_shows(changes: dict[str, Any], verdict: str, reason: str) -> None:

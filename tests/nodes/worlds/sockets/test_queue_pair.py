@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -48,15 +49,15 @@ class Peer:
         return region
 
 
-def connected(test: Callable[[Peer, Peer], Awaitable[None]]) -> None:
+def connected(test: Callable[[Peer, Peer], Awaitable[None]], patience_s: float = TIMEOUT_S) -> None:
     """Run a test with two connected peers, 127.0.0.2 to 127.0.0.3."""
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        with tcp_socket(0, TIMEOUT_S) as listener:
+        with tcp_socket(0, patience_s) as listener:
             listener.bind(("127.0.0.3", 0))
             listener.listen()
-            here = tcp_socket(0, TIMEOUT_S)
+            here = tcp_socket(0, patience_s)
             here.bind(("127.0.0.2", 0))
             await loop.sock_connect(here, listener.getsockname())
             there, _ = await loop.sock_accept(listener)
@@ -274,3 +275,31 @@ def test_a_wrong_address_is_an_error_at_both_ends(
         assert not completion.done()
 
     connected(test)
+
+
+def test_a_peer_that_takes_nothing_in_any_more_breaks_the_connection() -> None:
+    async def test(one: Peer, two: Peer) -> None:
+        asyncio.get_running_loop().remove_reader(two.sock)
+        one.pair.burst(64 << 20)  # more than the sockets' buffers hold
+        assert (await one.broken).errno == errno.ETIMEDOUT
+
+    connected(test, patience_s=0.2)
+
+
+def test_an_idle_connection_outlives_its_patience() -> None:
+    async def test(one: Peer, two: Peer) -> None:
+        done, _ = await asyncio.wait({one.broken, two.broken}, timeout=0.5)
+        assert not done
+        source, target = one.filled(1), two.memory(2)
+        await one.pair.write([Work(source, Span(0, ROWS), 2, 0)])
+        assert target.corrupt(BLOCKS, None) == 0
+
+    connected(test, patience_s=0.1)
+
+
+def test_what_is_accepted_is_as_patient_as_what_connects() -> None:
+    async def test(one: Peer, two: Peer) -> None:
+        for peer in (one, two):
+            assert peer.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 1500
+
+    connected(test, patience_s=1.5)

@@ -111,3 +111,16 @@ def test_a_cancelled_wait_does_not_hold_up_the_others() -> None:
         await kept
 
     with_clock(test)
+
+
+def test_a_clock_knows_how_many_alarms_are_set_and_how_many_have_rung() -> None:
+    async def test(clock: WallClock) -> None:
+        clock.sleep_until(clock.now() + 1e6)
+        given_up = clock.sleep_until(clock.now() + 1e6)
+        given_up.cancel()
+        near = clock.sleep_until(clock.now() + NEAR_S)
+        assert (clock.rung, clock.alarms) == (0, 2)
+        await near
+        assert (clock.rung, clock.alarms) == (1, 1)
+
+    with_clock(test)
