@@ -36,12 +36,13 @@ def test_what_dies_while_the_second_system_is_served_is_named_and_the_first_is_r
     assert "Traceback" not in said
     [line] = [line for line in said.splitlines() if line.startswith("error: ")]
     died = f"dualpath: {victim} was killed by SIGKILL (out of memory?); see {out / log}"
-    assert line == f"error: {died}"
+    # what befell the fabric meanwhile may stand behind it
+    assert line.removeprefix(f"error: {died}").partition(" ")[0] in ("", ";")
     assert (out / log).exists()
     summary = json.loads((out / "summary.json").read_bytes())
     assert (list(summary["systems"]), summary["unserved"]) == (["basic"], ["dualpath"])
     basic = summary["systems"]["basic"]
     assert basic["fidelity"]["complete"]
     assert basic["completed"] == basic["requests"]
-    assert summary["error"] == died
+    assert line == f"error: {summary['error']}"
     assert died in (out / "report.html").read_text()
