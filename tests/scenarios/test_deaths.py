@@ -9,10 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from plan.events import JournalEvent, Served
 from scenarios.running.outcome import FAILED
-from tests.scenarios.commands import TINY, await_line, process_of, started
+from tests.scenarios.commands import TINY, await_entry, process_of, started
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(200)]
+
+
+def _dualpath_is_served(entry: JournalEvent) -> bool:
+    return isinstance(entry, Served) and entry.system == "dualpath" and entry.done > 0
 
 
 @pytest.mark.parametrize(
@@ -28,7 +33,7 @@ def test_what_dies_while_the_second_system_is_served_is_named_and_the_first_is_r
 ) -> None:
     out = tmp_path / "out"
     with started(TINY, out, "--systems", "basic,dualpath") as process:
-        await_line(process, "dualpath:", times=2)  # announced, then on its way
+        await_entry(process, out, _dualpath_is_served)
         os.kill(process_of(process.pid, program, victim), signal.SIGKILL)
         assert process.stderr is not None
         said = process.stderr.read()
