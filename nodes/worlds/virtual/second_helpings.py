@@ -15,11 +15,30 @@ from nodes.worlds.virtual.lane_state import TIE, Flow, Lane, Link
 def refill(group: list[Lane], stirred: Iterable[Link], *, late: bool) -> list[Flow]:
     """Second or late helpings of a group around links; the flows that have or had any."""
     rooms = _Rooms(group, late=late)
-    reached = _reached(group, stirred, rooms, late=late)
-    if not reached:
-        return []
-    given = _shared_out([f for f in reached if rooms.hungry(f)], rooms, group)
-    for flow in reached:
+    reached: dict[Flow, None] = {}
+    links = dict.fromkeys(stirred)
+    waiting = list(links)
+    while waiting:
+        link = waiting.pop()
+        for lane in group:
+            for flow in link.queues[lane.number].flows:
+                had = flow.late if late else flow.extra
+                if flow not in reached and (had > 0.0 or rooms.hungry(flow)):
+                    reached[flow] = None
+                    for queue in flow.queues:
+                        if queue.link not in links:
+                            links[queue.link] = None
+                            waiting.append(queue.link)
+    if reached:
+        _give(
+            reached, _shared_out([f for f in reached if rooms.hungry(f)], rooms, group), late=late
+        )
+    return list(reached)
+
+
+def _give(flows: Iterable[Flow], given: dict[Flow, float], *, late: bool) -> None:
+    """Helpings take the place of what flows had before."""
+    for flow in flows:
         amount = given.get(flow, 0.0)
         if late:
             flow.late = amount
@@ -27,7 +46,6 @@ def refill(group: list[Lane], stirred: Iterable[Link], *, late: bool) -> list[Fl
         for queue in flow.queues:
             queue.extra += amount - flow.extra
         flow.extra = amount
-    return reached
 
 
 class _Rooms(dict[Link, float]):
@@ -49,34 +67,16 @@ class _Rooms(dict[Link, float]):
 
     def hungry(self, flow: Flow) -> bool:
         """Whether there is room on all of the flow's way."""
-        return all(self[queue.link] > TIE * queue.link.capacity for queue in flow.queues)
+        for queue in flow.queues:  # noqa: SIM110  asked all the time: a generator costs twice
+            if self[queue.link] <= TIE * queue.link.capacity:
+                return False
+        return True
 
 
 def _late(link: Link, group: list[Lane]) -> float:
     """What groups before this one were given late on a link, bytes/s."""
     before = link.queues[: group[0].number]
     return sum(flow.late for queue in before for flow in queue.flows)
-
-
-def _reached(
-    group: list[Lane], stirred: Iterable[Link], rooms: _Rooms, *, late: bool
-) -> list[Flow]:
-    """Flows of the group that could use a helping, or had one, from link to link."""
-    reached: dict[Flow, None] = {}
-    links = dict.fromkeys(stirred)
-    waiting = list(links)
-    while waiting:
-        link = waiting.pop()
-        for lane in group:
-            for flow in link.queues[lane.number].flows:
-                had = flow.late if late else flow.extra
-                if flow not in reached and (had > 0.0 or rooms.hungry(flow)):
-                    reached[flow] = None
-                    for queue in flow.queues:
-                        if queue.link not in links:
-                            links[queue.link] = None
-                            waiting.append(queue.link)
-    return list(reached)
 
 
 def _shared_out(flows: list[Flow], rooms: _Rooms, group: list[Lane]) -> dict[Flow, float]:
