@@ -75,6 +75,7 @@ class SocketWorld:
         self._own = [end for nic in plan.fabric.nics if nic.node == node for end in nic.ends]
         self._dram_ends = dram_ends(plan.fabric)
         self._dram = DramBus(plan.dram_bytes_per_s)
+        self._passing = 0
         self._regions: dict[int, ByteRegion] = {}
         self._next_key = 0
         self._ending = False
@@ -222,14 +223,21 @@ class SocketWorld:
         return queue_pair
 
     def _pass_dram(self, wire_bytes: int, then: Callable[[], None]) -> None:
-        """Do something when so many bytes have their turn on the node's DRAM bus."""
+        """Do something when so many bytes have their turn on the node's DRAM bus, and after all
+        that came before: an alarm may be late, and nothing may overtake what waits for it."""
         now = self.clock.now()
         turn_s = self._dram.reserve(self._plan.scale.model_bytes(wire_bytes), now)
         self.stats.dram_bytes = self._dram.moved_bytes
-        if turn_s <= now:
+        if turn_s <= now and not self._passing:
             then()
-        else:
-            self.clock.sleep_until(turn_s).add_done_callback(lambda _: then())
+            return
+
+        def pass_on(_: asyncio.Future[None]) -> None:
+            self._passing -= 1
+            then()
+
+        self._passing += 1
+        self.clock.sleep_until(turn_s).add_done_callback(pass_on)
 
     def _socket(self, end: End, traffic: TrafficClass) -> socket.socket:
         with network_namespace(self._namespaces.get(end.host)):

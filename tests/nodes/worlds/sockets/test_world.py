@@ -218,3 +218,23 @@ def test_a_region_that_was_freed_ends_the_run_of_who_names_it() -> None:
     with pytest.raises(ExceptionGroup) as caught:
         with_worlds(loopback_plan(), test)
     assert caught.group_contains(RunError, match="not registered here")
+
+
+def test_nothing_overtakes_on_the_dram_bus_however_late_an_alarm_is() -> None:
+    """The last of what is posted together stands for all of it."""
+    passed: list[str] = []
+    wire_bytes = 64 << 10
+
+    async def test(worlds: dict[str, SocketWorld], _: asyncio.TaskGroup) -> None:
+        world, over = worlds["de0"], asyncio.get_running_loop().create_future()
+        world._pass_dram(wire_bytes, lambda: passed.append("first"))
+        world._pass_dram(wire_bytes, lambda: passed.append("second"))
+        takes_s = world._plan.scale.model_bytes(2 * wire_bytes) / world._plan.dram_bytes_per_s
+        idle_s = world.clock.now() + takes_s
+        while world.clock.now() < idle_s:
+            """The second has had its turn, and the process has not seen its alarm yet."""
+        world._pass_dram(1, lambda: over.set_result("third"))
+        passed.append(await over)
+
+    with_worlds(loopback_plan(), test)
+    assert passed == ["first", "second", "third"]
