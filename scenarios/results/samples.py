@@ -5,6 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 
+import msgspec
+
 from plan.records import CounterSample
 
 
@@ -43,9 +45,21 @@ def at(samples: Sequence[CounterSample], t_s: float) -> CounterSample:
     )
 
 
-def window(samples: Sequence[CounterSample], end_s: float) -> list[CounterSample]:
-    """Samples from 0 to `end_s`, counted from what was there at 0."""
-    base = at(samples, 0.0)
+def at_start(samples: Sequence[CounterSample], idle_s: float) -> CounterSample:
+    """Counters at 0, nothing having been sent since `idle_s` (model seconds, negative).
+
+    A reading from the idle time is exact; interpolating would leave out a part of what the
+    first bytes after 0 added.
+    """
+    before = [sample for sample in samples if sample.t_s <= 0.0]
+    if before and before[-1].t_s >= idle_s:
+        return msgspec.structs.replace(before[-1], t_s=0.0)
+    return at(samples, 0.0)
+
+
+def window(samples: Sequence[CounterSample], idle_s: float, end_s: float) -> list[CounterSample]:
+    """Samples from 0 to `end_s`, counted from what was there at 0 (see `at_start`)."""
+    base = at_start(samples, idle_s)
     inside = [sample for sample in samples if 0.0 < sample.t_s < end_s]
     return [since(sample, base) for sample in (base, *inside, at(samples, end_s))]
 

@@ -69,7 +69,7 @@ def serve(
             start = time.monotonic() + LEAD_S
             nodes.tell(Start(start))
             fabric.journal.phase("serving", system.name)
-            following = Following(plan, system, nodes, fabric, directory, start, watcher)
+            following = Following(plan, system, nodes, fabric, directory, start, begun, watcher)
             cpu_before = nodes.cpu_times()
             complete = following.to_the_end()
             cpu = nodes.cpu_times().since(cpu_before)

@@ -13,7 +13,7 @@ from plan.model import Plan
 from plan.patience import standstill_s
 from plan.records import BacklogSample, CounterSample
 from scenarios.results.record_files import RecordFile, counters_path
-from scenarios.results.samples import at, since, window
+from scenarios.results.samples import at_start, since, window
 from scenarios.running.fabric import Fabric
 from scenarios.running.node_processes import NodeProcesses
 from scenarios.running.snic_watch import SnicWatch
@@ -36,6 +36,7 @@ class Following:
     Args:
         directory: the system's own, for its counters.
         start: the run's start on CLOCK_MONOTONIC.
+        idle: since when the fabric had nothing to carry before it, likewise.
 
     Attributes:
         backlog: what waited in the queues, at every look since the start.
@@ -50,6 +51,7 @@ class Following:
         fabric: Fabric,
         directory: Path,
         start: float,
+        idle: float,
         watcher: Watcher,
     ) -> None:
         self.backlog: list[BacklogSample] = []
@@ -58,6 +60,7 @@ class Following:
         self._nodes = nodes
         self._fabric = fabric
         self._start = start
+        self._idle_s = plan.scale.model_s(idle - start)
         self._watcher = watcher
         self.pauses = Pauses()
         self._standstill = Standstill(
@@ -114,7 +117,7 @@ class Following:
 
     def counters(self, end_s: float) -> list[CounterSample]:
         """Counters from the start to `end_s`, model seconds."""
-        return window(self._samples, end_s)
+        return window(self._samples, self._idle_s, end_s)
 
     def _heed(self, event: NodeEvent) -> None:
         match event:
@@ -160,7 +163,7 @@ class Following:
         """Counters so far; the last one may still be cut off by the end."""
         taken = self._take()
         if self._samples and self._samples[-1].t_s >= 0:
-            base = at(self._samples, 0.0)
+            base = at_start(self._samples, self._idle_s)
             if not written.written:
                 written.append(since(base, base))
             for sample in taken:
