@@ -131,7 +131,6 @@ COVERED = {
     "scenarios/results/frames.py": "tests/scenarios/results/test_wire.py",
     "scenarios/results/latencies.py": "tests/scenarios/results/test_metrics.py",
     "scenarios/results/provenance.py": "tests/scenarios/test_run.py",
-    "scenarios/results/samples.py": "tests/scenarios/results/test_metrics.py",
     "scenarios/results/taps.py": "tests/scenarios/results/test_wire.py",
     "scenarios/results/windows.py": "tests/scenarios/results/test_metrics.py",
     "scenarios/running/controller_process.py": "tests/scenarios/running/test_events.py",
