@@ -52,7 +52,7 @@ export HYPOTHESIS_STORAGE_DIRECTORY := /root/.cache/dualpath-testbed/hypothesis
 endif
 
 .NOTPARALLEL:
-.PHONY: help setup run test fast explore bench lint check lock programs bench-programs
+.PHONY: help setup run test fast explore compiled bench lint check lock programs bench-programs
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -72,6 +72,9 @@ fast: $(INSTALLED) ## the tests that need neither root nor half a minute; fewer 
 
 explore: $(INSTALLED) ## properties on new examples, ten times as many; prints how to try one again
 	@$(AS_OWNER) $(PYTHON) -I -m pytest $(SPREAD) --hypothesis-profile=explore --timeout 0 -m "hypothesis and not network and not benchmark" $(ARGS)
+
+compiled: $(INSTALLED) ## compile the core of simulated runs, a minute or two (needs a C compiler)
+	@$(AS_OWNER) $(PYTHON) -I -m scenarios.compile
 
 bench: bench-programs setup ## measure against references; prints ratios (as root)
 	@$(AS_OWNER) mkdir -p runs/benchmarks

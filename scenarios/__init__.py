@@ -3,3 +3,7 @@
 from scenarios import entrance
 
 entrance.isolate()
+
+from scenarios.running import compiled  # noqa: E402  not before others are kept out
+
+compiled.use()

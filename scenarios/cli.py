@@ -1,4 +1,4 @@
-"""The command `dualpath`: one name for `run`, `validate` and `theory`.
+"""The command `dualpath`: one name for `run`, `validate`, `theory` and `compile`.
 
 Each of them has arguments of its own (`dualpath run --help`) and is loaded when it is asked
 for; `python -m scenarios.run` and its like are the same.
@@ -17,6 +17,7 @@ COMMANDS = {
     "run": "serve a scenario's agents, emulated or simulated, and write a report",
     "validate": "set emulated and simulated runs side by side",
     "theory": "the bottleneck-free analysis of the paper",
+    "compile": "make simulated runs faster; needs a C compiler",
 }
 
 

@@ -15,7 +15,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where programs come from: directories that root alone writes to."""
 _KEPT = (
     *("LANG", "LANGUAGE", "TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TZ"),
-    *("SUDO_USER", "SUDO_UID", "SUDO_GID", "DUALPATH_OUTER_NETWORK"),
+    *("SUDO_USER", "SUDO_UID", "SUDO_GID", "DUALPATH_OUTER_NETWORK", "DUALPATH_CORE"),
     *("LC_ALL", "LC_COLLATE", "LC_CTYPE", "LC_MESSAGES", "LC_NUMERIC", "LC_TIME"),
 )
 _COMMAND = "dualpath"

@@ -20,6 +20,9 @@ from topology.namespace import run
 
 CHECKOUT = Path(__file__).parents[1]
 
+# what is tested is the sources, in this process and in those that it starts
+os.environ["DUALPATH_CORE"] = "plain"
+
 # a shell that starts us in the background has us, and what we start, ignore them
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -59,8 +59,9 @@ ROWS: house.Rows = {
 }
 """A folder, or one file of a folder -> where it may import from; never from one of a row below."""
 
-NAMED_AT_RUN_TIME = {"scenarios/cli.py", "topology/machine.py"}
-"""One loads the command that is asked for, one looks for packages without loading them."""
+NAMED_AT_RUN_TIME = {"scenarios/cli.py", "topology/machine.py", "scenarios/running/compiled.py"}
+"""One loads the command that is asked for, one looks for packages without loading them, one finds
+what the files of a table were compiled to."""
 
 LOADS_FIRST = {"scenarios/__init__.py", "scenarios/reports/__init__.py"}
 """One keeps out what is not ours, before any other import; one loads matplotlib, before any file
@@ -110,6 +111,7 @@ COVERED = {
     "nodes/worlds/virtual/agenda.py": "tests/nodes/worlds/virtual/test_loop.py",
     "nodes/worlds/virtual/identity_store.py": "tests/nodes/storage/test_block_store.py",
     "nodes/worlds/virtual/lane_state.py": "tests/nodes/worlds/virtual/test_lane_sharing.py",
+    "scenarios/compile.py": "tests/scenarios/running/test_compiled.py",
     "scenarios/analysis/sweep_figures.py": "tests/scenarios/running/test_sweep.py",
     "scenarios/configuration/checks.py": "tests/scenarios/configuration/test_schema.py",
     "scenarios/configuration/decoding.py": "tests/scenarios/configuration/test_schema.py",

@@ -18,7 +18,7 @@ class Budget:
     def __init__(self, name: str, capacity: float) -> None:
         self._name = name
         self.capacity = capacity
-        self._leased: float = 0
+        self._leased = 0.0
         self._waiting: deque[tuple[float, asyncio.Future[None]]] = deque()
 
     @property

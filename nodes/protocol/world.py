@@ -27,6 +27,21 @@ class Span(NamedTuple):
     group: int | None = None
 
 
+class Region(Protocol):
+    """Registered memory of shape [rows, groups] Layer Blocks, in DRAM or HBM."""
+
+    key: int
+
+    def grow(self, rows: int) -> None:
+        """Have at least so many rows; what is there stays. No transfer may be under way."""
+
+    def fill(self, pieces: list[Piece], group: int | None) -> None:
+        """KV-Cache was computed: the named blocks now stand in their rows."""
+
+    def corrupt(self, pieces: list[Piece], group: int | None) -> int:
+        """How many Layer Blocks of `pieces` are not there, or not intact."""
+
+
 class Move(NamedTuple):
     """A span to be moved between a region of this node and a peer's.
 
@@ -44,21 +59,6 @@ class Move(NamedTuple):
     def row(self) -> int:
         """The peer's first row."""
         return self.span.lo if self.peer_row is None else self.peer_row
-
-
-class Region(Protocol):
-    """Registered memory of shape [rows, groups] Layer Blocks, in DRAM or HBM."""
-
-    key: int
-
-    def grow(self, rows: int) -> None:
-        """Have at least so many rows; what is there stays. No transfer may be under way."""
-
-    def fill(self, pieces: list[Piece], group: int | None) -> None:
-        """KV-Cache was computed: the named blocks now stand in their rows."""
-
-    def corrupt(self, pieces: list[Piece], group: int | None) -> int:
-        """How many Layer Blocks of `pieces` are not there, or not intact."""
 
 
 class Clock(Protocol):

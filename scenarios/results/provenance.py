@@ -26,6 +26,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
         project: version, and git revision with `-dirty` for uncommitted changes
             (`scenarios.results.revision`).
         datapath: Open vSwitch datapath of the run, None for a simulated one.
+        core: what runs in virtual time go by, None for an emulated one.
         dilation: how it was found, None where the scenario says it.
         packages: version by package.
         memory_bytes: of the machine.
@@ -42,12 +43,18 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int
     openvswitch: str
     datapath: str | None
+    core: str | None
     dilation: str | None
     packages: dict[str, str]
 
 
 def collect(
-    command: Sequence[str], seed: int, datapath: str | None = None, dilation: str | None = None
+    command: Sequence[str],
+    seed: int,
+    *,
+    datapath: str | None = None,
+    core: str | None = None,
+    dilation: str | None = None,
 ) -> Provenance:
     """Describe this process, its code and its machine, now."""
     return Provenance(
@@ -62,6 +69,7 @@ def collect(
         memory_bytes=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         openvswitch=_first_line("ovs-vswitchd", "--version"),
         datapath=datapath,
+        core=core,
         dilation=dilation,
         packages={name: _version(name) for name in PACKAGES},
     )

@@ -20,7 +20,7 @@ from scenarios.results.record_files import write
 from scenarios.results.result import SystemResult
 from scenarios.results.summary import Summary
 from scenarios.results.taps import Tap, find_taps
-from scenarios.running import simulation
+from scenarios.running import compiled, simulation
 from scenarios.running.display import Progress
 from scenarios.running.journal import JOURNAL, Journal
 from scenarios.running.outcome import (
@@ -158,7 +158,13 @@ class _Run:
             error: why that is not all.
         """
         command = ["python", *sys.orig_argv[1:]]
-        facts = provenance.collect(command, self._scenario.seed, self._datapath, self._dilation)
+        facts = provenance.collect(
+            command,
+            self._scenario.seed,
+            datapath=self._datapath,
+            core=compiled.kind() if self._scenario.engine == "simulate" else None,
+            dilation=self._dilation,
+        )
         write_json(self._out / "provenance.json", facts)
         # more than a second that need not pass before a run begins
         from scenarios.reports.report import write_report
@@ -191,6 +197,7 @@ class _Run:
 
     def _simulate(self) -> None:
         sample_s = float(self._scenario.report.sample)
+        self._progress.note(f"in virtual time, {compiled.kind()}")
         for system in self._scenario.compared:
             place = self._begin(system)
             update = self._progress.update

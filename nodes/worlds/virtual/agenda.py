@@ -49,10 +49,12 @@ class Agenda:
         """The same, a time from now."""
         self.at(self.now_s + delay_s, what, arguments)
 
-    def work(self) -> bool:
-        """Do what is due, in order, until stopped; False if nothing is left to do before."""
+    def work(self, callbacks: int) -> bool:
+        """Do so much of what is due, in order, unless stopped; False if nothing is left to do."""
         ready, timers = self.ready, self.timers
-        while not self.stopped:
+        for _ in range(callbacks):
+            if self.stopped:
+                break
             if ready:
                 callback, arguments = ready.popleft()
                 callback(*arguments)

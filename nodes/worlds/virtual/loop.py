@@ -20,6 +20,8 @@ _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
 
 _COMPACT_ABOVE = 64
+_AT_ONCE = 1000
+"""Callbacks between two chances for signals to be handled, which compiled code gives none."""
 _CLOSED = "the loop is closed: make another one"
 
 
@@ -140,8 +142,9 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         agenda.stopped = self._stopping
         while not agenda.stopped:
             try:
-                if not agenda.work():
+                if not agenda.work(_AT_ONCE):
                     raise Deadlock(agenda.now_s, waiting_tasks(self))
+                breathe()
             except (SystemExit, KeyboardInterrupt, Standstill):
                 raise
             except BaseException as error:
@@ -185,6 +188,10 @@ class _Timer(asyncio.TimerHandle):
         """Run: its time has come."""
         self._scheduled = False
         _run(self)
+
+
+def breathe() -> None:
+    """Where the loop has nothing in hand, so that a signal's handler may raise."""
 
 
 def _run(handle: asyncio.Handle) -> None:

@@ -77,6 +77,10 @@ def time_has_to_pass(run: VirtualTimeLoop, cpu_s: float = INSTANT_CPU_S) -> Iter
         now_s = run.time()
         if now_s != seen_s:
             seen_s = now_s
+        elif frame is not None and frame.f_code is loop.breathe.__code__:
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+            why = f"it does not pass while {_next(run)} runs"
+            raise Livelock(now_s, why, waiting_tasks(run))
         elif frame is None or frame.f_code.co_filename.startswith(_MACHINERY):
             # an event loop that is interrupted loses what it is about to do: at once again
             signal.setitimer(signal.ITIMER_VIRTUAL, _AGAIN_S, cpu_s)
@@ -92,6 +96,13 @@ def time_has_to_pass(run: VirtualTimeLoop, cpu_s: float = INSTANT_CPU_S) -> Iter
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, handler)
+
+
+def _next(run: VirtualTimeLoop) -> str:
+    """Who runs next, where nobody does."""
+    callback = run.agenda.ready[0][0] if run.agenda.ready else None
+    task = getattr(callback, "__self__", None)
+    return task.get_name() if isinstance(task, asyncio.Task) else "a callback"
 
 
 def _who(run: VirtualTimeLoop) -> str:
