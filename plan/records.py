@@ -98,6 +98,8 @@ class NodeStats(msgspec.Struct, kw_only=True):
         collectives_s: durations of the collectives of the node's engines.
         collectives_wire_s: what the same bytes take at the rate of an idle CNIC, summed.
         forwards: of the groups that the node leads.
+        buffer: what of its PE or DE buffer was leased, (model seconds, model bytes from then on);
+            not every change, but its last in every so many milliseconds.
     """
 
     node: str
@@ -111,3 +113,4 @@ class NodeStats(msgspec.Struct, kw_only=True):
     collectives_s: Durations = msgspec.field(default_factory=Durations)
     collectives_wire_s: float = 0.0
     forwards: list[ForwardRecord] = []
+    buffer: list[tuple[float, float]] = []

@@ -1,4 +1,4 @@
-"""The command `dualpath`: one name for `run`, `validate`, `theory` and `compile`.
+"""The command `dualpath`: one name for all commands of the testbed.
 
 Each of them has arguments of its own (`dualpath run --help`) and is loaded when it is asked
 for; `python -m scenarios.run` and its like are the same.
@@ -15,6 +15,8 @@ from importlib.metadata import version
 DISTRIBUTION = "dualpath-testbed"
 COMMANDS = {
     "run": "serve a scenario's agents, emulated or simulated, and write a report",
+    "compare": "set runs side by side, difference by difference",
+    "export": "write what a run measured for Perfetto, AIPerf and vLLM",
     "validate": "set emulated and simulated runs side by side",
     "theory": "the bottleneck-free analysis of the paper",
     "compile": "make simulated runs faster; needs a C compiler",

@@ -53,9 +53,10 @@ ROWS: house.Rows = {
     "scenarios/results": {*CONFIGURED, "scenarios/configuration"},
     "scenarios/planning": {*PLANNED, "topology", "controller", "nodes/timing"},
     "scenarios/analysis": ANALYSED,
+    "scenarios/exports": PLANNED,
     "scenarios/reports": REPORTED,
     "scenarios/running": {*RUN, "topology", "controller", "nodes/virtual_run"},
-    "scenarios": {*RUN, "scenarios/running", "topology"},
+    "scenarios": {*RUN, "scenarios/exports", "scenarios/running", "topology"},
 }
 """A folder, or one file of a folder -> where it may import from; never from one of a row below."""
 
@@ -119,6 +120,8 @@ COVERED = {
     "scenarios/configuration/units.py": "tests/scenarios/configuration/test_schema.py",
     "scenarios/planning/points.py": "tests/scenarios/running/test_sweep.py",
     "scenarios/planning/trajectories.py": "tests/scenarios/planning/test_plan.py",
+    "scenarios/exports/trace_events.py": "tests/scenarios/exports/test_timeline.py",
+    "scenarios/reports/comparison_report.py": "tests/scenarios/test_compare.py",
     "scenarios/reports/congestion_plots.py": "tests/scenarios/reports/test_plots.py",
     "scenarios/reports/drawing.py": "tests/scenarios/reports/test_plots.py",
     "scenarios/reports/gallery.py": "tests/scenarios/reports/test_report.py",
@@ -225,7 +228,7 @@ def test_a_node_process_loads_nothing_it_does_not_use() -> None:
     assert done.stdout.split() == []
 
 
-@pytest.mark.parametrize("command", ["run", "validate", "theory"])
+@pytest.mark.parametrize("command", ["run", "compare", "export", "validate", "theory"])
 def test_a_command_loads_what_draws_and_what_builds_networks_only_when_it_has_to(
     command: str,
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 
 
@@ -13,10 +14,14 @@ class Budget:
     Args:
         name: what it is, for errors.
         capacity: amount in all; math.inf for no limit.
+        noted: told what is leased whenever that changes.
     """
 
-    def __init__(self, name: str, capacity: float) -> None:
+    def __init__(
+        self, name: str, capacity: float, noted: Callable[[float], object] | None = None
+    ) -> None:
         self._name = name
+        self._noted = noted
         self.capacity = capacity
         self._leased = 0.0
         self._waiting: deque[tuple[float, asyncio.Future[None]]] = deque()
@@ -36,6 +41,7 @@ class Budget:
             raise ValueError(f"{amount:.0f} asked of {self._name}, which has {self.capacity:.0f}")
         if not self._waiting and amount <= self.free:
             self._leased += amount
+            self._changed()
             return Lease(self, amount)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((amount, turn))
@@ -54,10 +60,15 @@ class Budget:
             asked, turn = self._waiting[0]
             if not turn.cancelled():
                 if asked > self.free:
-                    return
+                    break
                 self._leased += asked
                 turn.set_result(None)
             self._waiting.popleft()
+        self._changed()
+
+    def _changed(self) -> None:
+        if self._noted is not None:
+            self._noted(self._leased)
 
 
 class Lease:

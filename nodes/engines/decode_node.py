@@ -12,7 +12,6 @@ from __future__ import annotations
 from contextlib import ExitStack, nullcontext
 
 from nodes.engines.arrivals import Arrivals
-from nodes.engines.budget import Budget
 from nodes.engines.de_buffer import DeBuffer
 from nodes.engines.decode import DecodeEngine, Sequence
 from nodes.engines.engine_node import EngineNode
@@ -52,7 +51,7 @@ class DecodeNode(EngineNode[DecodeEngine]):
         )
         self._system = system
         self._agents = plan.fabric.nodes_of("agents")[0].name
-        self._buffers = Budget(f"the DE buffer of {node.name} (bytes)", plan.dram_buffer_bytes)
+        self._buffers = self._buffer(f"the DE buffer of {node.name} (bytes)")
         pool_bytes = plan.dram_pool_bytes if system.dram_pool else 0.0
         self._pool = DramPool(world, pool_bytes / plan.block_bytes, self._leader.pooled)
         self._needed: Arrivals[None] = Arrivals()

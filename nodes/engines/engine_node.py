@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from nodes.engines.budget import Budget
+from nodes.engines.levels import Levels
 from nodes.engines.lockstep import Beat
 from nodes.engines.memory import Memory
 from nodes.protocol.messages import (
@@ -60,6 +62,8 @@ class EngineNode(ABC, Generic[_Engine]):
         self._leader = Leader(world, plan, lambda: self._storage.queued_tokens)
         self._beat = Beat(world)
         self._engines = {name: make_engine(name) for name in node.engines}
+        self._levels = Levels(plan.constants.fetch_interval_s)
+        world.stats.buffer = self._levels.kept
 
     def start(self) -> None:
         for engine in self._engines.values():
@@ -81,6 +85,14 @@ class EngineNode(ABC, Generic[_Engine]):
                 self._leader.heard(message)
             case _:
                 self._handle_own(message)
+
+    def _buffer(self, name: str) -> Budget:
+        """The node's DRAM for buffers, bytes; how full it is goes to the node's statistics."""
+        return Budget(
+            name,
+            self._plan.dram_buffer_bytes,
+            lambda leased: self._levels.note(self._world.clock.now(), leased),
+        )
 
     async def _read(self, request: Request, lo: int, hi: int, buffer: Memory) -> Reading:
         """Bring rows `lo .. hi`, as far as storage has them, into a buffer; none is no read."""

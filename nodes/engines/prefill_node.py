@@ -6,7 +6,6 @@ from contextlib import ExitStack
 
 from nodes.engines.arrivals import Arrivals
 from nodes.engines.batches import Job
-from nodes.engines.budget import Budget
 from nodes.engines.engine_node import EngineNode, Reading
 from nodes.engines.memory import allocated
 from nodes.engines.prefill import PrefillEngine
@@ -40,7 +39,7 @@ class PrefillNode(EngineNode[PrefillEngine]):
             lambda name: PrefillEngine(world, plan, system, timing, name),
         )
         self._system = system
-        self._room = Budget(f"the PE buffer of {node.name} (bytes)", plan.dram_buffer_bytes)
+        self._room = self._buffer(f"the PE buffer of {node.name} (bytes)")
         self._buffers: Arrivals[Remote] = Arrivals()
         self._hits: Arrivals[Reading] = Arrivals()
 

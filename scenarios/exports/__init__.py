@@ -1,0 +1,1 @@
+"""What a run measured, in the formats of other tools."""
