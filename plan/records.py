@@ -13,6 +13,12 @@ class RequestRecord(msgspec.Struct, kw_only=True):
     `pool_tokens` of the `hit_tokens` came from the decode node's DRAM pool, the others from
     storage; `path` is `pool` where nothing had to be read from there.
 
+    `ready_s` is when its hits and its DRAM buffers were there and it queued on its PE.
+    `buffer_wait_s` is no moment: of the time from `assigned_s` to `ready_s`, so long it
+    waited for DRAM buffers; the rest it waited for SNICs and read. On the PE path that is for
+    the PE buffer, then for the DE buffer; on the DE path for the DE buffer. Of a divided read
+    the side counts that ended last, and what that side waited for.
+
     NaN-free: a time that was never reached is None. TTFT = first - submit; TTST =
     second - first; TPOT = (done - second) / (gen_tokens - 2), None below 3 tokens.
     """
@@ -31,6 +37,8 @@ class RequestRecord(msgspec.Struct, kw_only=True):
     assigned_s: float | None = None
     read_start_s: float | None = None
     read_end_s: float | None = None
+    buffer_wait_s: float | None = None
+    ready_s: float | None = None
     prefill_start_s: float | None = None
     first_s: float | None = None
     second_s: float | None = None

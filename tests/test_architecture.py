@@ -134,7 +134,6 @@ COVERED = {
     "scenarios/reports/wire_report.py": "tests/scenarios/results/test_wire.py",
     "scenarios/results/fidelity.py": "tests/scenarios/results/test_metrics.py",
     "scenarios/results/frames.py": "tests/scenarios/results/test_wire.py",
-    "scenarios/results/latencies.py": "tests/scenarios/results/test_metrics.py",
     "scenarios/results/provenance.py": "tests/scenarios/test_run.py",
     "scenarios/results/taps.py": "tests/scenarios/results/test_wire.py",
     "scenarios/results/windows.py": "tests/scenarios/results/test_metrics.py",

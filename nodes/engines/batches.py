@@ -23,6 +23,8 @@ class Job:
             PE buffer, the others into the DE buffer.
         tokens: how many of the prompt have their KV-Cache.
         read: over both sides (None: nothing was read).
+        buffer_wait_s: how long it waited for the DE buffer after reading; ready_s: when it was
+            queued.
         buffer: the DE buffer, the KV's destination; hbm: room for the whole prompt; both
             None without I/O.
         admitted: HBM can take it.
@@ -40,6 +42,8 @@ class Job:
     buffer: Remote | None = None
     hbm: Memory | None = None
     admitted: bool = False
+    buffer_wait_s: float = 0.0
+    ready_s: float = 0.0
     prefill_start_s: float | None = None
     first: asyncio.Future[float] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()

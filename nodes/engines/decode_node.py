@@ -98,15 +98,21 @@ class DecodeNode(EngineNode[DecodeEngine]):
         """Register the DE buffer once it is needed, and bring this side's hits there; returns
         how many of them the pool had there already."""
         request, asked = assign.request, self._storage.blocks_asked(assign.request)
+        clock = self._world.clock
+        asked_s = clock.now()
         lo = max(assign.pe_blocks, min(await buffer.find(), asked))
+        wait_s = clock.now() - asked_s
         with self._storage.queued(asked - lo):
             if assign.pe_blocks or not asked:
                 await self._needed.take(assign.attempt)
+                wait_s = 0.0  # until here it waited for the prefill side
             async with self._storage.turn if lo < asked else nullcontext():
+                asked_s = clock.now()
                 memory = await buffer.register()
+                wait_s += clock.now() - asked_s
                 remote = Remote(dram_end(assign.de), memory.region.key)
                 self._world.send(node_of(assign.pe), BufferReady(assign.attempt, remote))
-                read = await self._read(request, lo, asked, memory)
+                read = await self._read(request, lo, asked, memory, wait_s)
         if assign.pe_blocks < asked:
             read = read._replace(upto=max(lo, read.upto))
             self._world.send(node_of(assign.pe), HitsReady(assign.attempt, *read))
@@ -191,6 +197,8 @@ class DecodeNode(EngineNode[DecodeEngine]):
                     assigned_s=assign.assigned_s,
                     read_start_s=prefill.read_start_s,
                     read_end_s=prefill.read_end_s,
+                    buffer_wait_s=prefill.buffer_wait_s,
+                    ready_s=prefill.ready_s,
                     prefill_start_s=prefill.prefill_start_s,
                     first_s=prefill.first_s,
                     second_s=sequence.second_s,

@@ -28,11 +28,13 @@ from plan.model import Plan
 
 
 class Reading(NamedTuple):
-    """Up to which block a read brought hits, and when it began and ended (model seconds)."""
+    """Up to which block a read brought hits, when it began and ended, and how long this side
+    waited for its DRAM buffer before (model seconds)."""
 
     upto: int
     start_s: float
     end_s: float
+    buffer_wait_s: float
 
 
 class Stepping(Protocol):
@@ -94,7 +96,9 @@ class EngineNode(ABC, Generic[_Engine]):
             lambda leased: self._levels.note(self._world.clock.now(), leased),
         )
 
-    async def _read(self, request: Request, lo: int, hi: int, buffer: Memory) -> Reading:
+    async def _read(
+        self, request: Request, lo: int, hi: int, buffer: Memory, buffer_wait_s: float
+    ) -> Reading:
         """Bring rows `lo .. hi`, as far as storage has them, into a buffer; none is no read."""
         start_s, upto = self._world.clock.now(), lo
         if lo < hi:
@@ -102,7 +106,7 @@ class EngineNode(ABC, Generic[_Engine]):
             buffer.use(arrival)
             await buffer.settled()
             upto = min(arrival.result(), hi)
-        return Reading(upto, start_s, self._world.clock.now())
+        return Reading(upto, start_s, self._world.clock.now(), buffer_wait_s)
 
     @abstractmethod
     def _handle_own(self, message: Message) -> None:

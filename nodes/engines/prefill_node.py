@@ -51,7 +51,8 @@ class PrefillNode(EngineNode[PrefillEngine]):
             case BufferReady():
                 self._buffers.bring(message.attempt, message.buffer)
             case HitsReady():
-                read = Reading(message.upto, message.read_start_s, message.read_end_s)
+                start_s, end_s = message.read_start_s, message.read_end_s
+                read = Reading(message.upto, start_s, end_s, message.buffer_wait_s)
                 self._hits.bring(message.attempt, read)
             case _:
                 raise TypeError(f"a prefill node cannot handle {message!r}")
@@ -61,7 +62,7 @@ class PrefillNode(EngineNode[PrefillEngine]):
 
         Whoever needs both buffers takes the PE buffer first, so nobody waits in a ring.
         """
-        request, layout = assign.request, self._plan.layout
+        request, layout, clock = assign.request, self._plan.layout, self._world.clock
         rows, asked = layout.blocks(request.prompt), self._storage.blocks_asked(request)
         here, there, pe_blocks = None, None, assign.pe_blocks
         try:
@@ -70,22 +71,28 @@ class PrefillNode(EngineNode[PrefillEngine]):
                 if pe_blocks and self._system.io:
                     with self._storage.queued(pe_blocks):
                         async with self._storage.turn:
+                            asked_s = clock.now()
                             lease = await self._room.lease(pe_blocks * self._plan.block_bytes)
+                            wait_s = clock.now() - asked_s
                             job.pe_buffer = held.enter_context(
                                 allocated(self._world, pe_blocks, lease)
                             )
                             if pe_blocks < asked:
                                 self._need_buffer(assign)
-                            here = await self._read(request, 0, pe_blocks, job.pe_buffer)
+                            here = await self._read(request, 0, pe_blocks, job.pe_buffer, wait_s)
                 if self._system.io:
+                    asked_s = clock.now()
                     if pe_blocks == asked:
                         self._need_buffer(assign)
                     job.buffer = await self._buffers.take(assign.attempt)
                     if pe_blocks < asked:
                         there = await self._hits.take(assign.attempt)
+                    else:
+                        job.buffer_wait_s = clock.now() - asked_s
                     job.local, job.hits, job.read = _joined(here, there, pe_blocks)
                     job.tokens = job.hits * layout.tokens
                     job.hbm = held.enter_context(allocated(self._world, rows))
+                job.ready_s = clock.now()
                 first_s = await self._engines[assign.pe].prefill(job)
             self._world.send(node_of(assign.de), _done(job, first_s))
         finally:
@@ -103,6 +110,8 @@ def _done(job: Job, first_s: float) -> PrefillDone:
         job.hits,
         read.start_s if read else None,
         read.end_s if read else None,
+        job.buffer_wait_s + (read.buffer_wait_s if read else 0.0),
+        job.ready_s,
         job.prefill_start_s,
         first_s,
     )
@@ -112,11 +121,13 @@ def _joined(
     here: Reading | None, there: Reading | None, pe_blocks: int
 ) -> tuple[int, int, Reading | None]:
     """Hits on this side, hits on both, and the whole time of reading. What the decode side
-    read is of use only if this side found all of its blocks."""
+    read is of use only if this side found all of its blocks. It began with the PE buffer at
+    hand, so that if it ended last, the request waited for both buffers."""
     local = here.upto if here else 0
     hits = max(local, there.upto) if there and local == pe_blocks else local
     reads = [read for read in (here, there) if read is not None]
     if not reads:
         return local, hits, None
     start_s, end_s = min(r.start_s for r in reads), max(r.end_s for r in reads)
-    return local, hits, Reading(hits, start_s, end_s)
+    waits = [r.buffer_wait_s for r in reads if r is here or r.end_s == end_s]
+    return local, hits, Reading(hits, start_s, end_s, sum(waits))

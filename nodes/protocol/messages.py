@@ -141,12 +141,14 @@ class BufferReady(msgspec.Struct, frozen=True, array_like=True, tag="buffer"):
 
 
 class HitsReady(msgspec.Struct, frozen=True, array_like=True, tag="hits"):
-    """DE node -> PE node: the decode side's hits are in the DE buffer, up to block `upto`."""
+    """DE node -> PE node: the decode side's hits are in the DE buffer, up to block `upto`;
+    before, the request waited `buffer_wait_s` for that buffer."""
 
     attempt: Attempt
     upto: int
     read_start_s: float
     read_end_s: float
+    buffer_wait_s: float
 
 
 class PrefillDone(msgspec.Struct, frozen=True, array_like=True, tag="prefilled"):
@@ -156,6 +158,8 @@ class PrefillDone(msgspec.Struct, frozen=True, array_like=True, tag="prefilled")
     hit_blocks: int
     read_start_s: float | None
     read_end_s: float | None
+    buffer_wait_s: float
+    ready_s: float
     prefill_start_s: float
     first_s: float
 

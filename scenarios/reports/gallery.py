@@ -32,8 +32,10 @@ PICTURES: dict[str, tuple[Callable[[Run], Figure | None], str, str]] = {
     "ttft_parts": (
         plots.ttft_parts,
         "Where the time to the first token goes",
-        "Mean over requests: waiting for a PE and a DE, waiting for the disk, reading the "
-        "KV-Cache, waiting for a forward batch, computing.",
+        "Mean over requests, in the paper's parts (its Fig 12). Scheduling: until a PE and a DE "
+        "are found; allocating: until there is room in DRAM; reading: until the KV-Cache is "
+        "there, waiting for the storage NIC included; prefill: until the first token, waiting "
+        "for a forward batch included.",
     ),
     "token_times": (
         plots.token_times,

@@ -195,7 +195,7 @@ def ttft_parts(run: Run) -> Figure | None:
     figure = Figure(figsize=(8, 1.1 + 0.5 * len(parts)), layout="constrained")
     axes = figure.subplots()
     left = np.zeros(len(parts))
-    shades = ("#c9ced6", "#E69F00", "#D55E00", "#56B4E9", "#0072B2")
+    shades = ("#c9ced6", "#E69F00", "#D55E00", "#0072B2")
     for part, shade in zip(next(iter(parts.values())), shades, strict=True):
         width = np.array([by_part[part] for by_part in parts.values()])
         axes.barh(list(parts), width, left=left, height=0.62, color=shade, label=part)

@@ -30,22 +30,22 @@ def tpot_s(records: Iterable[RequestRecord]) -> list[float]:
     ]
 
 
+PARTS = ("scheduling", "allocating", "reading", "prefill")
+"""What makes up TTFT (paper section 7, Fig 12): waiting for a PE and a DE, for DRAM buffers, for
+an SNIC and the hits, for a forward batch and its end."""
+
+
+def parts_s(record: RequestRecord) -> tuple[float, float, float, float] | None:
+    """Seconds of each of `PARTS`, which add up to the request's TTFT; None without a token."""
+    assigned_s, wait_s, ready_s = record.assigned_s, record.buffer_wait_s, record.ready_s
+    if assigned_s is None or wait_s is None or ready_s is None or record.first_s is None:
+        return None
+    reading_s = ready_s - assigned_s - wait_s
+    return assigned_s - record.submit_s, wait_s, reading_s, record.first_s - ready_s
+
+
 def ttft_parts(records: Iterable[RequestRecord]) -> dict[str, float]:
-    """Mean seconds of scheduling, disk queue, KV read, prefill queue and prefill.
-
-    They add up to the mean TTFT of the records that have them all; a request without hits
-    has neither disk queue nor KV read.
-    """
-    rows = [
-        np.diff([r.submit_s, r.assigned_s, *_read(r), r.prefill_start_s, r.first_s])
-        for r in records
-        if r.assigned_s is not None and r.prefill_start_s is not None and r.first_s is not None
-    ]
-    names = ("scheduling", "disk queue", "KV read", "prefill queue", "prefill")
-    return dict(zip(names, np.mean(rows, axis=0).tolist(), strict=True)) if rows else {}
-
-
-def _read(record: RequestRecord) -> tuple[float | None, float | None]:
-    if record.read_start_s is None or record.read_end_s is None:
-        return record.assigned_s, record.assigned_s
-    return record.read_start_s, record.read_end_s
+    """Mean seconds of each of `PARTS`: they add up to the mean TTFT of the records that have
+    them."""
+    rows = [parts for record in records if (parts := parts_s(record)) is not None]
+    return dict(zip(PARTS, np.mean(rows, axis=0).tolist(), strict=True)) if rows else {}

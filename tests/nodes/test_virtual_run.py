@@ -266,6 +266,7 @@ def test_every_request_completes_in_the_order_of_its_phases(plan: Plan, system: 
             record.assigned_s,
             record.read_start_s,
             record.read_end_s,
+            record.ready_s,
             record.prefill_start_s,
             record.first_s,
             record.second_s,

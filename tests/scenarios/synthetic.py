@@ -79,6 +79,8 @@ def make_records(
                 assigned_s=at + 0.01,
                 read_start_s=at + 0.01,
                 read_end_s=at + read_s,
+                buffer_wait_s=0.002,
+                ready_s=at + read_s,
                 prefill_start_s=at + read_s,
                 first_s=at + read_s + 0.1,
                 second_s=at + read_s + 0.15,
