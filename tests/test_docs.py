@@ -13,6 +13,7 @@ from msgspec import inspect
 
 from controller.lanes import PAPER, Arbitration
 from scenarios.configuration import yaml_dialect
+from scenarios.configuration.hf_models import FAMILIES
 from scenarios.configuration.models import GPUS, MODELS
 from scenarios.configuration.schema import Scenario
 from scenarios.configuration.systems import BASELINE, BUILT_IN
@@ -91,7 +92,7 @@ def test_the_readme_names_every_exit_status() -> None:
     assert {int(row[0]) for row in rows(README, "status")} == statuses
 
 
-@pytest.mark.parametrize("name", [*BUILT_IN, *MODELS, *GPUS, *get_args(Format)])
+@pytest.mark.parametrize("name", [*BUILT_IN, *MODELS, *GPUS, *get_args(Format), *FAMILIES])
 def test_the_documents_name_every_choice(name: str) -> None:
     assert f"`{name}`" in SCENARIO
 

@@ -14,6 +14,7 @@ from plan.errors import ScenarioError
 from scenarios.configuration import library, yaml_dialect
 from scenarios.configuration.checks import check
 from scenarios.configuration.decoding import convert
+from scenarios.configuration.hf_models import HubModel, derive
 from scenarios.configuration.schema import Scenario
 
 _LONGEST_KEY = 200
@@ -53,15 +54,16 @@ def load_scenario(
     """
     data = _read_mapping(path)
     data.setdefault("name", path.stem)
-    _anchor_trace(data, library.anchor(path))
+    _anchor(data, library.anchor(path))
     for override in overrides:
         _override(data, override)
-    _anchor_trace(data, Path.cwd())
+    _anchor(data, Path.cwd())
     if values:
         data.pop("sweep", None)
         for key, value in values.items():
             _assign(data, key, deepcopy(value))
-        _anchor_trace(data, library.anchor(path))
+        _anchor(data, library.anchor(path))
+    _derive_model(data)
     scenario = convert(data, Scenario)
     check(scenario)
     return scenario
@@ -106,8 +108,24 @@ def _assign(data: dict[str, Any], key: str, value: Any) -> None:
         data.pop((alternatives - {steps[-1]}).pop(), None)
 
 
-def _anchor_trace(data: dict[str, Any], directory: Path) -> None:
+def _anchor(data: dict[str, Any], directory: Path) -> None:
+    """Relative paths in a scenario start at a directory."""
     workload = data.get("workload")
     source = workload.get("source") if isinstance(workload, dict) else None
-    if isinstance(source, dict) and isinstance(source.get("trace"), str):
-        source["trace"] = os.path.normpath(directory.absolute() / source["trace"])
+    for holder, key in ((source, "trace"), (data.get("model"), "hf")):
+        if isinstance(holder, dict) and isinstance(holder.get(key), str):
+            holder[key] = os.path.normpath(directory.absolute() / holder[key])
+
+
+def _derive_model(data: dict[str, Any]) -> None:
+    """Put in the place of a model's config.json what follows from it, so that a resolved
+    scenario holds all that it needs."""
+    model = data.get("model")
+    if not isinstance(model, dict) or "hf" not in model:
+        return
+    try:
+        asked = convert(model, HubModel)
+    except ScenarioError as error:
+        path = f"model.{error.path}"
+        raise ScenarioError(path, error.value, error.remedy, error.problem) from None
+    data["model"] = msgspec.to_builtins(derive(asked))
