@@ -14,6 +14,7 @@ broken off.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -31,12 +32,22 @@ from scenarios.configuration import library
 from scenarios.configuration.loading import load_scenario
 from scenarios.configuration.schema import Scenario
 from scenarios.configuration.units import Duration, count
+from scenarios.planning.memory import check_jobs
 from scenarios.planning.plan import make_plan
 from scenarios.results.summary import Summary
 from scenarios.running.execution import enter_sandbox, run_scenario
-from scenarios.running.outcome import BROKEN_OFF, DONE, DOUBTED, FAILED, complain, concluded
+from scenarios.running.outcome import (
+    BROKEN_OFF,
+    DONE,
+    DOUBTED,
+    FAILED,
+    Outcome,
+    complain,
+    concluded,
+)
 from scenarios.running.ownership import handed_over
 from scenarios.running.run_directory import claim
+from scenarios.running.side_runs import Run, side_runs
 
 MISSED = 5
 LATENCY_STEP = 0.5
@@ -54,11 +65,14 @@ def _run(arguments: argparse.Namespace) -> int:
     _check_names(scenarios)
     for scenario in scenarios:
         make_plan(scenario)
+    jobs = arguments.jobs or len(os.sched_getaffinity(0))
+    if arguments.jobs:
+        check_jobs(arguments.jobs)
     enter_sandbox()
     out = arguments.out or Path("runs") / f"validation-{time.strftime('%Y%m%d-%H%M%S')}"
     claim(out)
     with handed_over(out):
-        validations = list(_validated(scenarios, out, arguments.repeats))
+        validations = list(_validated(scenarios, out, arguments.repeats, jobs))
     print(f"report: {out / 'validation.html'}")
     if any(validation.error is not None for validation in validations):
         return FAILED
@@ -67,13 +81,15 @@ def _run(arguments: argparse.Namespace) -> int:
     return DONE if all(validation.holds for validation in validations) else MISSED
 
 
-def _validated(scenarios: Sequence[Scenario], out: Path, repeats: int) -> Iterator[Validation]:
+def _validated(
+    scenarios: Sequence[Scenario], out: Path, repeats: int, jobs: int
+) -> Iterator[Validation]:
     """Validate one after the other; what there is of it is written each time."""
     from scenarios.reports.validation_report import print_table, write
 
     validations = []
     for scenario in scenarios:
-        validation = validate(scenario, out / scenario.name, repeats)
+        validation = validate(scenario, out / scenario.name, repeats, jobs)
         validations.append(validation)
         write(validations, out)
         print_table(validation)
@@ -82,12 +98,13 @@ def _validated(scenarios: Sequence[Scenario], out: Path, repeats: int) -> Iterat
         yield validation
 
 
-def validate(scenario: Scenario, out: Path, repeats: int) -> Validation:
+def validate(scenario: Scenario, out: Path, repeats: int, jobs: int = 1) -> Validation:
     """Run a scenario by both engines; inside a sandbox. A run that fails leaves nothing to
     compare but its error.
 
     Args:
         out: new or empty; the runs go to `out/emulate` and `out/simulate-1` to `-repeats`.
+        jobs: simulated runs at once.
 
     Raises:
         BrokenOff: the user ended a run before it was done.
@@ -95,13 +112,8 @@ def validate(scenario: Scenario, out: Path, repeats: int) -> Validation:
     """
     found = Validation(scenario=scenario.name, description=scenario.description)
     try:
-        emulated = _summary(scenario, "emulate", out / "emulate")
-        simulated = [
-            _summary(
-                _with_latency(scenario, 1 + LATENCY_STEP * i), "simulate", out / f"simulate-{i + 1}"
-            )
-            for i in range(repeats)
-        ]
+        emulated = _figures(run_scenario(_by(scenario, "emulate"), out / "emulate"))
+        simulated = _simulated(scenario, out, repeats, jobs)
     except RunError as error:
         return msgspec.structs.replace(found, error=str(error))
     return msgspec.structs.replace(
@@ -117,8 +129,28 @@ def _with_latency(scenario: Scenario, factor: float) -> Scenario:
     return msgspec.structs.replace(scenario, cluster=cluster)
 
 
-def _summary(scenario: Scenario, engine: Literal["emulate", "simulate"], out: Path) -> Summary:
-    outcome = run_scenario(msgspec.structs.replace(scenario, engine=engine), out)
+def _simulated(scenario: Scenario, out: Path, repeats: int, jobs: int) -> list[Summary]:
+    runs = [
+        Run(
+            _with_latency(_by(scenario, "simulate"), 1 + LATENCY_STEP * i),
+            out / f"simulate-{i + 1}",
+        )
+        for i in range(repeats)
+    ]
+    if jobs == 1:
+        return [_figures(run_scenario(run.scenario, run.out)) for run in runs]
+    found: dict[int, Summary] = {}
+    for place, outcome in side_runs(runs, jobs):
+        found[place] = _figures(outcome)
+        print(f"simulated {len(found)} of {repeats} times", file=sys.stderr)
+    return [found[place] for place in range(repeats)]
+
+
+def _by(scenario: Scenario, engine: Literal["emulate", "simulate"]) -> Scenario:
+    return msgspec.structs.replace(scenario, engine=engine)
+
+
+def _figures(outcome: Outcome) -> Summary:
     if outcome.error is not None:
         raise RunError(outcome.error)
     if outcome.summary is None or outcome.status == BROKEN_OFF:
@@ -139,6 +171,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--repeats", type=count, default=5, help="simulated runs of a scenario (default: 5)"
     )
+    parser.add_argument("--jobs", type=count, help="simulated runs at once (default: all cores)")
     parser.add_argument(
         "--set",
         action="append",

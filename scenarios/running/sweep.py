@@ -7,24 +7,21 @@ processes. A directory in which a sweep was broken off is taken up where it stop
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from plan.errors import RunError, ScenarioError
+from plan.errors import ScenarioError
 from scenarios.analysis.sweep_figures import gather
 from scenarios.configuration import yaml_dialect
 from scenarios.configuration.loading import resolved_yaml, with_dilation
 from scenarios.configuration.schema import Scenario
 from scenarios.planning.points import Point
 from scenarios.results.summary import Summary
-from scenarios.running.execution import run_scenario
 from scenarios.running.outcome import (
     BROKEN_OFF,
     DONE,
@@ -32,12 +29,10 @@ from scenarios.running.outcome import (
     FAILED,
     Outcome,
     complain,
-    explained,
-    status_of,
 )
 from scenarios.running.ownership import handed_over
 from scenarios.running.run_directory import make, take_up
-from scenarios.running.workers import side_by_side
+from scenarios.running.side_runs import Run, attempt, side_runs
 
 POINTS = "points"
 """The directory of the points' directories."""
@@ -160,34 +155,18 @@ def _run(
 ) -> Iterator[tuple[Point, Outcome]]:
     """Run points and say how each ended, as it does."""
     watch = _Watch(len(points), len(left))
+    runs = [Run(point.scenario, out / POINTS / point.directory) for point in left]
     if jobs == 1 or len(left) <= 1:
-        for point in left:
+        for point, run in zip(left, runs, strict=True):
             watch.say(point.label)
-            yield point, _run_point(point, out)
+            yield point, attempt(run)
             watch.done += 1
         return
     watch.say(f"{jobs} at once")
-    for point, ended in side_by_side(partial(_run_quietly, out=out), left, jobs):
+    for place, outcome in side_runs(runs, jobs):
         watch.done += 1
-        watch.say(f"{point.label} is done")
-        yield point, Outcome(FAILED, error=str(ended)) if isinstance(ended, RunError) else ended
-
-
-def _run_point(point: Point, out: Path) -> Outcome:
-    directory = out / POINTS / point.directory
-    try:
-        return run_scenario(point.scenario, directory)
-    except Exception as error:
-        return Outcome(status_of(error), error=explained(error, directory))
-
-
-def _run_quietly(point: Point, out: Path) -> Outcome:
-    with (
-        open(os.devnull, "w") as nowhere,
-        contextlib.redirect_stdout(nowhere),
-        contextlib.redirect_stderr(nowhere),
-    ):
-        return _run_point(point, out)
+        watch.say(f"{left[place].label} is done")
+        yield left[place], outcome
 
 
 class _Watch:

@@ -82,8 +82,12 @@ def shaped(tmp_path_factory: pytest.TempPathFactory) -> Served:
 
 def test_merged_gpus_are_one_engine(shaped: Served) -> None:
     """Of half of eight GPUs two engines are left, each with the CNICs of two."""
-    used = {engine for record in shaped.records("dualpath") for engine in (record.pe, record.de)}
-    assert used == {f"{node}.{engine}" for node in ("pe0", "pe1", "de0", "de1") for engine in "01"}
+    left = {f"{node}.{engine}" for node in ("pe0", "pe1", "de0", "de1") for engine in "01"}
+    assert {name for node in shaped.plan.fabric.engine_nodes for name in node.engines} == left
+    # which of them so few requests meet is the scheduler's affair, and the machine's
+    used = {str(e) for record in shaped.records("dualpath") for e in (record.pe, record.de)}
+    assert used <= left
+    assert {engine.partition(".")[2] for engine in used} == {"0", "1"}
     assert shaped.systems["dualpath"]["cnic"]["pe0"]["0"]["rate_bps"] == 2 * 400e9
 
 

@@ -20,6 +20,7 @@ from scenarios.planning.plan import make_plan
 from scenarios.results.metrics import summarise
 from scenarios.results.result import SystemResult
 from scenarios.results.summary import Summary
+from scenarios.running.execution import run_scenario
 from scenarios.running.outcome import DONE, DOUBTED, WRONG, Outcome
 from tests.scenarios.simulated import served
 
@@ -79,7 +80,7 @@ def test_the_exit_status_says_whether_the_marks_hold(
     monkeypatch.setattr(validate, "enter_sandbox", lambda: None)
     monkeypatch.setattr(validate, "run_scenario", run)
     out = tmp_path / "out"
-    assert validate.main([str(small), "--out", str(out), "--repeats", "2"]) == status
+    assert validate.main([str(small), "--out", str(out), "--repeats", "2", "--jobs", "1"]) == status
     assert latencies == pytest.approx([50e-6, 50e-6, 75e-6])
     (written,) = json.loads((out / "validation.json").read_bytes())
     assert written["holds"] == (slower == 1.0)
@@ -87,6 +88,21 @@ def test_the_exit_status_says_whether_the_marks_hold(
     page = (out / "validation.html").read_text()
     assert "data:image/png;base64," in page
     assert "small" in page
+
+
+def test_simulated_runs_side_by_side_are_those_of_one_after_the_other(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenario = load_scenario(small)
+    monkeypatch.setattr(
+        validate,
+        "run_scenario",
+        lambda scenario, out: run_scenario(validate._by(scenario, "simulate"), out),
+    )
+    found = [validate.validate(scenario, tmp_path / str(jobs), 3, jobs) for jobs in (1, 2)]
+    assert found[0].error is None
+    assert found[0].systems["basic"]
+    assert found[0] == found[1]
 
 
 def test_a_scenario_given_twice_is_refused(small: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,7 +23,7 @@ from scenarios.planning.points import load_points
 from scenarios.reports.sweep_plots import chart
 from scenarios.results.metrics import summarise_system
 from scenarios.run import main
-from scenarios.running import sweep
+from scenarios.running import side_runs
 from scenarios.running.execution import run_scenario
 from scenarios.running.outcome import BROKEN_OFF, DONE, FAILED, WRONG
 from scenarios.running.sweep import prepare
@@ -313,7 +313,7 @@ def test_a_point_that_fails_does_not_keep_others_from_running(
             raise RunError("pe1 ended early")
         return run_scenario(scenario, out)
 
-    monkeypatch.setattr(sweep, "run_scenario", fail_on_two)
+    monkeypatch.setattr(side_runs, "run_scenario", fail_on_two)
     assert run(source, tmp_path / "out", "--jobs", "1") == FAILED
     ran = json.loads((tmp_path / "out/sweep.json").read_bytes())["points"]
     assert [bool(point["systems"]) for point in ran] == [True, False, True]
