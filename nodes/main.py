@@ -170,7 +170,7 @@ async def _announce(agents: AgentPopulation) -> None:
             last = agents.done
             _say(Progress(last, agents.total))
         await asyncio.wait({agents.completed}, timeout=PROGRESS_S)
-    _say(Completed())
+    _say(Completed(agents.completed.result()))
 
 
 def _write_stats(world: SocketWorld, out: Path) -> None:

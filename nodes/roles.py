@@ -45,12 +45,15 @@ def make_node(
             return AgentPopulation(world, plan, scheduler, finished)
         case "storage":
             assert store is not None
-            storage = StorageNode(world, store, plan.layout)
+
+            def preloaded(agent: int) -> int:
+                return plan.trajectory(agent).preloaded if system.io else 0
+
+            storage = StorageNode(world, store, plan.layout, preloaded)
             hosts = [host.name for host in plan.fabric.nodes_of("storage")]
-            if system.io:
-                storage.preload(
-                    (number, trajectory)
-                    for number, trajectory in enumerate(plan.trajectories)
-                    if storage_host(hosts, number) == node.name
-                )
+            # who comes later brings its context along
+            together = len(plan.trajectories) if plan.arrivals is None else 0
+            for agent in range(together):
+                if storage_host(hosts, agent) == node.name:
+                    storage.meet(agent)
             return storage

@@ -17,7 +17,7 @@ from nodes.worlds.virtual.world import VirtualCluster, VirtualWorld
 from plan.deployment import System
 from plan.errors import first_cause
 from plan.model import Plan
-from plan.records import CounterSample, NodeStats, RequestRecord
+from plan.records import CounterSample, Ending, NodeStats, RequestRecord
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class VirtualRun:
     Attributes:
         last: counters at the end.
         complete: False if Ctrl-C ended it early.
+        ending: why it ended, and what is measured of it.
         events: timers that were set.
     """
 
@@ -34,6 +35,7 @@ class VirtualRun:
     stats: list[NodeStats]
     complete: bool
     events: int
+    ending: Ending
 
 
 def simulate(
@@ -47,7 +49,7 @@ def simulate(
 
     Args:
         sample_s: model seconds between two counter samples.
-        finished: told every request as it is done.
+        finished: told every request as it is done, and at the end those that are not.
         sampled: told the counters every `sample_s`, from the start on.
 
     Raises:
@@ -57,7 +59,7 @@ def simulate(
 
 
 class _Over(Exception):
-    """All requests are done."""
+    """The run has come to its end."""
 
 
 async def _simulate(
@@ -72,7 +74,7 @@ async def _simulate(
     worlds: list[VirtualWorld] = []
     network = FlowNetwork(loop.agenda, plan.fabric, plan.lanes)
     progress = Progress(loop)
-    complete = False
+    ending: Ending | None = None
     try:
         async with asyncio.TaskGroup() as tasks:
             cluster = VirtualCluster(plan, tasks, loop, network)
@@ -97,10 +99,10 @@ async def _simulate(
 
             with time_has_to_pass(loop):
                 sample()
-                await agents.completed
+                ending = await agents.completed
             raise _Over
     except* _Over:
-        complete = True
+        pass
     except* asyncio.CancelledError:
         pass  # asyncio's answer to Ctrl-C
     except* Exception as group:
@@ -114,4 +116,10 @@ async def _simulate(
     for world in worlds:
         if bus := cluster.buses.get(world.node):
             world.stats.dram_bytes = bus.moved_bytes
-    return VirtualRun(last, [world.stats for world in worlds], complete, loop.events())
+    return VirtualRun(
+        last,
+        [world.stats for world in worlds],
+        ending is not None,
+        loop.events(),
+        ending or agents.so_far("broken off"),
+    )

@@ -12,6 +12,8 @@ from typing import Literal
 
 import msgspec
 
+from plan.records import Ending
+
 
 class Command(msgspec.Struct, frozen=True, tag_field="command", tag=str.lower):
     """What the runner says to a node."""
@@ -43,14 +45,16 @@ class Ready(Event, frozen=True):
 
 
 class Progress(Event, frozen=True):
-    """The agents: how many requests are done, of how many."""
+    """The agents: how many requests are done, of how many where that is known."""
 
     done: int
-    total: int
+    total: int | None
 
 
 class Completed(Event, frozen=True):
-    """The agents: all requests are done."""
+    """The agents: the run has come to its end; all requests are in their file."""
+
+    ending: Ending
 
 
 class Stopped(Event, frozen=True):
@@ -162,11 +166,12 @@ class Phase(Entry, frozen=True, kw_only=True):
 
 
 class Served(Entry, frozen=True, kw_only=True):
-    """So many requests of a system are done, of so many; at most once a second."""
+    """So many requests of a system are done, of so many where that is known; at most once a
+    second."""
 
     system: str
     done: int
-    total: int
+    total: int | None
 
 
 class Incident(Entry, frozen=True, kw_only=True):

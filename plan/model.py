@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from plan.arrivals import Arrival, Arrivals, Gaps, arrivals, gaps_s, trajectory_of
 from plan.deployment import BlockLayout, GpuSpec, ModelSpec, SchedulerConstants
+from plan.end import End
 from plan.errors import reading
 from plan.fabric import Fabric, NodeKind
 from plan.lanes import Egress, LaneTable, QueueClass
 from plan.scale import Scale
-from plan.workload import Trajectory
+from plan.workload import Trajectory, Turn
 
 BURST_S = 2e-3
 """Idle time an egress may make up for, wall seconds; covers late timers of a busy machine."""
@@ -34,6 +37,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         dram_bytes_per_s: DRAM bandwidth of a node, reads and writes together.
         message_s: one-way latency of a control message (virtual time only), seconds.
         submit_s: cost of submitting one transfer, seconds (paper section 3).
+        trajectories: what agents replay, each of them once where `arrivals` is None.
+        arrivals: None: all agents start together; gaps: None: a turn follows the last at once.
+        end: None: when all requests are served.
     """
 
     seed: int
@@ -54,6 +60,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     dram_bytes_per_s: float = 500e9
     message_s: float = 50e-6
     submit_s: float = 1e-6
+    arrivals: Arrivals | None = None
+    gaps: Gaps | None = None
+    end: End | None = None
 
     @property
     def block_bytes(self) -> float:
@@ -61,9 +70,29 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return self.model.token_bytes * self.layout.tokens
 
     @property
-    def requests(self) -> int:
-        """Requests that the run has to serve: every turn of every agent."""
+    def endless(self) -> bool:
+        """Whether agents arrive without end."""
+        return self.arrivals is not None and bool(self.arrivals.rates)
+
+    @property
+    def requests(self) -> int | None:
+        """Requests that the run would serve in all, every turn of every agent; None where
+        agents arrive without end."""
+        if self.endless:
+            return None
         return sum(len(trajectory.turns) for trajectory in self.trajectories)
+
+    def arriving(self) -> Iterator[Arrival]:
+        """All agents, in the order in which they come."""
+        return arrivals(self.arrivals, self.trajectories, self.seed)
+
+    def trajectory(self, agent: int) -> Trajectory:
+        """What an agent replays."""
+        return trajectory_of(self.arrivals, self.trajectories, self.seed, agent)
+
+    def gaps_s(self, agent: int, turns: Sequence[Turn]) -> Iterator[float]:
+        """How long an agent waits before each of its turns, model seconds."""
+        return gaps_s(self.gaps, turns, self.seed, agent)
 
     def group_of(self, node: str) -> tuple[str, ...]:
         """The engine group of a prefill or decode node."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from plan.durations import Durations
@@ -44,6 +46,31 @@ class RequestRecord(msgspec.Struct, kw_only=True):
     second_s: float | None = None
     done_s: float | None = None
     error: str | None = None
+
+
+EndedBy = Literal["all served", "after", "agents", "steady", "ttft_beyond", "broken off"]
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a system's run ended, and what is measured of it.
+
+    What is measured lies between `from_s` and `to_s`: from the warm-up's end on, or the last
+    window where TTFT had to come to rest or went beyond its bound. Requests that were under way
+    at the end are among the records, without `done_s` and without an error.
+
+    Attributes:
+        ended_by: the key of `run.end` that came true, or one of the others.
+        from_s, to_s: model seconds since the run's start; the run ended at `to_s`.
+        under_way: requests submitted and not done.
+        agents: that had arrived; agents_done: of these, how many had all their turns done.
+    """
+
+    ended_by: EndedBy
+    from_s: float
+    to_s: float
+    under_way: int = 0
+    agents: int = 0
+    agents_done: int = 0
 
 
 class CounterSample(msgspec.Struct, kw_only=True):

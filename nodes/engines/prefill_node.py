@@ -12,6 +12,7 @@ from nodes.engines.prefill import PrefillEngine
 from nodes.protocol.messages import (
     Assign,
     BufferReady,
+    FirstToken,
     HitsReady,
     Message,
     NeedBuffer,
@@ -39,6 +40,7 @@ class PrefillNode(EngineNode[PrefillEngine]):
             lambda name: PrefillEngine(world, plan, system, timing, name),
         )
         self._system = system
+        self._agents = plan.fabric.nodes_of("agents")[0].name
         self._room = self._buffer(f"the PE buffer of {node.name} (bytes)")
         self._buffers: Arrivals[Remote] = Arrivals()
         self._hits: Arrivals[Reading] = Arrivals()
@@ -94,6 +96,7 @@ class PrefillNode(EngineNode[PrefillEngine]):
                     job.hbm = held.enter_context(allocated(self._world, rows))
                 job.ready_s = clock.now()
                 first_s = await self._engines[assign.pe].prefill(job)
+            self._world.send(self._agents, FirstToken(request.number, first_s))
             self._world.send(node_of(assign.de), _done(job, first_s))
         finally:
             self._leader.finished(assign.attempt)

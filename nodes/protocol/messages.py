@@ -164,10 +164,28 @@ class PrefillDone(msgspec.Struct, frozen=True, array_like=True, tag="prefilled")
     first_s: float
 
 
+class FirstToken(msgspec.Struct, frozen=True, array_like=True, tag="first"):
+    """PE node -> agents: a request has its first token."""
+
+    request: int
+    first_s: float
+
+
 class Done(msgspec.Struct, frozen=True, array_like=True, tag="done"):
     """DE node -> agents: the turn is over."""
 
     record: RequestRecord
+
+
+class Left(msgspec.Struct, frozen=True, array_like=True, tag="left"):
+    """Agents -> storage: an agent has had all its turns; its blocks may go.
+
+    Attributes:
+        oldest: agents with smaller numbers have all left, too.
+    """
+
+    agent: int
+    oldest: int
 
 
 class ReadBlocks(msgspec.Struct, frozen=True, array_like=True, tag="read"):
@@ -221,7 +239,9 @@ Message = (
     | BufferReady
     | HitsReady
     | PrefillDone
+    | FirstToken
     | Done
+    | Left
     | ReadBlocks
     | BlocksRead
     | StoreBlocks

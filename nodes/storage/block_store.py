@@ -16,3 +16,6 @@ class BlockStore(Protocol):
 
     def load(self, pieces: list[Piece], region: Region) -> None:
         """Bring blocks from the store into the rows of a region."""
+
+    def remove(self, trajectory: int) -> None:
+        """Give up all blocks of a trajectory; their place is used again."""

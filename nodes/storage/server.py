@@ -6,16 +6,22 @@ straight from the writer's, so a node's SNIC carries Full Blocks and nothing els
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 
 from nodes.protocol.blocks import pieces, rows
-from nodes.protocol.messages import BlocksRead, BlocksStored, Message, ReadBlocks, StoreBlocks
+from nodes.protocol.messages import (
+    BlocksRead,
+    BlocksStored,
+    Left,
+    Message,
+    ReadBlocks,
+    StoreBlocks,
+)
 from nodes.protocol.world import Move, Span, World
 from nodes.storage.block_store import BlockStore
 from nodes.storage.trie import BlockTrie
 from plan.deployment import BlockLayout
 from plan.names import snic_end
-from plan.workload import Trajectory
 
 
 class StorageNode:
@@ -25,27 +31,45 @@ class StorageNode:
         world: this node's world.
         store: where Full Blocks are kept.
         layout: how KV-Cache is cut into blocks.
+        preloaded: how many tokens of context an agent had before it arrived.
     """
 
-    def __init__(self, world: World, store: BlockStore, layout: BlockLayout) -> None:
+    def __init__(
+        self,
+        world: World,
+        store: BlockStore,
+        layout: BlockLayout,
+        preloaded: Callable[[int], int],
+    ) -> None:
         self._world = world
         self._end = snic_end(world.node)
         self._store = store
         self._layout = layout
         self._trie = BlockTrie()
         self._early: dict[int, list[StoreBlocks]] = {}
+        self._preloaded = preloaded
+        self._met: set[int] = set()
+        self._left: set[int] = set()
+        self._oldest = 0
 
-    def preload(self, trajectories: Iterable[tuple[int, Trajectory]]) -> None:
-        """Put the contexts in place that agents had before the run began."""
-        for number, trajectory in trajectories:
-            held = trajectory.preloaded // self._layout.tokens
-            if held:
-                runs = ((0, held),)
-                region = self._world.allocate(held)
-                region.fill(pieces(number, runs, 0, held), None)
-                self._store.put(pieces(number, runs, 0, held), region)
-                self._world.free(region)
-                self._trie.insert(number, runs, held)
+    @property
+    def agents(self) -> int:
+        """Of how many agents anything is known here."""
+        return len(self._met) + len(self._left)
+
+    def meet(self, agent: int) -> None:
+        """Put the context in place that an agent had before it arrived, once."""
+        if agent in self._met:
+            return
+        self._met.add(agent)
+        held = self._preloaded(agent) // self._layout.tokens
+        if held:
+            runs = ((0, held),)
+            region = self._world.allocate(held)
+            region.fill(pieces(agent, runs, 0, held), None)
+            self._store.put(pieces(agent, runs, 0, held), region)
+            self._world.free(region)
+            self._trie.insert(agent, runs, held)
 
     def start(self) -> None:
         """Storage acts on messages only."""
@@ -53,9 +77,12 @@ class StorageNode:
     def handle(self, message: Message) -> None:
         match message:
             case ReadBlocks():
+                self.meet(message.trajectory)
                 self._world.spawn(self._read(message))
             case StoreBlocks():
                 self._world.spawn(self._persist(message))
+            case Left():
+                self._forget(message)
             case _:
                 raise TypeError(f"a storage host cannot handle {message!r}")
 
@@ -77,9 +104,11 @@ class StorageNode:
         await self._world.read(
             self._end, [Move(region, span, asked.buffer, "storage", asked.buffer_row)]
         )
-        self._store.put(pieces(asked.trajectory, asked.runs, asked.lo, asked.hi), region)
+        if asked.trajectory >= self._oldest and asked.trajectory not in self._left:
+            self.meet(asked.trajectory)
+            self._store.put(pieces(asked.trajectory, asked.runs, asked.lo, asked.hi), region)
+            self._publish(asked)
         self._world.free(region)
-        self._publish(asked)
         self._world.send(asked.node, BlocksStored(asked.ticket))
 
     def _publish(self, stored: StoreBlocks) -> None:
@@ -95,3 +124,13 @@ class StorageNode:
         if reached:
             self._trie.insert(span.trajectory, span.runs, span.hi)
         return reached
+
+    def _forget(self, left: Left) -> None:
+        """An agent's blocks go; those that are still on their way here are not kept."""
+        self._met.discard(left.agent)
+        self._early.pop(left.agent, None)
+        self._store.remove(left.agent)
+        self._trie.remove(left.agent)
+        self._left.add(left.agent)
+        self._oldest = left.oldest
+        self._left = {agent for agent in self._left if agent >= left.oldest}

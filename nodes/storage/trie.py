@@ -44,6 +44,10 @@ class BlockTrie:
             parent = first + count - 1
             hi -= count
 
+    def remove(self, trajectory: int) -> None:
+        """Forget all contexts of a trajectory."""
+        self._chains.pop(trajectory, None)
+
     def longest_prefix(self, trajectory: int, runs: Runs) -> int:
         """How many leading rows of the context are held."""
         chains = self._chains.get(trajectory, {})

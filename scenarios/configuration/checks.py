@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
+from itertools import pairwise
 
 import msgspec
 
@@ -13,8 +15,10 @@ from plan.deployment import GpuSpec, ModelSpec, System
 from plan.errors import ScenarioError
 from plan.fabric import NodeKind
 from scenarios.configuration.models import GPUS, MODELS
+from scenarios.configuration.online import Gap
 from scenarios.configuration.schema import Cluster, Scenario, Source, Workload
 from scenarios.configuration.systems import SYSTEMS
+from scenarios.configuration.units import UnitError
 
 MAX_SYSTEMS = 32
 """Of a run; each serves the whole workload and has its part of every picture."""
@@ -32,6 +36,9 @@ def check(scenario: Scenario) -> None:
     _check_model(scenario)
     _check_source(scenario.workload.source)
     _check_turns(scenario.workload)
+    _check_arrival(scenario.workload)
+    _check_gap(scenario.workload)
+    _check_end(scenario)
     _check_systems(scenario.systems)
     if scenario.arbitration:
         _check_arbitration(scenario.arbitration)
@@ -105,6 +112,67 @@ def _check_turns(workload: Workload) -> None:
     if workload.min_turns is not None and workload.min_turns < needed:
         remedy = f"turns.skip and turns.count need trajectories of at least {needed} turns"
         raise ScenarioError("workload.min_turns", workload.min_turns, remedy, "is too small")
+
+
+def _check_arrival(workload: Workload) -> None:
+    key = "workload.arrival"
+    try:
+        arrival = workload.arrivals
+    except UnitError:
+        remedy = 'write offline, trace, a rate such as "0.45 /s", or a mapping'
+        raise ScenarioError(key, workload.arrival, remedy, "is not accepted") from None
+    if arrival is None:
+        return
+    given = [name for name in ("rate", "steps", "file", "trace") if getattr(arrival, name)]
+    if len(given) != 1:
+        problem = "are given" if given else "is given"
+        remedy = "write one of rate, steps, file and trace"
+        raise ScenarioError(key, " and ".join(given) or "nothing", remedy, problem)
+    if arrival.trace and workload.source.trace is None:
+        remedy = "write a rate: what is generated has no recorded starts"
+        raise ScenarioError(key, "trace", remedy, "needs a recorded trace")
+    if arrival.steps:
+        check_rates(f"{key}.steps", [(float(at), float(rate)) for at, rate in arrival.steps])
+    if arrival.file and not os.path.exists(arrival.file):
+        raise ScenarioError(f"{key}.file", arrival.file, "correct the path", "does not exist")
+
+
+def check_rates(key: str, rates: Sequence[tuple[float, float]]) -> None:
+    """Reject rates that are out of order, or under which nobody ever arrives.
+
+    Raises:
+        ScenarioError: naming `key`.
+    """
+    for (before_s, _), (at_s, _) in pairwise(rates):
+        if at_s <= before_s:
+            remedy = "write later and later times"
+            raise ScenarioError(key, f"{at_s:g} s", remedy, f"comes after {before_s:g} s")
+    if not any(rate for _, rate in rates):
+        raise ScenarioError(key, "0 /s", "write a rate above 0", "lets nobody arrive")
+
+
+def _check_gap(workload: Workload) -> None:
+    gap, key = workload.gap, "workload.gap"
+    if gap == "trace" and workload.source.trace is None:
+        remedy = "write none, lognormal or fixed: what is generated has no recorded gaps"
+        raise ScenarioError(key, gap, remedy, "needs a recorded trace")
+    if isinstance(gap, Gap) and (gap.lognormal is None) == (gap.fixed is None):
+        given = "nothing" if gap.fixed is None else "both"
+        raise ScenarioError(key, given, "write either lognormal or fixed", "is given")
+
+
+def _check_end(scenario: Scenario) -> None:
+    end, arrival = scenario.run.end, scenario.workload.arrivals
+    if not end.given:
+        return
+    ends = end.after or end.agents or (end.steady and end.ttft_beyond)
+    if arrival and not arrival.trace and not ends:
+        remedy = "write after, agents, or both steady and ttft_beyond"
+        problem = "alone may never come true while agents go on arriving"
+        raise ScenarioError("run.end", "steady" if end.steady else "ttft_beyond", remedy, problem)
+    if end.after and end.after <= scenario.run.warmup:
+        remedy = "write a later end, or a shorter warmup"
+        raise ScenarioError("run.end.after", str(end.after), remedy, "lies in the warm-up")
 
 
 def _check_systems(systems: tuple[str | System, ...]) -> None:

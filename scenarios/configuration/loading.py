@@ -17,6 +17,11 @@ from scenarios.configuration.decoding import convert
 from scenarios.configuration.hf_models import HubModel, derive
 from scenarios.configuration.schema import Scenario
 
+_ALTERNATIVES = {
+    "source": {"generator", "trace"},
+    "arrival": {"rate", "steps", "file", "trace"},
+}
+"""Parts of `workload` of which one key takes the others away."""
 _LONGEST_KEY = 200
 """Characters of a dotted key; the schema's are far shorter."""
 
@@ -45,7 +50,8 @@ def load_scenario(
 
     Args:
         overrides: "key.path=value", the value in YAML; later ones win. Setting one of
-            `workload.source.generator` and `.trace` takes the other away.
+            `workload.source.generator` and `.trace` takes the other away, and so does one of
+            the four ways to arrive.
         values: of dotted keys, set after the overrides: a point of the scenario's sweep,
             which goes.
 
@@ -103,16 +109,22 @@ def _assign(data: dict[str, Any], key: str, value: Any) -> None:
             raise ScenarioError(key, value, f"{step} is {child!r}: override {step} as a whole")
         data = child
     data[steps[-1]] = value
-    alternatives = {"generator", "trace"}
-    if steps[:2] == ["workload", "source"] and steps[-1] in alternatives:
-        data.pop((alternatives - {steps[-1]}).pop(), None)
+    for part, alternatives in _ALTERNATIVES.items():
+        if steps[:2] == ["workload", part] and steps[-1] in alternatives:
+            for other in alternatives - {steps[-1]}:
+                data.pop(other, None)
 
 
 def _anchor(data: dict[str, Any], directory: Path) -> None:
     """Relative paths in a scenario start at a directory."""
     workload = data.get("workload")
-    source = workload.get("source") if isinstance(workload, dict) else None
-    for holder, key in ((source, "trace"), (data.get("model"), "hf")):
+    parts = workload if isinstance(workload, dict) else {}
+    places = (
+        (parts.get("source"), "trace"),
+        (parts.get("arrival"), "file"),
+        (data.get("model"), "hf"),
+    )
+    for holder, key in places:
         if isinstance(holder, dict) and isinstance(holder.get(key), str):
             holder[key] = os.path.normpath(directory.absolute() / holder[key])
 

@@ -16,19 +16,21 @@ from controller.lanes import PAPER, Arbitration
 from plan.deployment import GpuSpec, ModelSpec, System
 from plan.fabric import NodeKind
 from scenarios.configuration.models import GPUS, MODELS
+from scenarios.configuration.online import Arrival, Gap, RunChoice
 from scenarios.configuration.systems import BASELINE, PROPOSED, SYSTEMS
 from scenarios.configuration.units import (
     AutoBandwidth,
     Bandwidth,
     ByteRate,
+    Count,
     Duration,
+    Positive,
+    Rate,
     Ratio,
     Size,
     TokenLimit,
 )
 
-Count = Annotated[int, Meta(ge=1)]
-Positive = Annotated[float, Meta(gt=0)]
 Row = Literal["32K", "48K", "64K"]
 """A row of the paper's trace table (paper section 5)."""
 
@@ -199,7 +201,10 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
         max_gen: cut generations to that many tokens; None leaves them.
         max_context: a trajectory ends before its context exceeds it; None: no limit.
         append_scale, gen_scale: factors on the lengths (paper section 7, Fig 9).
-        arrival: `offline`: all agents start together.
+        arrival: `offline`: all agents start together; a rate, `0.45 /s`; `trace`: as they
+            did there; or more exactly.
+        gap: time between a turn's last token and the next turn's request.
+        gap_scale: factor on it.
     """
 
     source: Source
@@ -210,12 +215,31 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     max_context: Count | None = None
     append_scale: Positive = 1.0
     gen_scale: Positive = 1.0
-    arrival: Literal["offline"] = "offline"
+    arrival: str | Arrival = "offline"
+    gap: Literal["none", "trace"] | Gap = "none"
+    gap_scale: Positive = 1.0
 
     @property
     def shortest(self) -> int:
         """Turns of the shortest trajectory that is used."""
         return self.min_turns or self.turns.needed
+
+    @property
+    def arrivals(self) -> Arrival | None:
+        """How agents arrive; None: they start together.
+
+        Raises:
+            UnitError: it is no rate.
+        """
+        match self.arrival:
+            case "offline":
+                return None
+            case "trace":
+                return Arrival(trace=1.0)
+            case str(text):
+                return Arrival(rate=Rate.parse(text))
+            case given:
+                return given
 
 
 class SchedulerChoice(msgspec.Struct, frozen=True, kw_only=True):
@@ -276,6 +300,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     workload: Workload
     systems: Annotated[tuple[str | System, ...], Meta(min_length=1)] = (BASELINE, PROPOSED)
     scheduler: SchedulerChoice = SchedulerChoice()
+    run: RunChoice = RunChoice()
     lanes: bool | Arbitration = True
     collectives: bool | Literal["off", "alltoall", "tensor"] = False
     copies: Literal["cnic", "direct"] = "cnic"

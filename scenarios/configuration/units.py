@@ -10,10 +10,13 @@ import math
 import re
 from decimal import Decimal
 from fractions import Fraction
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 import quantiphy
+from msgspec import Meta
 
+Count = Annotated[int, Meta(ge=1)]
+Positive = Annotated[float, Meta(gt=0)]
 PREFIXES = {-9: "n", -6: "u", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P"}
 
 
@@ -32,10 +35,12 @@ class Physical(float):
     Class attributes:
         units: accepted spellings of the base unit, the first is the one written.
         example: a good value, shown in error messages.
+        zero: whether it may be 0.
     """
 
     units: ClassVar[tuple[str, ...]]
     example: ClassVar[str]
+    zero: ClassVar[bool] = False
 
     @classmethod
     def parse(cls, raw: object) -> Self:
@@ -54,14 +59,15 @@ class Physical(float):
             raise UnitError("has no unit", remedy)
         if unit not in cls.units:
             raise UnitError(f"is not in {cls.units[0]}", remedy)
-        if not (math.isfinite(value) and value > 0):
-            raise UnitError("is not positive and finite", remedy)
+        if not (math.isfinite(value) and (value > 0 or (cls.zero and value == 0))):
+            least = "0 or more" if cls.zero else "positive"
+            raise UnitError(f"is not {least} and finite", remedy)
         return cls(value)
 
     def __str__(self) -> str:
         # decimal digits are shifted, not divided, so that parsing gives the same float
         number = Decimal(repr(float(self)))
-        exponent = min(max(number.adjusted() // 3 * 3, -9), 15)
+        exponent = min(max(number.adjusted() // 3 * 3, -9), 15) if number else 0
         return f"{_plain(number.scaleb(-exponent))} {PREFIXES[exponent]}{self.units[0]}"
 
 
@@ -91,6 +97,48 @@ class Duration(Physical):
 
     units = ("s",)
     example = "300 ms"
+
+
+class Moment(Duration):
+    """A point in time, or a time that may be none at all, model seconds from 0 on."""
+
+    example = "0 s"
+    zero = True
+
+
+_PER_S = "Hz"
+
+
+class Rate(Physical):
+    """Agents that arrive a second."""
+
+    units = (_PER_S,)
+    example = "0.45 /s"
+
+    @classmethod
+    def parse(cls, raw: object) -> Self:
+        """Read text such as "0.45 /s".
+
+        Raises:
+            UnitError: as of any quantity.
+        """
+        if isinstance(raw, str):
+            number, slash, per = raw.partition("/")
+            if slash and per.strip() == "s":
+                # a unit that begins with a slash is none to the library that reads them
+                raw = f"{number}{_PER_S}"
+            elif slash or not raw.rstrip()[-1:].isdigit():
+                raise UnitError("is not in /s", f'write e.g. "{cls.example}"')
+        return super().parse(raw)
+
+    def __str__(self) -> str:
+        return f"{float(self)!r} /s"
+
+
+class Level(Rate):
+    """A rate that may be 0 for a while."""
+
+    zero = True
 
 
 class Ratio(Fraction):
@@ -168,7 +216,18 @@ class AutoBandwidth(str):
         return auto if self == "auto" else Bandwidth.parse(str(self))
 
 
-QUANTITIES = (Bandwidth, ByteRate, Size, Duration, Ratio, TokenLimit, AutoBandwidth)
+QUANTITIES = (
+    Bandwidth,
+    ByteRate,
+    Size,
+    Duration,
+    Moment,
+    Rate,
+    Level,
+    Ratio,
+    TokenLimit,
+    AutoBandwidth,
+)
 
 
 def decode(kind: type, raw: object) -> object:

@@ -24,7 +24,8 @@ from plan.workload import Trajectory
 from scenarios.configuration.schema import Cluster, Scenario
 from scenarios.configuration.units import Size
 from scenarios.planning.egresses import all_egresses
-from scenarios.planning.trajectories import all_steps, make_trajectories
+from scenarios.planning.online import arrivals_of, end_of, gaps_of
+from scenarios.planning.trajectories import FIRST_ROUND_TOKENS, all_steps, make_trajectories
 from topology.fattree import FabricSpec, build_fabric
 
 
@@ -46,11 +47,14 @@ def make_plan(scenario: Scenario) -> Planned:
     layout, scale = _layout(scenario, model)
     trajectories, warnings = make_trajectories(scenario)
     fabric = _fabric(scenario.cluster)
-    context = max(step.context for step in all_steps(trajectories))
+    arrivals = arrivals_of(scenario.workload, FIRST_ROUND_TOKENS)
+    # what is replayed again has a first round more
+    more = FIRST_ROUND_TOKENS + 1 if arrivals and arrivals.rates else 0
+    context = more + max(step.context for step in all_steps(trajectories))
     for kind, size in ep_group.items():
         _check_weights(model, gpu, kind, size)
         _check_hbm(model, gpu, kind, size, context)
-    prompt = max(step.prompt for step in all_steps(trajectories))
+    prompt = more + max(step.prompt for step in all_steps(trajectories))
     _check_dram_buffer(scenario.cluster, model, layout, prompt)
     plan = Plan(
         seed=scenario.seed,
@@ -70,6 +74,9 @@ def make_plan(scenario: Scenario) -> Planned:
         message_s=float(scenario.cluster.message_latency),
         constants=_constants(scenario, model, gpu, trajectories),
         trajectories=tuple(trajectories),
+        arrivals=arrivals,
+        gaps=gaps_of(scenario.workload),
+        end=end_of(scenario),
     )
     return Planned(plan, warnings)
 

@@ -29,12 +29,39 @@ def make_trajectories(scenario: Scenario) -> tuple[list[Trajectory], list[str]]:
             "workload.min_turns", workload.shortest, "no trajectory is that long: write less"
         )
     _check_memory(workload, fmean(len(trajectory.turns) for trajectory in found))
+    if workload.arrivals and workload.arrivals.trace:
+        found = _by_start(found, workload, workload.arrivals.trace)
     agents = extend(found, workload.agents, scenario.seed, FIRST_ROUND_TOKENS)
     skip, count = workload.turns.skip, workload.turns.count
     cut = [
         window(agent, skip, count or len(agent.turns) - skip) for agent in agents[: workload.agents]
     ]
-    return [_scaled(trajectory, workload) for trajectory in cut], warnings
+    return [_timed(_scaled(trajectory, workload), workload) for trajectory in cut], warnings
+
+
+def _by_start(found: list[Trajectory], workload: Workload, factor: float) -> list[Trajectory]:
+    """In the order in which they began, the first one at 0."""
+    if workload.agents > len(found):
+        remedy = f"the trace has {len(found)} that began: write at most that, or a rate"
+        raise ScenarioError("workload.agents", workload.agents, remedy)
+    first_s = min(trajectory.start_s for trajectory in found)
+    return sorted(
+        (
+            msgspec.structs.replace(trajectory, start_s=factor * (trajectory.start_s - first_s))
+            for trajectory in found
+        ),
+        key=lambda trajectory: trajectory.start_s,
+    )
+
+
+def _timed(trajectory: Trajectory, workload: Workload) -> Trajectory:
+    """Without the times that nobody asked for: a plan of many turns is long as it is."""
+    if workload.arrivals is None or not workload.arrivals.trace:
+        trajectory = msgspec.structs.replace(trajectory, start_s=0.0)
+    if workload.gap != "trace":
+        turns = tuple(Turn(turn.append, turn.gen, turn.keep) for turn in trajectory.turns)
+        trajectory = msgspec.structs.replace(trajectory, turns=turns)
+    return trajectory
 
 
 def _source(workload: Workload, seed: int) -> tuple[list[Trajectory], list[str]]:
@@ -103,6 +130,7 @@ def _scaled(trajectory: Trajectory, workload: Workload) -> Trajectory:
             Turn(
                 max(1, round(turn.append * workload.append_scale)),
                 max(1, round(turn.gen * workload.gen_scale)),
+                gap_s=turn.gap_s,
             )
         )
     return msgspec.structs.replace(trajectory, turns=tuple(turns))

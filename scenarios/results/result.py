@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from plan.deployment import System
-from plan.records import BacklogSample, CounterSample, NodeStats, RequestRecord
+from plan.records import BacklogSample, CounterSample, Ending, NodeStats, RequestRecord
 from scenarios.results.wire import LinkTraffic
 
 
@@ -36,6 +36,7 @@ class SystemResult:
     Attributes:
         drops: packets dropped, by lane.
         complete: False if the run was cut short.
+        ending: why it ended, and what is measured of it.
         probes: achieved over nominal rate by NIC, measured before the workload.
         backlog: what waited in the fabric's queues; empty where virtual.
         cpu: processors used while requests were served; None where virtual.
@@ -50,6 +51,7 @@ class SystemResult:
     node_stats: Sequence[NodeStats]
     drops: Mapping[str, int]
     complete: bool
+    ending: Ending
     wall_s: float
     probes: Mapping[str, float] = field(default_factory=dict)
     backlog: Sequence[BacklogSample] = ()

@@ -152,7 +152,9 @@ def pilot_plan(plan: Plan) -> Plan:
     """The plan with the last turn of as many agents as keep the storage NICs busy."""
     nodes = len(plan.fabric.engine_nodes)
     agents = plan.trajectories[: PILOT_AGENTS * nodes]
-    return msgspec.structs.replace(plan, trajectories=tuple(map(_last_turn, agents)))
+    return msgspec.structs.replace(
+        plan, trajectories=tuple(map(_last_turn, agents)), arrivals=None, gaps=None, end=None
+    )
 
 
 def heaviest(systems: Sequence[System]) -> System:

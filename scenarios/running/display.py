@@ -34,7 +34,7 @@ class Progress:
         self._now = now
         self._live: Live | None = None
         self._name = ""
-        self._total = 0
+        self._total: int | None = 0
         self._done = 0
         self._started = self._printed = now()
         self._snic_use: Mapping[str, float] = {}
@@ -59,11 +59,14 @@ class Progress:
             self._live.stop()
             self._live = None
 
-    def system(self, name: str, total_requests: int) -> None:
-        """The next system starts; it has to serve that many requests."""
+    def system(self, name: str, total_requests: int | None) -> None:
+        """The next system starts; it has to serve that many requests, None: no end of them."""
         self._name, self._total, self._done, self._snic_use = name, total_requests, 0, {}
         self._started = self._printed = self._now()
-        self.note(f"{name}: {total_requests} requests")
+        if total_requests is not None:
+            self.note(f"{name}: {total_requests} requests")
+        else:
+            self.note(f"{name}: requests until the run's end")
 
     def update(self, done: int, snic_use: Mapping[str, float]) -> None:
         """So many requests are done; each node's SNIC reads at that fraction of its rate."""
@@ -74,7 +77,7 @@ class Progress:
             self._printed = self._now()
             shown = list(snic_use.items())[:NODES_SHOWN]
             use = " ".join(f"{node} {share:.0%}" for node, share in shown)
-            self._print(f"{self._name}: {done}/{self._total} done, {self._left()}, SNICs {use}")
+            self._print(f"{self._name}: {self._standing()}, SNICs {use}")
 
     def note(self, text: str) -> None:
         """Say something that stays."""
@@ -83,19 +86,24 @@ class Progress:
     def _print(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def _left(self) -> str:
+    def _standing(self) -> str:
+        if self._total is None:
+            return f"{self._done} done"
+        return f"{self._done}/{self._total} done, {self._left(self._total)}"
+
+    def _left(self, total: int) -> str:
         if not self._done:
             return "time left unknown"
         spent = self._now() - self._started
-        left = round(spent / self._done * (self._total - self._done))
+        left = round(spent / self._done * (total - self._done))
         return f"about {left // 60}:{left % 60:02d} left"
 
     def _picture(self) -> Group:
         grid = Table.grid(padding=(0, 1))
         grid.add_row(
             Text(self._name, style="bold"),
-            ProgressBar(total=max(self._total, 1), completed=self._done, width=40),
-            Text(f"{self._done}/{self._total} requests, {self._left()}"),
+            ProgressBar(total=self._total and max(self._total, 1), completed=self._done, width=40),
+            Text(self._standing()),
         )
         shown = list(self._snic_use.items())[:NODES_SHOWN]
         for node, share in shown:

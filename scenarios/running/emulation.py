@@ -16,7 +16,7 @@ from plan.errors import PeerLost, RunError, reading
 from plan.events import Start
 from plan.fabric import Node
 from plan.model import Plan
-from plan.records import NodeStats, RequestRecord
+from plan.records import Ending, NodeStats, RequestRecord
 from scenarios.results.record_files import counters_path, read, requests_path, write
 from scenarios.results.result import SystemResult
 from scenarios.results.taps import Tap
@@ -71,7 +71,7 @@ def serve(
             fabric.journal.phase("serving", system.name)
             following = Following(plan, system, nodes, fabric, directory, start, begun, watcher)
             cpu_before = nodes.cpu_times()
-            complete = following.to_the_end()
+            ending = following.to_the_end()
             cpu = nodes.cpu_times().since(cpu_before)
             ended = time.monotonic()
             following.await_sample(ended)
@@ -86,10 +86,10 @@ def serve(
             nodes.kill()
     after = _Kernel.read(fabric.network, plan)
     records = read(requests_path(directory), RequestRecord)
-    end_s = max((record.done_s or 0.0 for record in records), default=0.0)
-    if not complete:
-        end_s = plan.scale.model_s(ended - start)
-    samples = following.counters(end_s)
+    complete = ending is not None
+    if ending is None:
+        ending = Ending(ended_by="broken off", from_s=0.0, to_s=plan.scale.model_s(ended - start))
+    samples = following.counters(ending.to_s)
     write(counters_path(directory), samples)
     result = SystemResult(
         system=system,
@@ -101,6 +101,7 @@ def serve(
         ],
         drops={lane: count - before.drops[lane] for lane, count in after.drops.items()},
         complete=complete,
+        ending=ending,
         wall_s=time.monotonic() - begun,
         probes=fabric.probes,
         backlog=following.backlog,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from plan.deployment import System
 from plan.errors import BrokenOff, MachineError, RunError
-from plan.model import write_plan
+from plan.model import Plan, write_plan
 from scenarios.configuration.loading import resolved_yaml, with_dilation
 from scenarios.configuration.schema import Scenario
 from scenarios.configuration.systems import BASELINE, title
@@ -177,8 +177,7 @@ class _Run:
         for warning in self._warnings:
             self._progress.note(f"warning: {warning}")
         self._progress.note(
-            f"{self._scenario.name}: {len(self._plan.trajectories)} agents, "
-            f"{self._plan.requests} requests, "
+            f"{self._scenario.name}: {_agents(self._plan)}, "
             f"{len(self._scenario.compared)} systems; results in {self._out}"
         )
 
@@ -236,8 +235,17 @@ class _Run:
         directory = self._out / "systems" / result.system.name
         write(directory / "backlog.jsonl", result.backlog)
         write(directory / "nodes.jsonl", result.node_stats)
+        write_json(directory / "ending.json", result.ending)
         if not result.complete:
             raise BrokenOff
+
+
+def _agents(plan: Plan) -> str:
+    """What is to be served."""
+    trajectories = len(plan.trajectories)
+    if plan.requests is None:
+        return f"agents without end, sampled from {trajectories} trajectories"
+    return f"{trajectories} agents, {plan.requests} requests"
 
 
 def _tell(summary: Summary, out: Path) -> None:

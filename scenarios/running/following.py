@@ -11,7 +11,7 @@ from plan.errors import RunError
 from plan.events import Ask, Completed, NodeEvent, Progress, Status
 from plan.model import Plan
 from plan.patience import standstill_s
-from plan.records import BacklogSample, CounterSample
+from plan.records import BacklogSample, CounterSample, Ending
 from scenarios.results.record_files import RecordFile, counters_path
 from scenarios.results.samples import at_start, since, window
 from scenarios.running.fabric import Fabric
@@ -69,7 +69,7 @@ class Following:
             plan.payload_bytes(plan.fabric.mtu),
         )
         self._done = 0
-        self._completed = False
+        self._ending: Ending | None = None
         self._snics = SnicWatch(plan)
         self._counters_path = counters_path(directory)
         self._samples: list[CounterSample] = []
@@ -77,8 +77,8 @@ class Following:
         if fabric.telemetry.last is not None:
             self._samples.append(fabric.telemetry.sample(fabric.telemetry.last, start))
 
-    def to_the_end(self) -> bool:
-        """Until all requests are done; False if the user broke it off.
+    def to_the_end(self) -> Ending | None:
+        """Until the run has come to its end; None if the user broke it off.
 
         Raises:
             RunError: a node, the controller or a daemon failed, or the run stands still.
@@ -87,7 +87,7 @@ class Following:
         looked = time.monotonic()
         with RecordFile(self._counters_path) as written:
             try:
-                while not self._completed:
+                while self._ending is None:
                     for event in self._nodes.events(POLL_S):
                         self._heed(event)
                     self._look_for_a_pause()
@@ -96,8 +96,8 @@ class Following:
                         self._look()
                         self._sample(written)
             except KeyboardInterrupt:
-                return False
-        return True
+                return None
+        return self._ending
 
     def await_sample(self, ended: float) -> None:
         """Wait for a counter sample from after the end, `ended` on CLOCK_MONOTONIC.
@@ -122,7 +122,7 @@ class Following:
     def _heed(self, event: NodeEvent) -> None:
         match event:
             case Completed():
-                self._completed = True
+                self._ending = event.ending
             case Status():
                 self._standstill.heard(time.monotonic(), event)
             case Progress():

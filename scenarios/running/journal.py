@@ -71,7 +71,7 @@ class Journal:
         """The run is over, with that exit status."""
         self._write(End(t=time.time(), status=status, error=error))
 
-    def served(self, system: str, done: int, total: int) -> None:
+    def served(self, system: str, done: int, total: int | None) -> None:
         """So many requests are done; left out if the last entry is not a second old."""
         now = time.time()
         if now - self._served_s >= SERVED_EVERY_S:

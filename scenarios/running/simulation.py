@@ -70,6 +70,7 @@ def serve(
         node_stats=run.stats,
         drops={},
         complete=run.complete,
+        ending=run.ending,
         wall_s=time.monotonic() - begun,
     )
 

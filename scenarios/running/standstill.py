@@ -67,8 +67,10 @@ class Standstill:
         """Whether the run has come no further for too long."""
         return now - self._since >= self._patience_s
 
-    def explained(self, total: int) -> str:
-        """Who waits for what, in one line; `total` requests were to be served."""
+    def explained(self, total: int | None) -> str:
+        """Who waits for what, in one line; `total` requests were to be served, None: no end of
+        them."""
+        of = "" if total is None else f" of {total}"
         requests, transfers, tasks = Counter[str](), Counter[str](), Counter[str]()
         for node, status in self._heard.items():
             requests.update(status.requests)
@@ -78,7 +80,7 @@ class Standstill:
         parts = [
             f"no request was done, nothing arrived and nothing was computed for"
             f" {self._patience_s:.0f} s",
-            f"{max(self._done, 0)} of {total} requests are done{_listed(', ', requests)}",
+            f"{max(self._done, 0)}{of} requests are done{_listed(', ', requests)}",
             f"under way{_listed(' ', transfers)}" if transfers else "",
             f"waiting{_listed(' ', tasks)}" if tasks and not transfers else "",
             f"no answer from {', '.join(silent)}" if silent else "",

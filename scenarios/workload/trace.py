@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from plan.errors import TraceError
-from plan.workload import Trajectory, Turn, steps
+from plan.workload import Trajectory, Turn, resampled, steps
 from scenarios.workload import trace_files
 from scenarios.workload.trace_formats import READERS, Format
 
@@ -90,7 +90,8 @@ def window(trajectory: Trajectory, skip: int, count: int) -> Trajectory:
             f"{skip}; use skip >= 0, count >= 1, skip + count <= {turns}"
         )
     contexts = [trajectory.preloaded, *(step.context for step in steps(trajectory))]
-    return Trajectory(
+    return msgspec.structs.replace(
+        trajectory,
         name=f"{trajectory.name}[{skip}:{skip + count}]",
         turns=trajectory.turns[skip : skip + count],
         preloaded=contexts[skip],
@@ -115,29 +116,15 @@ def extend(
     if n > len(trajectories) == 0:
         raise ValueError(f"trajectories: none to make {n} agents from; load or generate some")
     rng = random.Random(seed)
-    extra = range(n - len(trajectories))
-    sampled = [_prepend(rng.choice(trajectories), number, first_tokens) for number in extra]
-    return [*trajectories[:n], *sampled]
-
-
-def _prepend(trajectory: Trajectory, number: int, first_tokens: int) -> Trajectory:
-    if trajectory.preloaded:
-        raise ValueError(
-            f"preloaded: {trajectory.name} continues a stored context, so no round can come "
-            "before it; extend first, then take windows"
-        )
-    shift = first_tokens + 1
-    turns = [Turn(first_tokens, 1)]
-    for i, turn in enumerate(trajectory.turns):
-        keep = turn.keep
-        if i == 0:
-            keep = None  # goes on from the synthetic round, whatever it said of nothing
-        elif keep == 0:
-            shift = 0  # a reset drops the synthetic round too
-        elif keep is not None:
-            keep += shift
-        turns.append(Turn(turn.append, turn.gen, keep))
-    return Trajectory(name=f"{trajectory.name}+{number}", turns=tuple(turns))
+    sampled = [rng.choice(trajectories) for _ in range(n - len(trajectories))]
+    for trajectory in sampled:
+        if trajectory.preloaded:
+            raise ValueError(
+                f"preloaded: {trajectory.name} continues a stored context, so no round can come "
+                "before it; extend first, then take windows"
+            )
+    extra = [resampled(t, number, first_tokens) for number, t in enumerate(sampled)]
+    return [*trajectories[:n], *extra]
 
 
 def _select(trajectory: Trajectory, selection: Selection) -> Trajectory:
@@ -161,7 +148,7 @@ def _shorten_generations(turns: Sequence[Turn], max_gen: int) -> tuple[Turn, ...
         kept = context if turn.keep is None else turn.keep
         cuts = [(start, min(length, kept - start)) for start, length in cuts if start < kept]
         keep = None if turn.keep is None else kept - sum(length for _, length in cuts)
-        shortened.append(Turn(turn.append, min(turn.gen, max_gen), keep))
+        shortened.append(Turn(turn.append, min(turn.gen, max_gen), keep, turn.gap_s))
         end = kept + turn.append
         context = end + turn.gen
         if turn.gen > max_gen:

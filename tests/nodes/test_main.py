@@ -138,7 +138,7 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
 def test_all_nodes_serve_a_run_from_ready_to_stopped(launch: Launch, tmp_path: Path) -> None:
     nodes = launch().started()
     said: list[NodeEvent] = []
-    while not said or said[-1] != Completed():
+    while not said or not isinstance(said[-1], Completed):
         said.append(nodes["agents"].event())
     *progress, _ = said
     counts = [event.done for event in progress if isinstance(event, Progress)]
@@ -162,7 +162,7 @@ def test_a_run_starts_at_the_moment_it_is_told(launch: Launch, tmp_path: Path) -
     nodes.expect(Ready())
     start = time.monotonic() + 0.5
     nodes.tell(Start(start))
-    while nodes["agents"].event() != Completed():
+    while not isinstance(nodes["agents"].event(), Completed):
         pass
     elapsed_s = time.monotonic() - start
     text = (tmp_path / "requests.jsonl").read_bytes()
@@ -174,7 +174,7 @@ def test_a_run_starts_at_the_moment_it_is_told(launch: Launch, tmp_path: Path) -
 
 def test_a_record_is_on_disk_before_its_request_is_told(launch: Launch, tmp_path: Path) -> None:
     nodes = launch().started()
-    while (event := nodes["agents"].event()) != Completed():
+    while not isinstance(event := nodes["agents"].event(), Completed):
         assert isinstance(event, Progress)
         assert (tmp_path / "requests.jsonl").read_bytes().count(b"\n") >= event.done
 
@@ -240,7 +240,7 @@ def test_a_node_whose_port_is_taken_ends_in_one_error_that_names_end_and_port(
 def test_a_peer_that_dies_ends_the_others_with_an_error_that_names_it(launch: Launch) -> None:
     nodes = launch().started()
     assert isinstance(nodes["agents"].event(), Progress)
-    while nodes["agents"].event() != Completed():
+    while not isinstance(nodes["agents"].event(), Completed):
         pass
     nodes["sched"].process.kill()
     (error,) = nodes["agents"].last_events()

@@ -10,7 +10,14 @@ from controller.lanes import lane_table
 from plan.deployment import BlockLayout, SchedulerConstants
 from plan.durations import Durations
 from plan.model import Plan
-from plan.records import BacklogSample, CounterSample, ForwardRecord, NodeStats, RequestRecord
+from plan.records import (
+    BacklogSample,
+    CounterSample,
+    Ending,
+    ForwardRecord,
+    NodeStats,
+    RequestRecord,
+)
 from plan.scale import Scale
 from scenarios.configuration.models import GPUS, MODELS
 from scenarios.configuration.systems import SYSTEMS
@@ -179,6 +186,7 @@ def make_result(
         node_stats=[stats or make_stats(jct_s)],
         drops=drops or {},
         complete=complete,
+        ending=Ending(ended_by="all served" if complete else "broken off", from_s=0.0, to_s=jct_s),
         wall_s=jct_s,
         backlog=make_backlog(jct_s),
     )

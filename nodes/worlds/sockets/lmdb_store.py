@@ -53,3 +53,9 @@ class LmdbBlockStore:
             for piece in pieces:
                 keys = [_KEY.pack(piece.trajectory, piece.first_id + i) for i in range(piece.size)]
                 region.put(piece.row, [value for _, value in cursor.getmulti(keys)])
+
+    def remove(self, trajectory: int) -> None:
+        with self._environment.begin(write=True) as transaction, transaction.cursor() as cursor:
+            found = cursor.set_range(_KEY.pack(trajectory, 0))
+            while found and _KEY.unpack(cursor.key())[0] == trajectory:
+                found = cursor.delete()

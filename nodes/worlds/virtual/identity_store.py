@@ -20,3 +20,6 @@ class IdentityBlockStore:
 
     def load(self, pieces: list[Piece], region: Region) -> None:
         region.fill(pieces, None)
+
+    def remove(self, trajectory: int) -> None:
+        """There is nothing to give up."""

@@ -69,8 +69,9 @@ def with_storage(test: Callable[[Client], Awaitable[None]], preloaded: int = 0) 
             cluster = VirtualCluster(
                 plan, tasks, loop, FlowNetwork(loop.agenda, plan.fabric, plan.lanes)
             )
-            storage = StorageNode(VirtualWorld(cluster, "st0"), IdentityBlockStore(), plan.layout)
-            storage.preload(enumerate(plan.trajectories))
+            storage = StorageNode(
+                VirtualWorld(cluster, "st0"), IdentityBlockStore(), plan.layout, lambda _: preloaded
+            )
             cluster.handlers["st0"] = storage.handle
             await test(Client(cluster))
 
