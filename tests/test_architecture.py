@@ -117,6 +117,7 @@ COVERED = {
     "scenarios/configuration/checks.py": "tests/scenarios/configuration/test_schema.py",
     "scenarios/configuration/decoding.py": "tests/scenarios/configuration/test_schema.py",
     "scenarios/configuration/loading.py": "tests/scenarios/configuration/test_schema.py",
+    "scenarios/configuration/online.py": "tests/scenarios/planning/test_online.py",
     "scenarios/configuration/units.py": "tests/scenarios/configuration/test_schema.py",
     "scenarios/planning/points.py": "tests/scenarios/running/test_sweep.py",
     "scenarios/planning/trajectories.py": "tests/scenarios/planning/test_plan.py",

@@ -137,10 +137,11 @@ class AgentPopulation:
     def _left(self, number: int) -> None:
         """An agent has had all its turns: nobody will ask for its KV-Cache again."""
         del self._alive[number]
-        oldest = next(iter(self._alive), self._arrived)
-        self._world.send(storage_host(self._storage, number), Left(number, oldest))
         self._rule.agent_done()
         self._end_if_served()
+        if not self.completed.done():
+            oldest = next(iter(self._alive), self._arrived)
+            self._world.send(storage_host(self._storage, number), Left(number, oldest))
 
     def _end_if_served(self) -> None:
         if not self._coming and not self._alive and not self.completed.done():
@@ -158,11 +159,13 @@ class AgentPopulation:
                 self._break_off(ended_by)
 
     def _break_off(self, ended_by: EndedBy) -> None:
-        """End the run as it stands; the requests that are under way are told."""
-        ending = self.so_far(ended_by)
-        for request, _ in self._waiting.values():
+        """End the run as it stands; the requests that are under way are told, and nobody waits
+        for them any more."""
+        self.completed.set_result(self.so_far(ended_by))
+        for request, done in self._waiting.values():
             self._finished(_unfinished(request))
-        self.completed.set_result(ending)
+            done.cancel()
+        self._waiting.clear()
 
 
 def _unfinished(request: Request) -> RequestRecord:

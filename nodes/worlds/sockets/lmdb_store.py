@@ -56,6 +56,7 @@ class LmdbBlockStore:
 
     def remove(self, trajectory: int) -> None:
         with self._environment.begin(write=True) as transaction, transaction.cursor() as cursor:
-            found = cursor.set_range(_KEY.pack(trajectory, 0))
-            while found and _KEY.unpack(cursor.key())[0] == trajectory:
-                found = cursor.delete()
+            cursor.set_range(_KEY.pack(trajectory, 0))
+            # behind the last key there is an empty one
+            while (key := cursor.key()) and _KEY.unpack(key)[0] == trajectory:
+                cursor.delete()

@@ -255,11 +255,14 @@ class SocketWorld:
     async def _connect_peer(self, to: str) -> None:
         pair = _Pair(mgmt_end(self.node), mgmt_end(to), "control")
         sock = self._bound(self._ends[pair.local], "control", 0)
-        try:
-            await self._loop.sock_connect(sock, (self._ends[pair.remote].ip, MESSAGE_PORT))
-        except OSError as error:
-            raise self._error(pair, error) from error
-        reader, writer = await asyncio.open_connection(sock=sock)
+        with ExitStack() as unless_connected:
+            unless_connected.callback(sock.close)
+            try:
+                await self._loop.sock_connect(sock, (self._ends[pair.remote].ip, MESSAGE_PORT))
+            except OSError as error:
+                raise self._error(pair, error) from error
+            reader, writer = await asyncio.open_connection(sock=sock)
+            unless_connected.pop_all()
         self.spawn(self._watch(reader, pair))
         for frame in self._unsent.pop(to):
             writer.write(frame)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,10 +12,13 @@ from hypothesis import strategies as st
 from nodes.agents.context import Agent
 from nodes.agents.population import AgentPopulation
 from nodes.protocol.blocks import Runs
-from nodes.protocol.messages import Done, Request, Submit
+from nodes.protocol.messages import Done, FirstToken, Left, Request, Submit
 from nodes.worlds.virtual.loop import run
+from nodes.worlds.virtual.world import VirtualWorld
+from plan.arrivals import Arrivals, Gaps
+from plan.end import End
 from plan.records import RequestRecord
-from plan.workload import Turn
+from plan.workload import Trajectory, Turn
 from tests.nodes.plans import TOKENS, agent, make_plan
 from tests.nodes.recording import Sent, recorded
 
@@ -92,7 +96,6 @@ def record_of(request: Request) -> RequestRecord:
 
 
 def submitted(sent: Sent) -> list[Request]:
-    assert {to for to, _ in sent} == {"sched"}
     return [message.request for _, message in sent if isinstance(message, Submit)]
 
 
@@ -115,6 +118,104 @@ def test_all_agents_start_together_and_a_turn_follows_the_last_at_once() -> None
         return [(request.submit_s, request.agent, request.turn) for request in submitted(sent)]
 
     assert run(main()) == [(0.0, 0, 0), (0.0, 1, 0), (2.0, 0, 1)]
+
+
+def served(sent: Sent) -> list[tuple[float, int, int]]:
+    """(when, agent, turn) of all that was submitted."""
+    asked = [message.request for _, message in sent if isinstance(message, Submit)]
+    return [(request.submit_s, request.agent, request.turn) for request in asked]
+
+
+async def serve_all(population: AgentPopulation, sent: Sent, world: VirtualWorld) -> None:
+    """Every request is done half a second after it is seen, to the run's end."""
+    seen = 0
+    while not population.completed.done():
+        await asyncio.sleep(0.5)
+        asked = [message.request for _, message in sent if isinstance(message, Submit)]
+        for request in asked[seen:]:
+            record = record_of(request)
+            record.first_s = record.done_s = world.clock.now()
+            population.handle(Done(record))
+        seen = len(asked)
+
+
+def test_agents_come_when_they_do_and_think_between_their_turns() -> None:
+    turns = (Turn(10, 5), Turn(20, 5, None, 3.0))
+    late = [Trajectory(name="late", turns=turns, start_s=start_s) for start_s in (1.0, 10.0)]
+    plan = msgspec.structs.replace(
+        make_plan(late), arrivals=Arrivals(), gaps=Gaps(kind="recorded", scale=2.0)
+    )
+
+    async def main() -> None:
+        async with recorded(plan, "agents") as (world, sent):
+            population = AgentPopulation(world, plan, "sched", lambda _: None)
+            population.start()
+            await serve_all(population, sent, world)
+            assert [(agent, turn) for _, agent, turn in served(sent)] == [
+                (0, 0),
+                (0, 1),
+                (1, 0),
+                (1, 1),
+            ]
+            times = [at_s for at_s, _, _ in served(sent)]
+            assert (times[0], times[2]) == (1.0, 10.0)
+            assert times[1] - times[0] == pytest.approx(6.5, abs=0.1)  # 0.5 s served, 2 x 3 s
+            assert [message for _, message in sent if isinstance(message, Left)] == [Left(0, 1)]
+            ending = population.completed.result()
+            assert (ending.ended_by, ending.agents, ending.agents_done) == ("all served", 2, 2)
+            assert ending.to_s == max(times) + 0.5
+
+    run(main())
+
+
+def test_at_the_end_nobody_asks_any_more_and_what_is_under_way_is_told_once() -> None:
+    plan = msgspec.structs.replace(
+        make_plan([agent((10, 5), (20, 5))]),
+        arrivals=Arrivals(rates=((0.0, 1.0),)),
+        end=End(after_s=20.5, warmup_s=5.0),
+    )
+
+    async def main() -> None:
+        async with recorded(plan, "agents") as (world, sent):
+            told: list[RequestRecord] = []
+            population = AgentPopulation(world, plan, "sched", told.append)
+            population.start()
+            await asyncio.sleep(20)
+            first = submitted(sent)[0]
+            population.handle(Done(record_of(first)))
+            ending = await population.completed
+            asked = len(submitted(sent))
+            assert (ending.ended_by, ending.from_s, ending.to_s) == ("after", 5.0, 20.5)
+            assert ending.under_way == asked - 1 == len(told) - 1
+            assert (ending.agents, ending.agents_done) == (asked - 1, 0)
+            assert {record.request for record in told} == {r.number for r in submitted(sent)}
+            assert all(record.done_s is None and record.error is None for record in told)
+            for request in submitted(sent)[1:]:
+                population.handle(FirstToken(request.number, 21.0))
+                population.handle(Done(record_of(request)))
+            await asyncio.sleep(50)
+            assert len(told) == asked == len(submitted(sent))
+
+    run(main())
+
+
+def test_a_run_ends_with_so_many_agents() -> None:
+    plan = msgspec.structs.replace(
+        make_plan([agent((10, 5))]),
+        arrivals=Arrivals(rates=((0.0, 1.0),)),
+        end=End(agents=10),
+    )
+
+    async def main() -> None:
+        async with recorded(plan, "agents") as (world, sent):
+            population = AgentPopulation(world, plan, "sched", lambda _: None)
+            population.start()
+            await serve_all(population, sent, world)
+            ending = population.completed.result()
+            assert ending.ended_by == "agents"
+            assert 10 <= ending.agents_done <= 15
+
+    run(main())
 
 
 def test_a_message_for_somebody_else_is_an_error() -> None:

@@ -67,6 +67,29 @@ def test_a_block_that_was_never_stored_is_not_made_up(tmp_path: Path) -> None:
     assert fresh.corrupt([Piece(0, 4, 5, 40)], None) == LAYOUT.groups
 
 
+@pytest.mark.parametrize("gone", [4, 5, 6])
+def test_a_trajectory_that_is_removed_is_gone_alone_and_its_place_is_used_again(
+    gone: int, tmp_path: Path
+) -> None:
+    store = LmdbBlockStore(tmp_path)
+    held = {agent: [piece._replace(trajectory=agent) for piece in STORED] for agent in (4, 5, 6)}
+    for blocks in held.values():
+        store.put(blocks, region(blocks))
+    for _ in range(50):
+        store.remove(gone)
+        for agent, blocks in held.items():
+            fresh = region([])
+            store.load(blocks, fresh)
+            lost = LAYOUT.groups * len([row for piece in blocks for row in range(piece.size)])
+            assert fresh.corrupt(blocks, None) == (lost if agent == gone else 0)
+        store.put(held[gone], region(held[gone]))
+    used = (tmp_path / "data.mdb").stat().st_blocks
+    for _ in range(50):
+        store.remove(gone)
+        store.put(held[gone], region(held[gone]))
+    assert (tmp_path / "data.mdb").stat().st_blocks == used
+
+
 def test_identities_are_restored_by_loading() -> None:
     fresh = IdentityRegion(1, 5, LAYOUT.groups)
     IdentityBlockStore().load(STORED, fresh)

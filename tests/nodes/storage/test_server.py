@@ -12,6 +12,7 @@ from nodes.protocol.blocks import Runs, pieces
 from nodes.protocol.messages import (
     BlocksRead,
     BlocksStored,
+    Left,
     Message,
     ReadBlocks,
     Remote,
@@ -32,10 +33,16 @@ AGENT = 0
 class Client:
     """A prefill node that asks one storage host and waits for each answer."""
 
-    def __init__(self, cluster: VirtualCluster) -> None:
+    def __init__(self, cluster: VirtualCluster, storage: StorageNode) -> None:
+        self._storage = storage
         self.world = VirtualWorld(cluster, "pe0")
         self._answers: asyncio.Queue[Message] = asyncio.Queue()
         cluster.handlers["pe0"] = self._answers.put_nowait
+
+    async def known(self) -> int:
+        """Of how many agents the host still knows anything, when it has heard all."""
+        await self.world.clock.sleep_until(self.world.clock.now() + 1)
+        return self._storage.agents
 
     async def held(self, runs: Runs, rows: int, lo: int = 0) -> int:
         """Up to which row a read of rows `lo ..` brings blocks; checks that they are right."""
@@ -73,7 +80,7 @@ def with_storage(test: Callable[[Client], Awaitable[None]], preloaded: int = 0) 
                 VirtualWorld(cluster, "st0"), IdentityBlockStore(), plan.layout, lambda _: preloaded
             )
             cluster.handlers["st0"] = storage.handle
-            await test(Client(cluster))
+            await test(Client(cluster, storage))
 
     run(main())
 
@@ -118,6 +125,19 @@ def test_a_branch_whose_predecessors_are_missing_does_not_hold_up_another() -> N
         assert await client.held(((0, 2), (9, 2)), 4) == 4
 
     with_storage(test, preloaded=2 * 64)
+
+
+def test_what_an_agent_left_is_gone_and_what_comes_late_is_not_kept() -> None:
+    async def test(client: Client) -> None:
+        await client.store(((0, 6),), 4, 6)
+        await client.store(((0, 4),), 0, 4)
+        client.world.send("st0", Left(AGENT, AGENT))
+        await client.store(((0, 7),), 6, 7)
+        client.world.send("st0", Left(AGENT + 1, AGENT + 2))
+        await client.store(((0, 8),), 7, 8)
+        assert await client.known() == 0
+
+    with_storage(test)
 
 
 @tries(30)

@@ -73,3 +73,12 @@ def test_the_longest_prefix_is_that_of_a_set_of_all_inserted_ones(
     for runs in turns:
         longest = max(n for n in range(rows(runs) + 1) if ids(runs)[:n] in held)
         assert trie.longest_prefix(3, runs) == longest
+
+
+def test_a_trajectory_that_is_removed_leaves_the_others() -> None:
+    trie = BlockTrie()
+    for trajectory in (1, 2):
+        trie.insert(trajectory, ((0, 5),), 5)
+    trie.remove(1)
+    trie.remove(3)
+    assert [trie.longest_prefix(trajectory, ((0, 5),)) for trajectory in (1, 2)] == [0, 5]
