@@ -77,7 +77,7 @@ class Progress:
             self._printed = self._now()
             shown = list(snic_use.items())[:NODES_SHOWN]
             use = " ".join(f"{node} {share:.0%}" for node, share in shown)
-            self._print(f"{self._name}: {self._standing()}, SNICs {use}")
+            self._print(f"{self._name}: {self._standing('done')}, SNICs {use}")
 
     def note(self, text: str) -> None:
         """Say something that stays."""
@@ -86,10 +86,10 @@ class Progress:
     def _print(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def _standing(self) -> str:
+    def _standing(self, what: str) -> str:
         if self._total is None:
-            return f"{self._done} done"
-        return f"{self._done}/{self._total} done, {self._left(self._total)}"
+            return f"{self._done} {what}"
+        return f"{self._done}/{self._total} {what}, {self._left(self._total)}"
 
     def _left(self, total: int) -> str:
         if not self._done:
@@ -103,7 +103,7 @@ class Progress:
         grid.add_row(
             Text(self._name, style="bold"),
             ProgressBar(total=self._total and max(self._total, 1), completed=self._done, width=40),
-            Text(self._standing()),
+            Text(self._standing("requests")),
         )
         shown = list(self._snic_use.items())[:NODES_SHOWN]
         for node, share in shown:
