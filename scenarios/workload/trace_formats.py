@@ -31,6 +31,7 @@ MAX_NESTED = 50
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_TOKENS)]
 Positive = Annotated[int, msgspec.Meta(ge=1, le=MAX_TOKENS)]
 Name = Annotated[str, msgspec.Meta(max_length=200)]
+Time = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 Row = TypeVar("Row")
 
 _CONVERSATION_BLOCK = 64  # tokens of a prefix block in kv-cache-tester
@@ -39,12 +40,13 @@ _MOONCAKE_BLOCK = 512
 
 class _Request(NamedTuple):
     """A recorded request: `hit` tokens of its prompt are the prompt of request `parent`
-    (an index into the session, -1: none)."""
+    (an index into the session, -1: none). `gap_s` seconds lie before it, see `Turn`."""
 
     prompt: int
     gen: int
     hit: int
     parent: int
+    gap_s: float = 0.0
 
 
 def read_mini_swe_agent(path: Path) -> Iterator[Trajectory]:
@@ -52,11 +54,13 @@ def read_mini_swe_agent(path: Path) -> Iterator[Trajectory]:
 
     An append of 0 counts as 1 and the generation is what stays in the context (out -
     reason, at least 1); where that makes the context longer than the recorded prompt, the
-    turn keeps only so much of it that the prompt has its recorded length.
+    turn keeps only so much of it that the prompt has its recorded length. `t` is when a call
+    was made, so a gap is from call to call: how long a call took is not recorded, and neither
+    is when a session began.
     """
     for line, session in _lines(path, _AgentSession):
         turns: list[Turn] = []
-        context = 0
+        context, before_s = 0, 0.0
         for i, call in enumerate(session.turns):
             append = max(1, call.append)
             keep = call.prompt - append
@@ -66,8 +70,9 @@ def read_mini_swe_agent(path: Path) -> Iterator[Trajectory]:
                     f"{call.prompt} leave {keep} for a context of {context} - at "
                     f"`$.turns[{i}].append`"
                 )
-            turns.append(Turn(append, max(1, call.out - call.reason), _keep(keep, context)))
-            context = call.prompt + turns[-1].gen
+            gap_s = _gap_s(None, call.t, before_s) if i else 0.0
+            turns.append(Turn(append, max(1, call.out - call.reason), _keep(keep, context), gap_s))
+            context, before_s = call.prompt + turns[-1].gen, call.t
         yield Trajectory(name=session.session, turns=tuple(turns))
 
 
@@ -76,7 +81,9 @@ def read_kv_cache_tester(path: Path) -> Iterator[Trajectory]:
 
     A request whose whole parent prompt is a hit and whose own prompt is longer than the
     parent's context continues from all of that context, generation included; any other
-    keeps the hit tokens it still shares with the request before it.
+    keeps the hit tokens it still shares with the request before it. `think` is the time from
+    a request's end to the next one's start, and so the gap (from `t` to `t` where the end is not
+    known); when a session began is not recorded.
     """
     for line, session in _lines(path, _Conversation):
         requests = []
@@ -91,7 +98,8 @@ def read_kv_cache_tester(path: Path) -> Iterator[Trajectory]:
                     f"{path}:{line}: hit: {call.hit} of a prompt of {call.prompt} tokens - at "
                     f"`$.turns[{i}].hit`"
                 )
-            requests.append(_Request(call.prompt, max(1, call.out), call.hit, call.par))
+            gap_s = _gap_s(call.think, call.t, session.turns[i - 1].t)
+            requests.append(_Request(call.prompt, max(1, call.out), call.hit, call.par, gap_s))
         yield _chain(session.session, requests, _CONVERSATION_BLOCK)
 
 
@@ -100,7 +108,8 @@ def read_kv_cache_tester_raw(path: Path) -> Iterator[Trajectory]:
 
     Hits are found as the cache would: the longest prefix of 64-token blocks that an earlier
     request of the same agent held. A subagent has a cache of its own and becomes a
-    trajectory of its own, `<id>/<agent id>`.
+    trajectory of its own, `<id>/<agent id>`, which begins `t` seconds after its parent; when
+    that began is not recorded. `think_time` is the gap before a request, as `think` is there.
     """
     trace = TraceFiles(path)
     files = trace.named("*.json*")
@@ -116,9 +125,12 @@ def read_mooncake(path: Path) -> Iterator[Trajectory]:
 
     A request continues the earlier request (the latest of several) that shares the longest
     prefix of 512-token blocks with it, if that one is still the last of its session.
-    Otherwise it starts a session, and a prefix that sessions share is no hit.
+    Otherwise it starts a session, and a prefix that sessions share is no hit. `timestamp`, in
+    milliseconds, is when a request came: a gap is from request to request, a session begins
+    with its first.
     """
     sessions: list[list[_Request]] = []
+    times_s: list[list[float]] = []
     owners: dict[int, tuple[int, int]] = {}  # block id -> (session, request) that last held it
     for line, call in _lines(path, _MooncakeRequest):
         blocks = -(-call.input_length // _MOONCAKE_BLOCK)
@@ -135,8 +147,12 @@ def read_mooncake(path: Path) -> Iterator[Trajectory]:
         else:
             session, parent = len(sessions), -1
             sessions.append([])
+            times_s.append([])
+        at_s = call.timestamp / 1000
+        gap_s = _gap_s(None, at_s, times_s[session][-1]) if times_s[session] else 0.0
+        times_s[session].append(at_s)
         sessions[session].append(
-            _Request(call.input_length, max(1, call.output_length), hit, parent)
+            _Request(call.input_length, max(1, call.output_length), hit, parent, gap_s)
         )
         owners.update(dict.fromkeys(call.hash_ids, (session, parent + 1)))
         if len(owners) > MAX_BLOCKS:
@@ -144,7 +160,7 @@ def read_mooncake(path: Path) -> Iterator[Trajectory]:
         if len(sessions[session]) > MAX_SESSION_TURNS:
             raise TraceError(f"{path}:{line}: a session of more than {MAX_SESSION_TURNS} requests")
     for i, requests in enumerate(sessions):
-        yield _chain(f"mooncake-{i}", requests, _MOONCAKE_BLOCK)
+        yield _chain(f"mooncake-{i}", requests, _MOONCAKE_BLOCK, times_s[i][0])
 
 
 READERS: dict[Format, Callable[[Path], Iterator[Trajectory]]] = {
@@ -163,6 +179,7 @@ class _AgentCall(msgspec.Struct):
     out: Count
     reason: Count
     append: Count
+    t: Time = 0.0
 
 
 class _AgentSession(msgspec.Struct):
@@ -175,6 +192,8 @@ class _ConversationCall(msgspec.Struct):
     out: Count
     hit: Count
     par: Annotated[int, msgspec.Meta(ge=-1)]
+    t: Time = 0.0
+    think: Time | None = None
 
 
 class _Conversation(msgspec.Struct):
@@ -186,6 +205,8 @@ class _RawRequest(msgspec.Struct, tag_field="type", tag="n"):
     prompt: Positive = msgspec.field(name="in")
     out: Count
     hash_ids: list[int]
+    t: Time = 0.0
+    think_time: Time | None = None
 
 
 class _RawStreamedRequest(_RawRequest, tag="s"):
@@ -201,6 +222,7 @@ _RawRequests: TypeAlias = Annotated[
 class _RawSubagent(msgspec.Struct, tag_field="type", tag="subagent"):
     agent_id: Name
     requests: _RawRequests
+    t: Time = 0.0
 
 
 class _RawConversation(msgspec.Struct):
@@ -213,6 +235,7 @@ class _MooncakeRequest(msgspec.Struct):
     input_length: Positive
     output_length: Count
     hash_ids: list[int]
+    timestamp: Time = 0.0
 
 
 # from requests to turns
@@ -222,7 +245,12 @@ def _keep(keep: int, context: int) -> int | None:
     return None if keep == context else keep
 
 
-def _chain(name: str, requests: Sequence[_Request], block: int) -> Trajectory:
+def _gap_s(think_s: float | None, at_s: float, before_s: float) -> float:
+    """The time before a request: what is recorded, else since the request before it."""
+    return max(0.0, at_s - before_s) if think_s is None else think_s
+
+
+def _chain(name: str, requests: Sequence[_Request], block: int, start_s: float = 0.0) -> Trajectory:
     """Lay a session's prefix tree out along one chain of tokens."""
     contexts: list[int] = []
     shared: list[int] = []  # tokens that each request has in common with its parent
@@ -233,9 +261,10 @@ def _chain(name: str, requests: Sequence[_Request], block: int) -> Trajectory:
         if i and request.parent >= 0:
             keep = min(shared[i], _common(i - 1, request.parent, requests, contexts, shared))
         previous = contexts[-1] if contexts else 0
-        turns.append(Turn(request.prompt - keep, request.gen, _keep(keep, previous)))
+        kept, gap_s = _keep(keep, previous), request.gap_s if i else 0.0
+        turns.append(Turn(request.prompt - keep, request.gen, kept, gap_s))
         contexts.append(request.prompt + request.gen)
-    return Trajectory(name=name, turns=tuple(turns))
+    return Trajectory(name=name, turns=tuple(turns), start_s=start_s)
 
 
 def _shared_tokens(
@@ -278,15 +307,21 @@ def _shared_blocks(hash_ids: Sequence[int], owners: dict[int, tuple[int, int]]) 
 
 
 def _agents(
-    name: str, rows: Sequence[_RawRequest | _RawSubagent], path: Path, depth: int = 0
+    name: str,
+    rows: Sequence[_RawRequest | _RawSubagent],
+    path: Path,
+    depth: int = 0,
+    start_s: float = 0.0,
 ) -> Iterator[Trajectory]:
     if depth > MAX_NESTED:
         raise TraceError(f"{path}: subagents are nested too deeply, more than {MAX_NESTED}")
     requests: list[_Request] = []
     owners: dict[int, tuple[int, int]] = {}
+    before_s = 0.0
     for row in rows:
         if isinstance(row, _RawSubagent):
-            yield from _agents(f"{name}/{row.agent_id}", row.requests, path, depth + 1)
+            began_s = start_s + row.t
+            yield from _agents(f"{name}/{row.agent_id}", row.requests, path, depth + 1, began_s)
             continue
         if len(row.hash_ids) * _CONVERSATION_BLOCK > row.prompt:
             raise TraceError(
@@ -297,8 +332,9 @@ def _agents(
         parent = owners[row.hash_ids[blocks - 1]][1] if blocks else -1
         owners.update(dict.fromkeys(row.hash_ids, (0, len(requests))))
         hit = blocks * _CONVERSATION_BLOCK
-        requests.append(_Request(row.prompt, max(1, row.out), hit, parent))
-    yield _chain(name, requests, _CONVERSATION_BLOCK)
+        gap_s, before_s = _gap_s(row.think_time, row.t, before_s), row.t
+        requests.append(_Request(row.prompt, max(1, row.out), hit, parent, gap_s))
+    yield _chain(name, requests, _CONVERSATION_BLOCK, start_s)
 
 
 # reading

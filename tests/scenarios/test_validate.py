@@ -26,7 +26,9 @@ from tests.scenarios.simulated import served
 
 pytestmark = pytest.mark.slow
 
-SCENARIOS = sorted((library.LIBRARY / "validation").glob("*.yaml"))
+ALL = sorted((library.LIBRARY / "validation").glob("*.yaml"))
+ONLINE = [path for path in ALL if "online" in path.stem]
+SCENARIOS = [path for path in ALL if path not in ONLINE]
 BUSY = 0.85
 HIGH_LANE = 0.1
 
@@ -134,6 +136,20 @@ def test_validation_covers_both_bounds_of_every_shape() -> None:
             for bound in ("compute", "storage")
         ),
     }
+
+
+@pytest.mark.parametrize(("name", "least", "most"), [("below", 0.4, 0.65), ("near", 0.75, 0.95)])
+def test_agents_arrive_below_and_near_what_basic_can_serve(
+    name: str, least: float, most: float
+) -> None:
+    [path] = [path for path in ONLINE if path.stem == f"1p1d-online-{name}"]
+    plan = make_plan(load_scenario(path)).plan
+    result = simulated(plan, "basic")
+    assert result.ending.ended_by == "after"
+    cut = [sample for sample in result.samples if sample.t_s >= result.ending.from_s]
+    assert least < max(snic_use(plan, cut[0], cut[-1])) < most
+    served = [record for record in result.records if record.done_s is not None]
+    assert len(served) > 10 * result.ending.under_way
 
 
 def simulated(plan: Plan, system: str) -> SystemResult:

@@ -27,3 +27,35 @@ def test_a_copy_of_a_library_scenario_looks_beside_itself(
     copied.write_bytes(library.find(library.QUICKSTART).read_bytes())
     monkeypatch.chdir("/")
     assert load_scenario(copied).workload.source.trace == str(tmp_path / TRACE)
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(library.LIBRARY.rglob("*.yaml")),
+    ids=lambda path: str(path.relative_to(library.LIBRARY).with_suffix("")),
+)
+def test_every_scenario_of_the_library_is_one(path: Path) -> None:
+    scenario = load_scenario(path)
+    assert scenario.name == path.stem
+    assert scenario.description
+
+
+@pytest.mark.parametrize(
+    "name", ["online-27b", "online-660b", "online-44p88d", "online-emulated", "burst", "gaps"]
+)
+def test_an_online_scenario_says_how_agents_arrive_and_when_it_ends(name: str) -> None:
+    scenario = load_scenario(library.find(Path(name)))
+    assert scenario.workload.arrivals is not None
+    assert scenario.run.end.given
+    assert scenario.run.warmup > 0
+
+
+def test_44p88d_is_2p4d_22_times_but_for_its_rate() -> None:
+    large, small = (
+        load_scenario(library.find(Path(name)), ["workload.arrival=0.4 /s"])
+        for name in ("online-44p88d", "online-660b")
+    )
+    assert large.cluster.prefill == 22 * small.cluster.prefill
+    assert large.cluster.decode == 22 * small.cluster.decode
+    assert large.cluster.nodes_per_group == small.cluster.nodes_per_group
+    assert (large.model, large.workload) == (small.model, small.workload)

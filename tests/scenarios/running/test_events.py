@@ -49,7 +49,8 @@ def talk() -> Iterator[Talk]:
 
 
 def test_what_was_said_in_one_breath_with_the_awaited_event_is_not_lost(talk: Talk) -> None:
-    said = '{"event": "progress", "done": 1, "total": null}\n{"event": "ready"}\n{"event": "stopped"}\n'
+    before = '{"event": "progress", "done": 1, "total": null}'
+    said = before + '\n{"event": "ready"}\n{"event": "stopped"}\n'
     stream = EventStream(talk(said), "x", NODE_EVENTS, LOG)
     stream.await_event(Ready, SOON_S)
     assert stream.take_now() == [Stopped()]

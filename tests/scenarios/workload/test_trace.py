@@ -136,7 +136,7 @@ def test_mooncake_sessions_are_rebuilt_from_prefixes(tmp_path: Path) -> None:
         {"timestamp": 9, "input_length": 1100, "output_length": 2, "hash_ids": [0, 1, 2]},
     )
     first, second, third = load(path, "mooncake")
-    assert first.turns == (Turn(1100, 4), Turn(496, 2), Turn(6, 2, keep=1024))
+    assert first.turns == (Turn(1100, 4), Turn(496, 2, None, 0.009), Turn(6, 2, 1024))
     assert second.turns == (Turn(500, 1),)
     assert third.turns == (Turn(1100, 2),)  # its prefix was continued by another already
 
