@@ -17,6 +17,7 @@ COMMANDS = {
     "run": "serve a scenario's agents, emulated or simulated, and write a report",
     "compare": "set runs side by side, difference by difference",
     "export": "write what a run measured for Perfetto, AIPerf and vLLM",
+    "capacity": "find the largest arrival rate at which each system keeps its SLO",
     "validate": "set emulated and simulated runs side by side",
     "theory": "the bottleneck-free analysis of the paper",
     "compile": "make simulated runs faster; needs a C compiler",

@@ -122,12 +122,15 @@ COVERED = {
     "scenarios/planning/points.py": "tests/scenarios/running/test_sweep.py",
     "scenarios/planning/trajectories.py": "tests/scenarios/planning/test_plan.py",
     "scenarios/exports/trace_events.py": "tests/scenarios/exports/test_timeline.py",
+    "scenarios/reports/capacity_plots.py": "tests/scenarios/test_capacity.py",
+    "scenarios/reports/capacity_report.py": "tests/scenarios/test_capacity.py",
     "scenarios/reports/comparison_report.py": "tests/scenarios/test_compare.py",
     "scenarios/reports/congestion_plots.py": "tests/scenarios/reports/test_plots.py",
     "scenarios/reports/drawing.py": "tests/scenarios/reports/test_plots.py",
     "scenarios/reports/gallery.py": "tests/scenarios/reports/test_report.py",
     "scenarios/reports/headline.py": "tests/scenarios/reports/test_report.py",
     "scenarios/reports/page.py": "tests/scenarios/reports/test_report.py",
+    "scenarios/reports/service_plots.py": "tests/scenarios/reports/test_plots.py",
     "scenarios/reports/sweep_plots.py": "tests/scenarios/running/test_sweep.py",
     "scenarios/reports/sweep_report.py": "tests/scenarios/running/test_sweep.py",
     "scenarios/reports/theory_plot.py": "tests/scenarios/test_theory.py",
@@ -144,6 +147,7 @@ COVERED = {
     "scenarios/running/execution.py": "tests/scenarios/test_run.py",
     "scenarios/running/fabric.py": "tests/scenarios/running/test_emulation.py",
     "scenarios/running/following.py": "tests/scenarios/test_run.py",
+    "scenarios/running/held.py": "tests/scenarios/running/test_sweep.py",
     "scenarios/running/node_processes.py": "tests/scenarios/test_run.py",
     "scenarios/running/prompt.py": "tests/scenarios/test_emulated.py",
     "scenarios/running/recording.py": "tests/scenarios/test_run.py",
@@ -228,7 +232,7 @@ def test_a_node_process_loads_nothing_it_does_not_use() -> None:
     assert done.stdout.split() == []
 
 
-@pytest.mark.parametrize("command", ["run", "compare", "export", "validate", "theory"])
+@pytest.mark.parametrize("command", ["run", "capacity", "compare", "export", "validate", "theory"])
 def test_a_command_loads_what_draws_and_what_builds_networks_only_when_it_has_to(
     command: str,
 ) -> None:

@@ -260,6 +260,18 @@ class SchedulerChoice(msgspec.Struct, frozen=True, kw_only=True):
     reads_in_flight: Count = 2
 
 
+class Slo(msgspec.Struct, frozen=True, kw_only=True):
+    """The service that agents are promised (paper section 7.4).
+
+    Attributes:
+        ttft, tpot: at most that, in the mean or at a percentile, which `statistic` says.
+    """
+
+    ttft: Duration = Duration(4)
+    tpot: Duration = Duration(0.05)
+    statistic: Literal["mean", "p90", "p99"] = "mean"
+
+
 class ReportChoice(msgspec.Struct, frozen=True, kw_only=True):
     """`sample`: model time between two readings of the counters."""
 
@@ -304,6 +316,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     lanes: bool | Arbitration = True
     collectives: bool | Literal["off", "alltoall", "tensor"] = False
     copies: Literal["cnic", "direct"] = "cnic"
+    slo: Slo = Slo()
     report: ReportChoice = ReportChoice()
     sweep: dict[str, tuple[Any, ...]] | tuple[dict[str, Any], ...] | None = None
 

@@ -38,6 +38,10 @@ LANE_COLOURS = {
 }
 
 
+PART_COLOURS = (FAINT, "#E69F00", "#D55E00", "#0072B2")
+"""Of the parts of TTFT, in their order."""
+
+
 STYLE = {
     "font.size": 10,
     "font.family": "DejaVu Sans",

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from plan.model import Plan
 from scenarios.configuration.systems import BASELINE, BUILT_IN
-from scenarios.reports import congestion_plots, plots
+from scenarios.reports import congestion_plots, plots, service_plots
 from scenarios.reports.drawing import STYLE, CnicTheory, Picture, Run
 from scenarios.results.metrics import windows_of
 from scenarios.results.result import SystemResult
@@ -42,6 +42,25 @@ PICTURES: dict[str, tuple[Callable[[Run], Figure | None], str, str]] = {
         "Token times",
         "Share of requests at or below a time to first token (TTFT), from first to second "
         "(TTST), and per token after that (TPOT). Further left is better.",
+    ),
+    "service": (
+        service_plots.service,
+        "Service over time",
+        "Mean time to first token and per token, of the requests that got theirs at a time. "
+        "What the figures are of lies between the dotted lines, if there are any.",
+    ),
+    "load": (
+        service_plots.load,
+        "Load over time",
+        "Agents that came, and agents that have turns left; requests that wait for engines, that "
+        "wait for their first token on them, and that decode.",
+    ),
+    "working_set": (
+        service_plots.working_set,
+        "Working set",
+        "KV-Cache of the agents that have turns left: what storage, or a cache before it, has to "
+        "hold. Dashed is a prediction, the paper's formula (its section 8.2) from the measured "
+        "arrivals, completion times and lengths.",
     ),
     "snic_balance": (
         plots.snic_balance,

@@ -25,6 +25,8 @@ def headline(plan: Plan, systems: Sequence[System], summary: Summary) -> str:
         and summary.systems[system.name].fidelity.complete
         and (jct_s := summary.systems[system.name].jct_s)
     }
+    if not times and (said := _service(systems, summary)):
+        return said
     if not times:
         return "No system served its whole workload, so there is nothing to compare."
     best = min(times, key=times.__getitem__)
@@ -39,6 +41,27 @@ def headline(plan: Plan, systems: Sequence[System], summary: Summary) -> str:
         why = _why(plan, best, other, summary)
     oracle = _oracle(best, times[best], systems, summary)
     return f"{first}{f': {why}' if why else ''}.{oracle}"
+
+
+def _service(systems: Sequence[System], summary: Summary) -> str:
+    """Who kept the SLO, where agents came without end."""
+    said = []
+    for system in systems:
+        figures = summary.systems[system.name]
+        service, ttft, tpot = figures.service, figures.ttft_s, figures.tpot_s
+        came = figures.working_set.arrivals_per_s if figures.working_set else 0.0
+        if service is None or ttft is None or not figures.fidelity.complete:
+            continue
+        times = f"mean TTFT {ttft.mean:.3g} s"
+        if tpot is not None:
+            times += f", TPOT {1e3 * tpot.mean:.3g} ms"
+        kept = "kept" if service.met else "did not keep"
+        said.append(
+            f"{title(system.name)} {kept} the SLO with {came:.3g} agents a second ({times}; "
+            f"{service.share:.0%} of requests within it)"
+        )
+    text = "; ".join(said)
+    return f"{_capital(text)}." if text else ""
 
 
 def _comparison(best: str, other: str, times: dict[str, float]) -> str:

@@ -21,6 +21,7 @@ from scenarios.reports.drawing import (
     FAINT,
     INK,
     LANE_COLOURS,
+    PART_COLOURS,
     PREFILL,
     Run,
     colour,
@@ -28,6 +29,7 @@ from scenarios.reports.drawing import (
     single,
 )
 from scenarios.results import latencies, metrics
+from scenarios.results.latencies import PARTS
 from scenarios.results.summary import Summary
 from scenarios.results.windows import Series, Windows
 
@@ -195,8 +197,7 @@ def ttft_parts(run: Run) -> Figure | None:
     figure = Figure(figsize=(8, 1.1 + 0.5 * len(parts)), layout="constrained")
     axes = figure.subplots()
     left = np.zeros(len(parts))
-    shades = ("#c9ced6", "#E69F00", "#D55E00", "#0072B2")
-    for part, shade in zip(next(iter(parts.values())), shades, strict=True):
+    for part, shade in zip(PARTS, PART_COLOURS, strict=True):
         width = np.array([by_part[part] for by_part in parts.values()])
         axes.barh(list(parts), width, left=left, height=0.62, color=shade, label=part)
         left = left + width

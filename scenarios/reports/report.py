@@ -24,6 +24,7 @@ from scenarios.results.provenance import Provenance
 from scenarios.results.readable_json import write_json
 from scenarios.results.result import CpuShares, SystemResult
 from scenarios.results.summary import Distribution, Summary, SystemSummary
+from scenarios.results.working_set import WorkingSet
 
 TEMPLATE = "report.html.j2"
 CPU_USERS: dict[str, Callable[[CpuShares], float]] = {
@@ -64,7 +65,7 @@ def write_report(
     out_dir.mkdir(parents=True, exist_ok=True)
     served = {result.system.name for result in results}
     summary = msgspec.structs.replace(
-        summarise(plan, results),
+        summarise(plan, results, scenario.slo),
         unserved=tuple(s.name for s in scenario.compared if s.name not in served),
         error=error,
     )
@@ -137,8 +138,10 @@ def table(summary: Summary) -> list[Row]:
         *_spread("TTFT, s", [s.ttft_s for s in every], 1),
         *_spread("TTST, ms", [s.ttst_s for s in every], 1e3),
         *_spread("TPOT, ms", [s.tpot_s for s in every], 1e3),
+        *_service_rows(every),
         Row("Work", ["" for _ in every], heading=True),
         Row("requests done", [f"{s.completed} of {s.requests}" for s in every]),
+        *_ending_rows(every),
         Row("prompt tokens", [f"{s.prompt_tokens:,}" for s in every]),
         Row("of them hits", [_share(s.hit_tokens, s.prompt_tokens) for s in every]),
         *_pool_rows(every),
@@ -150,6 +153,57 @@ def table(summary: Summary) -> list[Row]:
         *_headed("Expert parallelism", _expert_rows(every)),
         Row("Fidelity", ["" for _ in every], heading=True),
         *_fidelity_rows(every),
+    ]
+
+
+def _service_rows(systems: Sequence[SystemSummary]) -> list[Row]:
+    judged, sets = [s.service for s in systems], [s.working_set for s in systems]
+    return [
+        *_headed(
+            "Service",
+            [
+                Row("SLO", [ABSENT if s is None else "met" if s.met else "missed" for s in judged]),
+                Row("requests within TTFT, %", _each(judged, lambda s: 100 * s.ttft_share)),
+                Row("requests within TPOT, %", _each(judged, lambda s: 100 * s.tpot_share)),
+                Row("requests within both, %", _each(judged, lambda s: 100 * s.share)),
+                Row("goodput, requests/s", _each(judged, lambda s: s.requests_per_s)),
+                Row("goodput, generated tokens/s", _each(judged, lambda s: s.tokens_per_s)),
+            ],
+        ),
+        *_headed(
+            "Working set",
+            [
+                Row("agents alive, mean", _each(sets, lambda s: s.agents)),
+                Row(
+                    "KV-Cache of agents alive, GB · mean", _each(sets, lambda s: s.mean_bytes / 1e9)
+                ),
+                Row(
+                    "KV-Cache of agents alive, GB · most",
+                    _each(sets, lambda s: s.largest_bytes / 1e9),
+                ),
+                Row("the paper's formula, GB", [number(_gb(s)) for s in sets]),
+            ],
+        ),
+    ]
+
+
+def _gb(found: WorkingSet | None) -> float | None:
+    return found.formula_bytes / 1e9 if found and found.formula_bytes is not None else None
+
+
+def _ending_rows(systems: Sequence[SystemSummary]) -> list[Row]:
+    """What was left out of the figures, where anything was."""
+    ends = [figures.ending for figures in systems]
+    if all(end is None or (end.ended_by == "all served" and not end.from_s) for end in ends):
+        return []
+    return [
+        Row("ended by", [ABSENT if end is None else end.ended_by for end in ends]),
+        Row("measured from, s", _each(ends, lambda end: end.from_s)),
+        Row("measured to, s", _each(ends, lambda end: end.to_s)),
+        Row("requests measured", [str(figures.measured) for figures in systems]),
+        Row("requests under way at the end", _each(ends, lambda end: end.under_way)),
+        Row("agents that came", _each(ends, lambda end: end.agents)),
+        Row("agents whose last turn was done", _each(ends, lambda end: end.agents_done)),
     ]
 
 

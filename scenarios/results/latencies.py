@@ -11,7 +11,7 @@ from plan.records import RequestRecord
 
 def ttft_s(records: Iterable[RequestRecord]) -> list[float]:
     """Time to first token, of the records that got one."""
-    return [r.first_s - r.submit_s for r in records if r.first_s is not None]
+    return [value for record in records if (value := ttft_of(record)) is not None]
 
 
 def ttst_s(records: Iterable[RequestRecord]) -> list[float]:
@@ -23,11 +23,19 @@ def ttst_s(records: Iterable[RequestRecord]) -> list[float]:
 
 def tpot_s(records: Iterable[RequestRecord]) -> list[float]:
     """Time per output token after the second, of the records with three or more."""
-    return [
-        (r.done_s - r.second_s) / (r.gen_tokens - 2)
-        for r in records
-        if r.second_s is not None and r.done_s is not None and r.gen_tokens > 2
-    ]
+    return [value for record in records if (value := tpot_of(record)) is not None]
+
+
+def ttft_of(record: RequestRecord) -> float | None:
+    """A request's time to first token; None where it got none."""
+    return None if record.first_s is None else record.first_s - record.submit_s
+
+
+def tpot_of(record: RequestRecord) -> float | None:
+    """A request's time per output token after the second; None below three."""
+    if record.second_s is None or record.done_s is None or record.gen_tokens <= 2:
+        return None
+    return (record.done_s - record.second_s) / (record.gen_tokens - 2)
 
 
 PARTS = ("scheduling", "allocating", "reading", "prefill")

@@ -10,12 +10,15 @@ import numpy as np
 from plan.fabric import Nic
 from plan.model import Plan
 from plan.records import CounterSample, NodeStats, RequestRecord
+from scenarios.configuration.schema import Slo
 from scenarios.configuration.systems import BASELINE
 from scenarios.results import congestion, fidelity, windows
 from scenarios.results.fidelity import Signs
 from scenarios.results.latencies import tpot_s, ttft_parts, ttft_s, ttst_s
+from scenarios.results.measured import measured
 from scenarios.results.result import SystemResult
 from scenarios.results.samples import at
+from scenarios.results.service import service
 from scenarios.results.summary import (
     CnicUse,
     Distribution,
@@ -27,14 +30,19 @@ from scenarios.results.summary import (
     SystemSummary,
 )
 from scenarios.results.windows import Series, Windows
+from scenarios.results.working_set import working_set
 
+PAPERS = Slo()
+"""The paper's SLO."""
+WHOLE = ("all served", "broken off")
+"""Endings of runs that were to serve all requests: these have a JCT."""
 BUSY = 0.1
 """SNIC balance is taken over windows in which the SNICs are used to that share on average."""
 
 
-def summarise(plan: Plan, results: Sequence[SystemResult]) -> Summary:
-    """Reduce the results of all systems that served the same plan."""
-    systems = {result.system.name: summarise_system(plan, result) for result in results}
+def summarise(plan: Plan, results: Sequence[SystemResult], slo: Slo = PAPERS) -> Summary:
+    """Reduce the results of all systems that served the same plan, and judge them by an SLO."""
+    systems = {result.system.name: summarise_system(plan, result, slo) for result in results}
     finished = {
         result.system.name: jct_s
         for result in results
@@ -45,26 +53,33 @@ def summarise(plan: Plan, results: Sequence[SystemResult]) -> Summary:
     return Summary(systems=systems, speedup_over_basic=speedups)
 
 
-def summarise_system(plan: Plan, result: SystemResult) -> SystemSummary:
+def summarise_system(plan: Plan, result: SystemResult, slo: Slo = PAPERS) -> SystemSummary:
     """Reduce one system's result."""
-    done = [record for record in result.records if record.done_s is not None and not record.error]
-    jct_s = _span_s(done)
+    seen = measured(plan, result)
+    done = seen.done
+    served = [record for record in result.records if record.done_s is not None and not record.error]
+    jct_s = _span_s(served) if result.ending.ended_by in WHOLE else None
+    run_s = result.ending.to_s if jct_s is None else jct_s
     cut = windows_of(plan, result)
     engine_nodes = {node.name for node in plan.fabric.engine_nodes}
     nics = [nic for nic in plan.fabric.nics if nic.node in engine_nodes]
-    use = _Use(result.samples, jct_s)
+    use = _use(result, jct_s)
     forwards = congestion.forwards(result.node_stats)
-    first_s = congestion.FIRST * (jct_s or 0.0)
+    first_s = congestion.FIRST * run_s
     return SystemSummary(
         requests=len(result.records),
-        completed=len(done),
+        completed=len(served),
         failed=sum(record.error is not None for record in result.records),
+        ending=result.ending,
+        measured=len(done),
         jct_s=jct_s,
-        agent_jct_s=distribution(_agent_jcts(done)),
+        agent_jct_s=distribution(seen.jcts_s),
         ttft_s=distribution(ttft_s(done)),
         ttst_s=distribution(ttst_s(done)),
         tpot_s=distribution(tpot_s(done)),
         ttft_parts_s=ttft_parts(done),
+        service=service(slo, seen),
+        working_set=working_set(plan, seen),
         prompt_tokens=sum(record.prompt_tokens for record in done),
         generated_tokens=sum(record.gen_tokens for record in done),
         hit_tokens=sum(record.hit_tokens for record in done),
@@ -78,15 +93,15 @@ def summarise_system(plan: Plan, result: SystemResult) -> SystemSummary:
             forward for forward in forwards if forward.t_s <= first_s
         ),
         forward_engines=float(np.mean([f.engines for f in forwards])) if forwards else None,
-        bubble_share=congestion.bubble_share(plan, result.node_stats, jct_s),
+        bubble_share=congestion.bubble_share(plan, result.node_stats, run_s),
         collectives=congestion.collectives(result.node_stats),
         retransmits=sum(stats.retransmits for stats in result.node_stats),
         blocks_verified=sum(stats.blocks_verified for stats in result.node_stats),
         blocks_corrupt=sum(stats.blocks_corrupt for stats in result.node_stats),
         wall_s=result.wall_s,
         fidelity=fidelity.judge(_signs(plan, result, cut)),
-        dram=_drams(plan, result.node_stats, jct_s),
-        steady=_steady(result, done, nics),
+        dram=_drams(plan, result.node_stats, run_s),
+        steady=_steady(result, served, nics),
     )
 
 
@@ -131,13 +146,6 @@ def _span_s(done: Sequence[RequestRecord]) -> float | None:
     return max(record.done_s for record in done if record.done_s is not None) - start
 
 
-def _agent_jcts(done: Sequence[RequestRecord]) -> list[float]:
-    agents: dict[int, list[RequestRecord]] = {}
-    for record in done:
-        agents.setdefault(record.agent, []).append(record)
-    return [span for turns in agents.values() if (span := _span_s(turns)) is not None]
-
-
 def _steady(
     result: SystemResult, done: Sequence[RequestRecord], nics: Sequence[Nic]
 ) -> SteadyUse | None:
@@ -153,6 +161,16 @@ def _steady(
         return None
     use = _Use([at(result.samples, moment) for moment in (start_s, end_s)], end_s - start_s)
     return SteadyUse(start_s=start_s, end_s=end_s, snic=use.snics(nics), cnic=use.cnics(nics))
+
+
+def _use(result: SystemResult, jct_s: float | None) -> _Use:
+    """NICs over the whole run, or over what is measured of it."""
+    from_s, to_s = result.ending.from_s, result.ending.to_s
+    samples = result.samples
+    if not samples or (jct_s is not None and not from_s):
+        return _Use(samples, jct_s)
+    inside = [min(max(t_s, samples[0].t_s), samples[-1].t_s) for t_s in (from_s, to_s)]
+    return _Use([at(samples, t_s) for t_s in inside], inside[1] - inside[0])
 
 
 @dataclass(frozen=True)
@@ -204,14 +222,14 @@ class _Use:
         )
 
 
-def _drams(plan: Plan, stats: Sequence[NodeStats], jct_s: float | None) -> dict[str, DramUse]:
+def _drams(plan: Plan, stats: Sequence[NodeStats], run_s: float) -> dict[str, DramUse]:
     rate = plan.dram_bytes_per_s
     engine_nodes = {node.name for node in plan.fabric.engine_nodes}
     return {
         node.node: DramUse(
             rate_bytes_per_s=rate,
             moved_bytes=node.dram_bytes,
-            utilisation=node.dram_bytes / (rate * jct_s) if jct_s else None,
+            utilisation=node.dram_bytes / (rate * run_s) if run_s else None,
         )
         for node in stats
         if node.node in engine_nodes

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from plan.records import Ending
 from scenarios.results.congestion import Backlog, Collectives
 from scenarios.results.fidelity import Fidelity
+from scenarios.results.service import Service
+from scenarios.results.working_set import WorkingSet
 
 
 class Distribution(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,10 +84,14 @@ class SystemSummary(msgspec.Struct, frozen=True, kw_only=True):
     """One system's figures. Times in model seconds; None where nothing was measured.
 
     Attributes:
-        jct_s: when the last request was done, from the first submission.
-        agent_jct_s: the same agent by agent.
+        ending: what ended the run, and from when to when it is measured; `measured` requests
+            were done within. Latencies, shares, tokens and NICs' use are of these.
+        jct_s: when the last request was done, from the first submission; None where the run
+            was not to serve them all.
+        agent_jct_s: the same agent by agent, of those that ended within.
         ttft_parts_s: means of what makes up TTFT, in order (paper section 7, Fig 12).
-        prompt_tokens, generated_tokens, hit_tokens: sums over completed requests.
+        service: within the scenario's SLO; working_set: KV-Cache of agents alive (section 8.2).
+        prompt_tokens, generated_tokens, hit_tokens: sums over measured requests.
         pool_tokens: hits that came from a DRAM pool, the others are from storage.
         snic, dram: by node. cnic: by node, then GPU. lanes: by lane.
         snic_max_over_avg: the SNICs' largest over average read rate in a window, mean over
@@ -99,12 +106,16 @@ class SystemSummary(msgspec.Struct, frozen=True, kw_only=True):
     requests: int
     completed: int
     failed: int
+    measured: int = 0
+    ending: Ending | None = None
     jct_s: float | None
     agent_jct_s: Distribution | None
     ttft_s: Distribution | None
     ttst_s: Distribution | None
     tpot_s: Distribution | None
     ttft_parts_s: dict[str, float]
+    service: Service | None = None
+    working_set: WorkingSet | None = None
     prompt_tokens: int
     generated_tokens: int
     hit_tokens: int

@@ -6,22 +6,17 @@ processes. A directory in which a sweep was broken off is taken up where it stop
 
 from __future__ import annotations
 
-import contextlib
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import msgspec
-
 from plan.errors import ScenarioError
 from scenarios.analysis.sweep_figures import gather
-from scenarios.configuration import yaml_dialect
-from scenarios.configuration.loading import resolved_yaml, with_dilation
+from scenarios.configuration.loading import resolved_yaml
 from scenarios.configuration.schema import Scenario
 from scenarios.planning.points import Point
-from scenarios.results.summary import Summary
+from scenarios.running.held import POINTS, check_same, clear, is_done, open_points, summary_of
 from scenarios.running.outcome import (
     BROKEN_OFF,
     DONE,
@@ -31,11 +26,7 @@ from scenarios.running.outcome import (
     complain,
 )
 from scenarios.running.ownership import handed_over
-from scenarios.running.run_directory import make, take_up
 from scenarios.running.side_runs import Run, attempt, side_runs
-
-POINTS = "points"
-"""The directory of the points' directories."""
 
 
 def run_sweep(scenario: Scenario, points: Sequence[Point], out: Path, jobs: int = 1) -> int:
@@ -74,7 +65,8 @@ def _run_left(
                 break
     except KeyboardInterrupt:
         broken_off = True
-    summaries = {p.directory: s for p in points if (s := _summary(out / POINTS / p.directory))}
+    directory = out / POINTS
+    summaries = {p.directory: s for p in points if (s := summary_of(directory / p.directory))}
     sweep = gather(scenario.name, scenario.description, points, summaries, errors)
     from scenarios.reports.sweep_report import write_sweep
 
@@ -96,13 +88,7 @@ def prepare(out: Path, points: Sequence[Point]) -> list[Point]:
     Raises:
         ScenarioError: `out` holds another run, or a point whose scenario is not the same.
     """
-    directory = out / POINTS
-    if out.is_dir() and any(out.iterdir()) and not directory.is_dir():
-        raise ScenarioError(
-            "--out", str(out), "name a new directory, or that of a sweep", "holds no sweep"
-        )
-    take_up(out)
-    make(directory)
+    directory = open_points(out, "sweep")
     strangers = {found.name for found in directory.iterdir()} - {p.directory for p in points}
     if strangers:
         raise ScenarioError(
@@ -112,42 +98,11 @@ def prepare(out: Path, points: Sequence[Point]) -> list[Point]:
             f"holds points that this sweep lacks ({', '.join(sorted(strangers))})",
         )
     for point in points:
-        written = directory / point.directory / "scenario.yaml"
-        if written.exists() and not _is_of(written.read_text(), point.scenario):
-            raise ScenarioError(
-                "--out",
-                str(out),
-                "name a new directory",
-                f"ran {point.label} with another scenario than this",
-            )
-    left = [point for point in points if not _is_done(point, directory / point.directory)]
+        check_same(out, directory / point.directory, point.label, point.scenario)
+    left = [p for p in points if not is_done(p.scenario, directory / p.directory)]
     for point in left:
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(directory / point.directory)
+        clear(directory / point.directory)
     return left
-
-
-def _is_of(written: str, scenario: Scenario) -> bool:
-    """Whether a run's resolved scenario is that of a point, at any dilation `auto` may find."""
-    if scenario.scale.dilation == "auto":
-        scenario = with_dilation(scenario, yaml_dialect.read(written)["scale"]["dilation"])
-    return written == resolved_yaml(scenario)
-
-
-def _is_done(point: Point, directory: Path) -> bool:
-    summary = _summary(directory)
-    # the page is written last
-    if summary is None or not (directory / "report.html").exists():
-        return False
-    served = [s for s in summary.systems.values() if s.fidelity.complete]
-    return len(served) == len(point.scenario.compared)
-
-
-def _summary(directory: Path) -> Summary | None:
-    try:
-        return msgspec.json.decode((directory / "summary.json").read_bytes(), type=Summary)
-    except (FileNotFoundError, msgspec.DecodeError):
-        return None
 
 
 def _run(

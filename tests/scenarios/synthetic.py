@@ -19,6 +19,7 @@ from plan.records import (
     RequestRecord,
 )
 from plan.scale import Scale
+from plan.workload import Trajectory, Turn
 from scenarios.configuration.models import GPUS, MODELS
 from scenarios.configuration.systems import SYSTEMS
 from scenarios.planning.egresses import all_egresses
@@ -26,6 +27,7 @@ from scenarios.results.result import SystemResult
 from topology.fattree import FabricSpec, build_fabric
 
 STEP_S = 0.5
+AGENTS, TURNS = 8, 5
 
 
 def make_plan(prefill: int = 1, decode: int = 1, gpus: int = 1) -> Plan:
@@ -55,12 +57,17 @@ def make_plan(prefill: int = 1, decode: int = 1, gpus: int = 1) -> Plan:
         ep_group={"prefill": prefill * gpus, "decode": decode * gpus},
         groups=(("pe0",), ("de0",)),
         constants=SchedulerConstants(alpha_tokens=1e5, beta_tokens=1e5),
-        trajectories=(),
+        trajectories=(Trajectory(name="any", turns=(Turn(1, 1),) * TURNS),) * AGENTS,
     )
 
 
 def make_records(
-    plan: Plan, jct_s: float, dual: bool, agents: int = 8, turns: int = 5, noise: float = 0.0
+    plan: Plan,
+    jct_s: float,
+    dual: bool,
+    agents: int = AGENTS,
+    turns: int = TURNS,
+    noise: float = 0.0,
 ) -> list[RequestRecord]:
     """Each agent's turns back to back, the last done exactly at `jct_s`."""
     dice = random.Random(7)

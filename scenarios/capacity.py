@@ -1,0 +1,181 @@
+"""Find capacities: `python -m scenarios.capacity SCENARIO`.
+
+For every system of a scenario whose agents arrive at a rate, the largest rate at which its SLO
+is kept: by doubling or halving from the scenario's own rate and then between the last two, or
+among given ones. Simulated runs go side by side. The same command with the same --out goes on
+where it was broken off, and takes the runs that are there.
+
+Exit status: 0 done; 1 a run failed; 2 the scenario or the command line is wrong; 3 this machine
+lacks something; 4 figures of a run are not to be believed; 130 broken off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from plan.errors import ScenarioError
+from scenarios.analysis import capacity
+from scenarios.configuration import library
+from scenarios.configuration.loading import load_scenario, resolved_yaml
+from scenarios.configuration.schema import Scenario
+from scenarios.configuration.units import count
+from scenarios.planning.memory import check_jobs
+from scenarios.planning.plan import make_plan
+from scenarios.running.capacity_search import CapacitySearch, Propose, at_rate
+from scenarios.running.execution import enter_sandbox
+from scenarios.running.outcome import BROKEN_OFF, DONE, DOUBTED, FAILED, concluded
+from scenarios.running.ownership import handed_over
+
+AUTO = "auto"
+PRECISION = 0.05
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    arguments = _arguments(argv)
+    return concluded(lambda: _search(arguments))
+
+
+def _search(arguments: argparse.Namespace) -> int:
+    scenario = _scenario(arguments)
+    propose = _proposing(scenario, arguments)
+    for system in scenario.compared:
+        make_plan(at_rate(scenario, system, 1.0))
+    jobs = _jobs(scenario, arguments.jobs)
+    if scenario.engine == "emulate":
+        enter_sandbox()
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    out = arguments.out or Path("runs") / f"capacity-{scenario.name}-{stamp}"
+    search = CapacitySearch(scenario, out, jobs)
+    with handed_over(out):
+        (out / "scenario.yaml").write_text(resolved_yaml(scenario))
+        for _ in search.run(propose):
+            _write(scenario, search, out)
+        _write(scenario, search, out)
+    _tell(search, out)
+    return _status(search)
+
+
+def _write(scenario: Scenario, search: CapacitySearch, out: Path) -> None:
+    # a second's work that need not pass before the first run
+    from scenarios.reports.capacity_report import write_capacities
+
+    write_capacities(out, scenario, capacity.conclude(search.points))
+
+
+def _tell(search: CapacitySearch, out: Path) -> None:
+    found = capacity.conclude(search.points)
+    for name, one in found.systems.items():
+        kept = "no rate tried" if one.capacity_aps is None else f"{one.capacity_aps:g} agents/s"
+        above = "" if one.missed_aps is None else f" (missed at {one.missed_aps:g})"
+        gain = found.gain_over_basic.get(name)
+        print(f"{name}: {kept}{above}{'' if gain is None else f', {gain:.2f}x over Basic'}")
+    print(f"report: {out / 'capacity.html'}")
+
+
+def _status(search: CapacitySearch) -> int:
+    points = [point for found in search.points.values() for point in found]
+    if search.broken_off:
+        return BROKEN_OFF
+    if any(point.error is not None for point in points):
+        return FAILED
+    return DOUBTED if any(point.verdict == "not believable" for point in points) else DONE
+
+
+def _scenario(arguments: argparse.Namespace) -> Scenario:
+    overrides = [*arguments.set, "sweep=null"]
+    if arguments.systems:
+        overrides.append(f"systems=[{arguments.systems}]")
+    if arguments.engine:
+        overrides.append(f"engine={arguments.engine}")
+    return load_scenario(library.find(arguments.scenario), overrides)
+
+
+def _proposing(scenario: Scenario, arguments: argparse.Namespace) -> Propose:
+    """How rates are chosen.
+
+    Raises:
+        ScenarioError: there is no rate to begin with, or what is given makes no sense.
+    """
+    if not 0 < arguments.precision < 1:
+        remedy = "write a share of the capacity, e.g. 0.05"
+        raise ScenarioError("--precision", arguments.precision, remedy)
+    if arguments.rates != AUTO:
+        return partial(capacity.of_grid, _rates(arguments.rates))
+    arrival = scenario.workload.arrivals
+    if arrival is None or arrival.rate is None:
+        raise ScenarioError(
+            "workload.arrival",
+            "offline" if arrival is None else "not a rate",
+            "write the rate to begin with, e.g. 0.45 /s, or give --rates",
+        )
+    start = capacity.rounded(float(arrival.rate))
+    return partial(capacity.of_search, start, arguments.precision)
+
+
+def _rates(text: str) -> list[float]:
+    remedy = "write agents a second, e.g. 0.1,0.15,0.2, or auto"
+    try:
+        rates = [float(word) for word in text.split(",")]
+    except ValueError:
+        raise ScenarioError("--rates", text, remedy) from None
+    if not all(0 < rate < float("inf") for rate in rates):
+        raise ScenarioError("--rates", text, remedy, "are not all positive and finite")
+    return rates
+
+
+def _jobs(scenario: Scenario, asked: int | None) -> int:
+    if scenario.engine == "emulate":
+        if asked and asked > 1:
+            remedy = "leave it out: emulated runs need the whole machine"
+            raise ScenarioError("--jobs", asked, remedy)
+        return 1
+    if asked:
+        check_jobs(asked)
+    return asked or len(os.sched_getaffinity(0))
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="dualpath capacity",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "scenario", type=Path, help="YAML file or name of a scenario whose agents arrive at a rate"
+    )
+    parser.add_argument("--systems", help="comma-separated names, instead of the scenario's")
+    parser.add_argument(
+        "--engine", choices=("emulate", "simulate"), help="instead of the scenario's"
+    )
+    parser.add_argument(
+        "--rates", default=AUTO, help="agents a second, e.g. 0.1,0.15,0.2 (default: a search)"
+    )
+    parser.add_argument(
+        "--precision",
+        type=float,
+        default=PRECISION,
+        help="the search ends so near, as a share of the capacity (default: %(default)s)",
+    )
+    parser.add_argument("--jobs", type=count, help="simulated runs at once (default: all cores)")
+    parser.add_argument(
+        "--out", type=Path, help="directory, new or to take up (default: runs/capacity-NAME-TIME)"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY.PATH=VALUE",
+        help="override a key of the scenario; may be given again",
+    )
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

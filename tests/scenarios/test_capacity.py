@@ -1,0 +1,109 @@
+"""The command `python -m scenarios.capacity`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from plan.errors import RunError
+from scenarios.capacity import main
+from scenarios.running import execution, simulation
+from scenarios.running.outcome import DONE, FAILED, WRONG
+
+pytestmark = pytest.mark.slow
+
+TEXT = """
+name: small-online
+engine: simulate
+cluster: {slice: 1/8}
+scale: {layer_groups: 2}
+workload: {source: {generator: 32K}, agents: 8, max_context: 3000, max_gen: 16, arrival: 2 /s}
+systems: [basic, dualpath]
+run: {warmup: 2 s, end: {after: 8 s, window: 3 s}}
+slo: {ttft: 200 ms}
+"""
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Path:
+    path = tmp_path / "small.yaml"
+    path.write_text(TEXT)
+    return path
+
+
+def told(out: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((out / "capacity.json").read_text())
+    return found
+
+
+def test_a_search_ends_between_a_rate_that_keeps_the_slo_and_one_that_misses_it(
+    scenario: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "found"
+    arguments = [str(scenario), "--out", str(out), "--jobs", "1"]
+    assert main([*arguments, "--precision", "0.5"]) == DONE
+    for name, one in told(out)["systems"].items():
+        assert one["capacity_aps"] < one["missed_aps"] <= 2 * one["capacity_aps"]
+        by_rate = {point["aps"]: point for point in one["points"]}
+        kept, missed = by_rate[one["capacity_aps"]], by_rate[one["missed_aps"]]
+        assert kept["slo_met"], name
+        assert kept["ttft_s"] <= 0.2
+        assert kept["ended_by"] == "after"
+        assert sum(kept["ttft_parts_s"].values()) == pytest.approx(kept["ttft_s"])
+        assert missed["slo_met"] is False
+    assert told(out)["gain_over_basic"]["basic"] == 1.0
+    page = (out / "capacity.html").read_text()
+    assert page.count('src="data:image/png;base64,') == 3
+    assert "keeps the SLO up to" in page
+    assert "SLO kept" in capsys.readouterr().err
+
+    before = told(out)
+    with patch.object(execution, "make_plan", side_effect=RunError("ran again")):
+        assert main([*arguments, "--precision", "0.5"]) == DONE
+    assert told(out) == before
+    capsys.readouterr()
+    assert main([*arguments, "--set", "seed=2"]) == WRONG
+    assert "another scenario" in capsys.readouterr().err
+
+
+def test_a_run_that_fails_is_named_and_the_others_go_on(
+    scenario: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "found"
+    serve = simulation.serve
+
+    def failing(plan: Any, system: Any, *others: Any) -> Any:
+        if system.name == "basic":
+            raise RunError("a disk is full")
+        return serve(plan, system, *others)
+
+    with patch.object(simulation, "serve", failing):
+        assert main([str(scenario), "--out", str(out), "--jobs", "1", "--rates", "1"]) == FAILED
+    assert "basic at 1 /s: basic: a disk is full" in capsys.readouterr().err
+    found = told(out)["systems"]
+    assert "a disk is full" in found["basic"]["points"][0]["error"]
+    assert found["basic"]["capacity_aps"] is None
+    assert found["dualpath"]["capacity_aps"] == 1.0
+    assert "a disk is full" in (out / "capacity.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--rates", "0.1,fast"], "write agents a second, e.g. 0.1,0.15,0.2, or auto"),
+        (["--rates", "0,1"], "are not all positive and finite"),
+        (["--precision", "2"], "--precision"),
+        (["--set", "workload.arrival=offline"], "write the rate to begin with"),
+        (["--engine", "emulate", "--jobs", "2"], "emulated runs need the whole machine"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_a_line(
+    scenario: Path, arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(scenario), *arguments]) == WRONG
+    [line] = capsys.readouterr().err.splitlines()
+    assert complaint in line
