@@ -5,7 +5,8 @@ a table on standard output, `validation.json`, and `validation.html` with a pict
 simulated runs differ in nothing but the latency of a message, and so in who comes first where
 that is a matter of microseconds: their mean is compared, their spread is shown. Each run leaves
 its own report beside them; a run that fails keeps no other scenario from being compared. Exit
-status: 0 the marks hold (JCT within 5 %, mean TTFT within 10 %, utilisations within 3 points);
+status: 0 the marks hold (JCT within 5 %, mean TTFT within 10 %, utilisations within 3 points; of
+agents that arrive, p99 TTFT within 20 % and TPOT within 5 %);
 1 a run failed; 2 a scenario or the command line is wrong; 3 this machine lacks something; 4 an
 emulated run is not to be believed, so nothing follows from it; 5 a mark does not hold; 130
 broken off.

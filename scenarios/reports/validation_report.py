@@ -12,7 +12,14 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from scenarios.analysis.agreement import JCT_MARK, TTFT_MARK, USE_MARK, Comparison, Validation
+from scenarios.analysis.agreement import (
+    JCT_MARK,
+    ONLINE_MARKS,
+    TTFT_MARK,
+    USE_MARK,
+    Comparison,
+    Validation,
+)
 from scenarios.reports.drawing import INK, STYLE, colour
 from scenarios.reports.page import embedded, render
 from scenarios.results.readable_json import write_json
@@ -30,6 +37,7 @@ def write(validations: Sequence[Validation], out: Path) -> None:
         validations=validations,
         picture=embedded(picture),
         marks=(JCT_MARK, TTFT_MARK, USE_MARK),
+        online=ONLINE_MARKS,
         columns=COLUMNS,
         cells=cells,
     )
@@ -91,7 +99,8 @@ def draw(validations: Sequence[Validation]) -> Figure:
 
 
 def _draw_times(axes: Axes, validations: Sequence[Validation], colours: dict[str, str]) -> None:
-    """JCT as filled, mean TTFT as open circles, a row per scenario; lines are the spread."""
+    """JCT as filled, mean TTFT as open circles, a row per scenario, of online runs mean and p99
+    TTFT; lines are the spread."""
     labelled = set()
     for row, validation in enumerate(validations):
         for shift, (system, figures) in enumerate(validation.systems.items()):
@@ -119,7 +128,7 @@ def _draw_times(axes: Axes, validations: Sequence[Validation], colours: dict[str
     axes.set_ylim(len(validations) - 0.5, -0.5)
     axes.set_xlim(-max(12.0, -axes.get_xlim()[0]), max(12.0, axes.get_xlim()[1]))
     axes.set_xlabel("simulated less emulated, % of emulated")
-    axes.set_title("Times: JCT (mark 5 %) and mean TTFT (mark 10 %)")
+    axes.set_title("Times: JCT (mark 5 %), mean TTFT (10 %), p99 TTFT online (20 %)")
 
 
 def _draw_uses(axes: Axes, validations: Sequence[Validation], colours: dict[str, str]) -> None:

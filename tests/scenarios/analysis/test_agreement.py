@@ -7,7 +7,7 @@ import pytest
 
 from scenarios.analysis.agreement import Comparison, compare
 from scenarios.results.metrics import summarise
-from scenarios.results.summary import Summary
+from scenarios.results.summary import Distribution, Summary
 from tests.scenarios.synthetic import basic_and_dualpath
 
 
@@ -43,6 +43,32 @@ def test_a_completion_time_may_be_five_per_cent_off(
     jct_s = figures().systems["basic"].jct_s
     assert jct_s is not None
     assert missed(figures(), with_basic(figures(), jct_s=slower * jct_s)) == expected
+
+
+def slower(**factors: float) -> Summary:
+    """A run to which agents came without end, some of its times longer."""
+    basic = figures().systems["basic"]
+    changes: dict[str, Distribution] = {}
+    for name in ("ttft_s", "tpot_s"):
+        found = getattr(basic, name)
+        mean, p99 = factors.get(f"{name}_mean", 1.0), factors.get(f"{name}_p99", 1.0)
+        changes[name] = msgspec.structs.replace(found, mean=mean * found.mean, p99=p99 * found.p99)
+    return with_basic(figures(), jct_s=None, **changes)
+
+
+@pytest.mark.parametrize(
+    ("factors", "expected"),
+    [
+        ({"ttft_s_mean": 1.09, "ttft_s_p99": 1.19, "tpot_s_mean": 1.04}, []),
+        ({"ttft_s_mean": 1.11}, ["TTFT mean, s"]),
+        ({"ttft_s_p99": 0.79}, ["TTFT p99, s"]),
+        ({"tpot_s_mean": 1.06}, ["TPOT mean, s"]),
+    ],
+)
+def test_where_agents_arrive_latencies_are_held_to_their_marks(
+    factors: dict[str, float], expected: list[str]
+) -> None:
+    assert missed(slower(), slower(**factors)) == [("basic", figure) for figure in expected]
 
 
 def test_utilisations_are_compared_in_points_not_in_per_cent() -> None:
