@@ -87,8 +87,10 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
         layerwise: load layer i+1 while layer i computes; False loads a whole request first.
         paths: `pe` reads on the prefill side only; `dual` may read on either.
             `split` divides one request's read so that both sides finish together.
-        scheduler: an inter-engine policy, `dualpath` (paper section 4) unless another is named.
+        scheduler: an inter-engine policy, `dualpath` (paper section 4) unless another is named,
+            or a plug-in.
         quota: whether forward batches are cut to the compute quota.
+        packing: a plug-in that forms them instead.
         dram_pool: decode nodes keep KV-Cache in DRAM after its use, for later turns.
     """
 
@@ -99,6 +101,7 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     scheduler: str = "dualpath"
     quota: bool = True
     dram_pool: bool = False
+    packing: str | None = None
 
 
 class SchedulerConstants(msgspec.Struct, frozen=True, kw_only=True):

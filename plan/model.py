@@ -14,6 +14,7 @@ from plan.end import End
 from plan.errors import reading
 from plan.fabric import Fabric, NodeKind
 from plan.lanes import Egress, LaneTable, QueueClass
+from plan.plugins import Plugin
 from plan.scale import Scale
 from plan.workload import Trajectory, Turn
 
@@ -40,6 +41,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         trajectories: what agents replay, each of them once where `arrivals` is None.
         arrivals: None: all agents start together; gaps: None: a turn follows the last at once.
         end: None: when all requests are served.
+        gpu_timing: the plug-in that says how long GPUs compute; None: `nodes.timing` does.
+        plugins: what the plan and its systems call by a name that is not built in.
     """
 
     seed: int
@@ -63,6 +66,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     arrivals: Arrivals | None = None
     gaps: Gaps | None = None
     end: End | None = None
+    gpu_timing: str | None = None
+    plugins: dict[str, Plugin] = {}
 
     @property
     def block_bytes(self) -> float:

@@ -51,7 +51,7 @@ ROWS: house.Rows = {
     "scenarios/workload": {"plan"},
     "scenarios/configuration": {*CONFIGURED, "controller", "nodes/scheduling"},
     "scenarios/results": {*CONFIGURED, "scenarios/configuration"},
-    "scenarios/planning": {*PLANNED, "topology", "controller", "nodes/timing"},
+    "scenarios/planning": {*PLANNED, "topology", "controller", "nodes/scheduling", "nodes/timing"},
     "scenarios/analysis": ANALYSED,
     "scenarios/exports": PLANNED,
     "scenarios/reports": REPORTED,
@@ -60,9 +60,15 @@ ROWS: house.Rows = {
 }
 """A folder, or one file of a folder -> where it may import from; never from one of a row below."""
 
-NAMED_AT_RUN_TIME = {"scenarios/cli.py", "topology/machine.py", "scenarios/running/compiled.py"}
-"""One loads the command that is asked for, one looks for packages without loading them, one finds
-what the files of a table were compiled to."""
+NAMED_AT_RUN_TIME = {
+    "plan/plugins.py",
+    "scenarios/cli.py",
+    "scenarios/configuration/plugins.py",
+    "scenarios/running/compiled.py",
+    "topology/machine.py",
+}
+"""Two load what a user asks for (a plug-in, a command), two find such a thing without loading it
+(a plug-in, a package), one finds what the files of a table were compiled to."""
 
 LOADS_FIRST = {"scenarios/__init__.py", "scenarios/reports/__init__.py"}
 """One keeps out what is not ours, before any other import; one loads matplotlib, before any file
@@ -121,6 +127,7 @@ COVERED = {
     "scenarios/configuration/units.py": "tests/scenarios/configuration/test_schema.py",
     "scenarios/planning/points.py": "tests/scenarios/running/test_sweep.py",
     "scenarios/planning/trajectories.py": "tests/scenarios/planning/test_plan.py",
+    "scenarios/configuration/trust.py": "tests/scenarios/running/test_ownership.py",
     "scenarios/exports/trace_events.py": "tests/scenarios/exports/test_timeline.py",
     "scenarios/reports/capacity_plots.py": "tests/scenarios/test_capacity.py",
     "scenarios/reports/capacity_report.py": "tests/scenarios/test_capacity.py",

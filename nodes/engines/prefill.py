@@ -20,7 +20,7 @@ from nodes.engines.lockstep import Lockstep
 from nodes.protocol.blocks import pieces
 from nodes.protocol.messages import Remote
 from nodes.protocol.world import Move, Span, World
-from nodes.scheduling.intra_engine import packing
+from nodes.scheduling.registry import forward_batches
 from nodes.timing.timing import Timing
 from plan.deployment import System
 from plan.model import Plan
@@ -52,7 +52,8 @@ class PrefillEngine:
         self._groups = range(plan.layout.groups)
         self._layers_per_group = plan.model.layers / plan.layout.groups
         self._hbm = Budget(f"HBM of {name} (tokens)", timing.kv_capacity)
-        pack = packing(system, plan.constants, timing.predictor.attention_s)
+        predict = timing.predictor.attention_s
+        pack = forward_batches(system, plan.constants, predict, plan.plugins)
         self._batches = Batches(pack, plan.layout.tokens)
         self._slots = asyncio.Semaphore(GROUPS_AHEAD)
         self._stages: asyncio.Queue[_Stage] = asyncio.Queue()

@@ -22,7 +22,7 @@ class SchedulerNode:
     def __init__(self, world: World, plan: Plan, system: System) -> None:
         self._world = world
         self._tokens = plan.layout.tokens
-        self._policy = inter_engine_policy(system, plan.constants)
+        self._policy = inter_engine_policy(system, plan.constants, plan.plugins)
         self.ledger = Ledger.of(plan)
         self._pe_queue: deque[Request] = deque()
         self._de_queue: deque[Request] = deque()

@@ -7,10 +7,13 @@ behind both, so predictions are exact.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from nodes.timing import compute
+from nodes.timing.compute import Pair
+from nodes.timing.plugged import plugged_times
 from plan.deployment import GpuSpec, ModelSpec
 from plan.fabric import NodeKind
 from plan.model import Plan
@@ -40,6 +43,19 @@ class Truth:
         self.attended = partial(compute.attended, model)
 
 
+class _PluggedPredictor(Predictor):
+    """Goes by a plug-in's attention times, which are what attention takes."""
+
+    def __init__(
+        self, model: ModelSpec, gpu: GpuSpec, attention_s: Callable[[Sequence[Pair]], float]
+    ) -> None:
+        super().__init__(model, gpu)
+        self._attention_s = attention_s
+
+    def attention_s(self, cached: int, bsz: int) -> float:
+        return self._attention_s([(cached, bsz)])
+
+
 @dataclass(frozen=True)
 class Timing:
     """What is known of the GPUs of one kind of engine.
@@ -58,10 +74,14 @@ def timing_of(plan: Plan, kind: NodeKind) -> Timing:
 
     Raises:
         ValueError: the weights do not fit.
+        PluginError: the plan's plug-in cannot be used.
     """
     model, gpu, ep_group = plan.model, plan.gpu, plan.ep_group[kind]
-    return Timing(
-        compute.kv_capacity(model, gpu, ep_group),
-        Predictor(model, gpu),
-        Truth(model, gpu, ep_group),
-    )
+    predictor, truth = Predictor(model, gpu), Truth(model, gpu, ep_group)
+    if plan.gpu_timing is not None:
+        times = plugged_times(plan.plugins[plan.gpu_timing], model, gpu, ep_group)
+        for name, function in times.items():
+            setattr(truth, name, function)
+        if attention_s := times.get("attention_s"):
+            predictor = _PluggedPredictor(model, gpu, attention_s)
+    return Timing(compute.kv_capacity(model, gpu, ep_group), predictor, truth)

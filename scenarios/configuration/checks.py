@@ -10,12 +10,12 @@ from itertools import pairwise
 import msgspec
 
 from controller.lanes import LANE_NAMES, Arbitration
-from nodes.scheduling.registry import POLICIES
 from plan.deployment import GpuSpec, ModelSpec, System
 from plan.errors import ScenarioError
 from plan.fabric import NodeKind
 from scenarios.configuration.models import GPUS, MODELS
 from scenarios.configuration.online import Gap
+from scenarios.configuration.plugins import plugins_of
 from scenarios.configuration.schema import Cluster, Scenario, Source, Workload
 from scenarios.configuration.systems import SYSTEMS
 from scenarios.configuration.units import UnitError
@@ -42,6 +42,7 @@ def check(scenario: Scenario) -> None:
     _check_systems(scenario.systems)
     if scenario.arbitration:
         _check_arbitration(scenario.arbitration)
+    plugins_of(scenario)
 
 
 def _check_presets(scenario: Scenario) -> None:
@@ -185,9 +186,6 @@ def _check_systems(systems: tuple[str | System, ...]) -> None:
         if isinstance(system, str) and name not in SYSTEMS:
             remedy = f"write one of {', '.join(SYSTEMS)}, or a mapping with name, io, layerwise..."
             raise ScenarioError(key, name, remedy, "is not a built-in system")
-        if isinstance(system, System) and system.scheduler not in POLICIES:
-            remedy = f"write one of {', '.join(POLICIES)}"
-            raise ScenarioError(f"{key}.scheduler", system.scheduler, remedy, "is not accepted")
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", name, re.ASCII):
             raise ScenarioError(key, name, "name it with letters, digits and hyphens")
         if names.count(name) > 1:

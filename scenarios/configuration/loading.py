@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from scenarios.configuration import library, yaml_dialect
 from scenarios.configuration.checks import check
 from scenarios.configuration.decoding import convert
 from scenarios.configuration.hf_models import HubModel, derive
+from scenarios.configuration.plugins import anchored
 from scenarios.configuration.schema import Scenario
 
 _ALTERNATIVES = {
@@ -127,6 +128,24 @@ def _anchor(data: dict[str, Any], directory: Path) -> None:
     for holder, key in places:
         if isinstance(holder, dict) and isinstance(holder.get(key), str):
             holder[key] = os.path.normpath(directory.absolute() / holder[key])
+    for holder, key in _plugged(data):
+        if isinstance(holder[key], str):
+            holder[key] = anchored(holder[key], directory)
+
+
+def _plugged(data: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
+    """Where a scenario may name plug-ins, as far as it is written so: holders and keys."""
+    workload, report, systems = (data.get(key) for key in ("workload", "report", "systems"))
+    holders: list[tuple[Any, str]] = [(data, "gpu_timing")]
+    holders += [(workload.get("source"), "format")] if isinstance(workload, dict) else []
+    for system in systems if isinstance(systems, list) else ():
+        holders += [(system, "scheduler"), (system, "packing")]
+    for holder, key in holders:
+        if isinstance(holder, dict) and key in holder:
+            yield holder, key
+    sections = report.get("sections") if isinstance(report, dict) else None
+    if isinstance(sections, list):
+        yield from ((sections, index) for index in range(len(sections)))
 
 
 def _derive_model(data: dict[str, Any]) -> None:

@@ -165,15 +165,13 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
         generator: row of the paper's trace table to draw from.
         trace: file or directory; relative to the scenario file, or to the working directory
             where it is given as an override.
-        format: how the trace is written.
+        format: how the trace is written, or a plug-in that reads it.
         fallback: generator row that stands in, with a warning, where `trace` is missing.
     """
 
     generator: Row | None = None
     trace: str | None = None
-    format: Literal["mini-swe-agent", "kv-cache-tester", "kv-cache-tester-raw", "mooncake"] = (
-        "mini-swe-agent"
-    )
+    format: str = "mini-swe-agent"
     fallback: Row | None = None
 
 
@@ -273,9 +271,15 @@ class Slo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReportChoice(msgspec.Struct, frozen=True, kw_only=True):
-    """`sample`: model time between two readings of the counters."""
+    """What is counted and told.
+
+    Attributes:
+        sample: model time between two readings of the counters.
+        sections: plug-ins that write further sections.
+    """
 
     sample: Duration = Duration(0.5)
+    sections: Annotated[tuple[str, ...], Meta(max_length=32)] = ()
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
@@ -286,6 +290,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
         engine: `emulate` builds the network; `simulate` runs the same nodes in virtual time
             over a modelled one.
         model, gpu: a preset's name, or the fields of `ModelSpec`, `GpuSpec`.
+        gpu_timing: a plug-in that says how long GPUs compute.
         ep: expert parallelism over all GPUs of a side; None: if the model has experts.
         systems: names of `SYSTEMS`, or the fields of `System`.
         lanes: virtual lanes by the paper's arbitration, or by another one; off sends every
@@ -307,6 +312,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     cluster: Cluster = Cluster()
     model: str | ModelSpec = "ds-27b"
     gpu: str | GpuSpec = "h800"
+    gpu_timing: str | None = None
     ep: bool | None = None
     scale: ScaleChoice = ScaleChoice()
     workload: Workload

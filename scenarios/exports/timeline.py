@@ -87,8 +87,9 @@ def _parts(record: RequestRecord) -> Iterator[tuple[str, float, float]]:
     """What a turn's time went to: the parts of TTFT, then of decode."""
     marks = [
         ("scheduling", record.assigned_s),
-        ("disk queue", record.read_start_s),
+        ("buffer and SNIC queue", record.read_start_s),
         ("KV read", record.read_end_s),
+        ("DE buffer", record.ready_s),
         ("prefill queue", record.prefill_start_s),
         ("prefill", record.first_s),
         ("to second token", record.second_s),

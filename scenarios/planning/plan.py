@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import msgspec
 
 from controller.lanes import lane_table
-from nodes.timing.compute import kv_capacity, prefill_layer_s, weights_per_gpu
+from nodes.scheduling.registry import forward_batches, inter_engine_policy
+from nodes.timing.compute import kv_capacity, weights_per_gpu
+from nodes.timing.timing import Timing, timing_of
 from plan.deployment import (
     MIN_BLOCK_BYTES,
     WORD,
@@ -19,8 +21,9 @@ from plan.deployment import (
 from plan.errors import ScenarioError
 from plan.fabric import Fabric, NodeKind
 from plan.model import Plan
+from plan.plugins import PluginError
 from plan.scale import Scale
-from plan.workload import Trajectory
+from scenarios.configuration.plugins import plugins_of
 from scenarios.configuration.schema import Cluster, Scenario
 from scenarios.configuration.units import Size
 from scenarios.planning.egresses import all_egresses
@@ -72,13 +75,28 @@ def make_plan(scenario: Scenario) -> Planned:
         dram_pool_bytes=scenario.cluster.dram_pool * float(scenario.cluster.slice),
         dram_bytes_per_s=scenario.cluster.node_dram_bytes_per_s,
         message_s=float(scenario.cluster.message_latency),
-        constants=_constants(scenario, model, gpu, trajectories),
+        constants=SchedulerConstants(alpha_tokens=0.0, beta_tokens=0.0),
         trajectories=tuple(trajectories),
         arrivals=arrivals,
         gaps=gaps_of(scenario.workload),
         end=end_of(scenario),
+        gpu_timing=scenario.gpu_timing,
+        plugins=plugins_of(scenario),
     )
+    try:
+        timing = timing_of(plan, "prefill")
+        plan = msgspec.structs.replace(plan, constants=_constants(scenario, plan, timing))
+        _check_plugins(scenario, plan, timing)
+    except PluginError as error:
+        raise ScenarioError("plug-in", None, "correct it", str(error)) from error
     return Planned(plan, warnings)
+
+
+def _check_plugins(scenario: Scenario, plan: Plan, timing: Timing) -> None:
+    """See that plug-ins make what they are asked for, as they will in the nodes."""
+    for system in scenario.compared:
+        inter_engine_policy(system, plan.constants, plan.plugins)
+        forward_batches(system, plan.constants, timing.predictor.attention_s, plan.plugins)
 
 
 def _merged(scenario: Scenario) -> tuple[ModelSpec, GpuSpec, dict[NodeKind, int]]:
@@ -199,21 +217,19 @@ def _groups(fabric: Fabric, cluster: Cluster) -> tuple[tuple[str, ...], ...]:
     return tuple(groups)
 
 
-def _constants(
-    scenario: Scenario, model: ModelSpec, gpu: GpuSpec, trajectories: list[Trajectory]
-) -> SchedulerConstants:
+def _constants(scenario: Scenario, plan: Plan, timing: Timing) -> SchedulerConstants:
     """Alpha and beta in tokens: times of reading and of computing (paper section 4).
 
     Unfinished requests count with their whole prompts, so beta's rate is prompt tokens,
     cached ones included, that one engine gets through in a second of this workload.
     """
-    choice = scenario.scheduler
+    choice, model = scenario.scheduler, plan.model
     read_per_s = scenario.cluster.node_snic_bps / 8 / model.token_bytes
     prompts, compute_s = 0, 0.0
-    for step in all_steps(trajectories):
+    for step in all_steps(plan.trajectories):
         prompts += step.prompt
         pair = (step.hit, step.prompt - step.hit)
-        compute_s += model.layers * prefill_layer_s(model, gpu, [pair])
+        compute_s += model.layers * timing.truth.prefill_layer_s([pair])
     return SchedulerConstants(
         alpha_tokens=choice.alpha.tokens(read_per_s),
         beta_tokens=choice.beta.tokens(prompts / compute_s),

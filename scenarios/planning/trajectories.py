@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from statistics import fmean
@@ -10,11 +10,15 @@ from statistics import fmean
 import msgspec
 
 from plan.errors import ScenarioError, TraceError
+from plan.plugins import PluginError
 from plan.workload import Step, Trajectory, Turn, steps
+from scenarios.configuration.plugins import find
 from scenarios.configuration.schema import Scenario, Workload
 from scenarios.planning.memory import check_agents
 from scenarios.workload.generator import TABLE_2, MaxLen, generate
+from scenarios.workload.plugged import plugged_reader
 from scenarios.workload.trace import Selection, extend, load, window
+from scenarios.workload.trace_formats import READERS, Reader
 
 FIRST_ROUND_TOKENS = 128
 """Length of the synthetic first round of agents made beyond the trace's own (section 5)."""
@@ -78,12 +82,20 @@ def _source(workload: Workload, seed: int) -> tuple[list[Trajectory], list[str]]
                 max_context=workload.max_context,
             )
             try:
-                return load(Path(source.trace), source.format, selection), warnings
-            except TraceError as error:
+                return load(Path(source.trace), _reader(source.format), selection), warnings
+            except (TraceError, PluginError) as error:
                 raise ScenarioError("workload.source.trace", source.trace, str(error)) from None
     assert row is not None
     _check_memory(workload, TABLE_2[row].turns)
     return _generated(workload, row, seed), warnings
+
+
+def _reader(format: str) -> Reader:
+    """Of a trace, built in or a plug-in."""
+    for name, reader in READERS.items():
+        if name == format:
+            return reader
+    return plugged_reader(find("traces", "workload.source.format", format, READERS))
 
 
 def _check_memory(workload: Workload, turns: float) -> None:
@@ -136,6 +148,6 @@ def _scaled(trajectory: Trajectory, workload: Workload) -> Trajectory:
     return msgspec.structs.replace(trajectory, turns=tuple(turns))
 
 
-def all_steps(trajectories: list[Trajectory]) -> Iterator[Step]:
+def all_steps(trajectories: Iterable[Trajectory]) -> Iterator[Step]:
     """The steps of all of them, one trajectory after the other."""
     return (step for trajectory in trajectories for step in steps(trajectory))

@@ -15,7 +15,7 @@ from scenarios.analysis import theory
 from scenarios.configuration.loading import resolved_yaml
 from scenarios.configuration.schema import Cluster, Scenario
 from scenarios.configuration.systems import BASELINE, title
-from scenarios.reports import gallery, wire_report
+from scenarios.reports import gallery, sections, wire_report
 from scenarios.reports.drawing import CnicTheory
 from scenarios.reports.headline import headline
 from scenarios.reports.page import ABSENT, embedded, number, render
@@ -61,6 +61,9 @@ def write_report(
         results: of the systems that were served.
         warnings: what the user has to know of how the plan came about.
         error: what ended the run early.
+
+    Raises:
+        PluginError: a section of a plug-in failed; the page says so in its place.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
     served = {result.system.name for result in results}
@@ -73,6 +76,8 @@ def write_report(
     pictures = gallery.draw(
         out_dir / "plots", plan, results, summary, cnic_theory(scenario.cluster)
     )
+    own = {name: plan.plugins[name] for name in scenario.report.sections}
+    written = sections.write(out_dir / "plots", own, plan, results, summary)
     page = render(
         TEMPLATE,
         scenario=scenario,
@@ -95,9 +100,13 @@ def write_report(
         ],
         wire_heads=(wire_report.CLASS_HEADS, wire_report.LANE_HEADS),
         rows=table(summary),
+        sections=written,
         provenance=msgspec.structs.asdict(provenance),
     )
     (out_dir / "report.html").write_text(page, encoding="utf-8")
+    for section in written:
+        if section.error is not None:
+            raise section.error
     return summary
 
 

@@ -29,6 +29,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
         core: what runs in virtual time go by, None for an emulated one.
         dilation: how it was found, None where the scenario says it.
         packages: version by package.
+        plugins: SHA-256 of each one's source.
         memory_bytes: of the machine.
     """
 
@@ -46,6 +47,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     core: str | None
     dilation: str | None
     packages: dict[str, str]
+    plugins: dict[str, str] = {}
 
 
 def collect(

@@ -18,7 +18,7 @@ from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
-from scenarios.running.ownership import others_write, trusted
+from scenarios.configuration.trust import others_write, trusted
 
 ROOT = Path(__file__).parents[2]
 CORES = ROOT / "nodes" / ".compiled"

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from plan.deployment import System
 from plan.errors import BrokenOff, MachineError, RunError
 from plan.model import Plan, write_plan
@@ -165,6 +167,8 @@ class _Run:
             core=compiled.kind() if self._scenario.engine == "simulate" else None,
             dilation=self._dilation,
         )
+        digests = {name: plugin.digest for name, plugin in self._plan.plugins.items()}
+        facts = msgspec.structs.replace(facts, plugins=digests)
         write_json(self._out / "provenance.json", facts)
         # more than a second that need not pass before a run begins
         from scenarios.reports.report import write_report

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from plan.errors import ScenarioError
-from scenarios.running.ownership import invoking_user, others_write, trusted
+from scenarios.configuration.trust import invoking_user, others_write, trusted
 
 _MODE = 0o755
 _MOST_LINKS = 40

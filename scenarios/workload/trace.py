@@ -16,7 +16,7 @@ import msgspec
 from plan.errors import TraceError
 from plan.workload import Trajectory, Turn, resampled, steps
 from scenarios.workload import trace_files
-from scenarios.workload.trace_formats import READERS, Format
+from scenarios.workload.trace_formats import READERS, Format, Reader
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,12 +46,14 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
                 raise ValueError(f"{field} must be >= 1, not {value}; leave it out for no limit")
 
 
-def load(path: Path, format: Format, selection: Selection | None = None) -> list[Trajectory]:
+def load(
+    path: Path, format: Format | Reader, selection: Selection | None = None
+) -> list[Trajectory]:
     """Load a recorded trace, gzipped or not. What each format loses: see `trace_formats`.
 
     Args:
         path: the trace file; for kv-cache-tester-raw a file or a folder of them.
-        format: who recorded it.
+        format: who recorded it, or what reads it.
         selection: which part of it to use (default: all).
 
     Raises:
@@ -59,16 +61,17 @@ def load(path: Path, format: Format, selection: Selection | None = None) -> list
             `trace_files` and `trace_formats`; names file, line, field.
         ValueError: unknown format.
     """
-    if format not in READERS:
+    if isinstance(format, str) and format not in READERS:
         raise ValueError(f"format: unknown {format!r}; use one of {', '.join(READERS)}")
     selection = selection or Selection()
-    selected = (_select(trajectory, selection) for trajectory in _bounded(path, format))
+    reader = READERS[format] if isinstance(format, str) else format
+    selected = (_select(trajectory, selection) for trajectory in _bounded(path, reader))
     return [trajectory for trajectory in selected if len(trajectory.turns) >= selection.min_turns]
 
 
-def _bounded(path: Path, format: Format) -> Iterator[Trajectory]:
+def _bounded(path: Path, reader: Reader) -> Iterator[Trajectory]:
     turns = 0
-    for trajectory in READERS[format](path):
+    for trajectory in reader(path):
         turns += len(trajectory.turns)
         if turns > trace_files.MAX_TURNS:
             raise TraceError(f"{path}: more than {trace_files.MAX_TURNS} turns: take a part of it")

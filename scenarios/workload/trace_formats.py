@@ -163,7 +163,9 @@ def read_mooncake(path: Path) -> Iterator[Trajectory]:
         yield _chain(f"mooncake-{i}", requests, _MOONCAKE_BLOCK, times_s[i][0])
 
 
-READERS: dict[Format, Callable[[Path], Iterator[Trajectory]]] = {
+Reader = Callable[[Path], Iterator[Trajectory]]
+
+READERS: dict[Format, Reader] = {
     "mini-swe-agent": read_mini_swe_agent,
     "kv-cache-tester": read_kv_cache_tester,
     "kv-cache-tester-raw": read_kv_cache_tester_raw,

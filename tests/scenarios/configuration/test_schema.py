@@ -74,7 +74,7 @@ def test_merged_engines_keep_the_node_s_total_cnic_rate() -> None:
         ("systems=[basic, basic]", 'systems[0]: "basic" is there twice'),
         (
             "systems=[{name: mine, scheduler: fair}]",
-            'systems[0].scheduler: "fair" is not accepted; write one of dualpath, round_robin',
+            'systems[0].scheduler: "fair" is not there; write dualpath, round_robin, FILE.py:NAME',
         ),
         ("model=gpt", 'model: "gpt" is not a preset; write one of ds-660b'),
         ("ep=true", "ep: True cannot be used; write false or null: qwen-32b has no experts"),

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from scenarios.configuration.trust import others_write, trusted
 from scenarios.run import main
 from scenarios.running.outcome import DONE
-from scenarios.running.ownership import handed_over, others_write, trusted
+from scenarios.running.ownership import handed_over
 from scenarios.running.run_directory import claim
 from tests.other_users import INVOKER, INVOKER_GROUP, OTHER, directory, given
 
