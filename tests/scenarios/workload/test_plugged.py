@@ -31,7 +31,7 @@ def test_what_a_plugin_yields_is_the_trace(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("turns", "complaint"),
     [
-        ("", "2: plugin answers Trajectory(name='a', turns=(), preloaded=0), which is no Traj"),
+        ("", "which is no Trajectory with turns"),
         ("Turn(0, 5),", "has a turn that appends or generates less than a token"),
         ("Turn(9, 5), Turn(1, 1, 99)", "cannot be: keep: turn 1 of a keeps 99 tokens"),
         ("Turn(1 // 0, 5),", "4 in next: ZeroDivisionError"),
