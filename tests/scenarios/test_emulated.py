@@ -150,6 +150,37 @@ def test_what_the_dram_pool_holds_is_not_read_from_storage(alone: Served) -> Non
 # --- other ways to run
 
 
+def test_agents_arrive_as_they_do_simulated_and_the_run_ends_with_requests_under_way(
+    tmp_path: Path,
+) -> None:
+    arrive = ("workload.arrival=8 /s", "workload.agents=4", "workload.max_gen=128")
+    end = ("run.warmup=1 s", "run.end.after=4 s", "systems=[dualpath]")
+    engines = ("emulate", "simulate")
+    asked = []
+    for engine in engines:
+        settings = overrides(*arrive, *end, f"engine={engine}")
+        assert main([str(TINY), "--out", str(tmp_path / engine), *settings]) in SERVED
+        run = Served(tmp_path / engine)
+        ending = read(run.out / "systems/dualpath/ending.json")
+        records = run.records("dualpath")
+        assert (ending["ended_by"], ending["from_s"]) == ("after", 1)
+        assert ending["to_s"] == pytest.approx(4, abs=0.5)
+        assert 0 < ending["under_way"] == sum(r.done_s is None for r in records) < len(records)
+        assert run.systems["dualpath"]["blocks_corrupt"] == 0
+        begun = {r.agent: r for r in records if r.turn == 0}
+        for record in begun.values():
+            if record.done_s is not None:  # what was stored of an agent came with it
+                stored = run.plan.trajectory(record.agent).preloaded
+                assert record.hit_tokens == stored // 64 * 64 > 0
+        asked.append({number: (r.submit_s, r.prompt_tokens) for number, r in begun.items()})
+    emulated, simulated = asked
+    both = emulated.keys() & simulated.keys()
+    assert len(both) > 15
+    for number in both:
+        assert emulated[number][0] == pytest.approx(simulated[number][0], abs=0.3)
+        assert emulated[number][1] == simulated[number][1]
+
+
 def test_an_automatic_dilation_is_found_and_kept(tmp_path: Path) -> None:
     served = serve(tmp_path / "run", "scale.dilation=auto", *FEW, "systems=[basic]")
     told = read(served.out / "provenance.json")["dilation"]

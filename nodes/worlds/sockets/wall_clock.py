@@ -10,10 +10,9 @@ import asyncio
 import ctypes
 import os
 import time
-from array import array
 from heapq import heappop, heappush
-from math import floor
 
+from plan.durations import Durations
 from plan.scale import Scale
 
 _CLOCK_MONOTONIC = 1
@@ -47,7 +46,7 @@ class WallClock:
         self._start = time.monotonic()
         self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
         self._order = 0
-        self._late = array("d")
+        self._late = Durations()
         self._fd = _libc.timerfd_create(_CLOCK_MONOTONIC, _TFD_NONBLOCK | _TFD_CLOEXEC)
         if self._fd < 0:
             raise OSError(ctypes.get_errno(), "timerfd_create")
@@ -73,7 +72,7 @@ class WallClock:
     @property
     def rung(self) -> int:
         """How many have been woken so far."""
-        return len(self._late)
+        return self._late.count
 
     @property
     def alarms(self) -> int:
@@ -82,15 +81,13 @@ class WallClock:
 
     def lateness_s(self) -> tuple[float, float, float] | None:
         """Lateness of the wake-ups so far, model seconds: median, 99th percentile, maximum."""
-        if not self._late:
+        late = self._late
+        if not late.count:
             return None
-        ordered = sorted(self._late)
-        last = len(ordered) - 1
-        median, p99 = (ordered[floor(last * q)] for q in (0.5, 0.99))
         return (
-            self._scale.model_s(median),
-            self._scale.model_s(p99),
-            self._scale.model_s(ordered[last]),
+            self._scale.model_s(late.quantile_s(0.5)),
+            self._scale.model_s(late.quantile_s(0.99)),
+            self._scale.model_s(late.longest_s),
         )
 
     def close(self) -> None:
@@ -118,7 +115,7 @@ class WallClock:
         while waiting and waiting[0][0] <= now:
             deadline, _, future = heappop(waiting)
             if not future.done():
-                self._late.append(now - deadline)
+                self._late.add(now - deadline)
                 future.set_result(None)
         self._armed = float("inf")
         if waiting:
