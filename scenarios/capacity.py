@@ -2,7 +2,8 @@
 
 For every system of a scenario whose agents arrive at a rate, the largest rate at which its SLO
 is kept: by doubling or halving from the scenario's own rate and then between the last two, or
-among given ones. Simulated runs go side by side. The same command with the same --out goes on
+among given ones. Of a scenario with a sweep, at every one of its points. Simulated runs go side by
+side. The same command with the same --out goes on
 where it was broken off, and takes the runs that are there.
 
 Exit status: 0 done; 1 a run failed; 2 the scenario or the command line is wrong; 3 this machine
@@ -18,6 +19,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from plan.errors import ScenarioError
 from scenarios.analysis import capacity
@@ -27,10 +29,12 @@ from scenarios.configuration.schema import Scenario
 from scenarios.configuration.units import count
 from scenarios.planning.memory import check_jobs
 from scenarios.planning.plan import make_plan
+from scenarios.planning.points import load_points
 from scenarios.running.capacity_search import CapacitySearch, Propose, at_rate
 from scenarios.running.execution import enter_sandbox
 from scenarios.running.outcome import BROKEN_OFF, DONE, DOUBTED, FAILED, concluded
 from scenarios.running.ownership import handed_over
+from scenarios.running.run_directory import take_up
 
 AUTO = "auto"
 PRECISION = 0.05
@@ -39,27 +43,69 @@ PRECISION = 0.05
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     arguments = _arguments(argv)
-    return concluded(lambda: _search(arguments))
+    return concluded(lambda: _found(arguments))
 
 
-def _search(arguments: argparse.Namespace) -> int:
-    scenario = _scenario(arguments)
-    propose = _proposing(scenario, arguments)
-    for system in scenario.compared:
-        make_plan(at_rate(scenario, system, 1.0))
-    jobs = _jobs(scenario, arguments.jobs)
-    if scenario.engine == "emulate":
-        enter_sandbox()
+def _found(arguments: argparse.Namespace) -> int:
+    path, overrides = library.find(arguments.scenario), _overrides(arguments)
+    scenario = load_scenario(path, overrides)
     stamp = time.strftime("%Y%m%d-%H%M%S")
     out = arguments.out or Path("runs") / f"capacity-{scenario.name}-{stamp}"
-    search = CapacitySearch(scenario, out, jobs)
+    if scenario.sweep is None:
+        [(_, prepared)] = _prepared([("", scenario)], arguments)
+        return _search(prepared, out)[1]
+    points = load_points(path, overrides)
+    prepared_points = _prepared([(p.label, p.scenario) for p in points], arguments)
+    take_up(out)
+    found: dict[str, capacity.Capacities] = {}
+    statuses = []
+    for point, (label, prepared) in zip(points, prepared_points, strict=True):
+        print(f"{label} ({len(found) + 1} of {len(points)})", file=sys.stderr)
+        found[label], status = _search(prepared, out / point.directory)
+        statuses.append(status)
+        from scenarios.reports.capacity_sweep_report import write_capacity_sweep
+
+        with handed_over(out):
+            write_capacity_sweep(out, scenario, found)
+        if status == BROKEN_OFF:
+            return status
+    print(f"report of all points: {out / 'capacities.html'}")
+    return next((s for s in (FAILED, DOUBTED) if s in statuses), DONE)
+
+
+class _Prepared(NamedTuple):
+    """A scenario that can be searched, and how."""
+
+    scenario: Scenario
+    propose: Propose
+    jobs: int
+
+
+def _prepared(
+    scenarios: Sequence[tuple[str, Scenario]], arguments: argparse.Namespace
+) -> list[tuple[str, _Prepared]]:
+    """See, before anything runs, that all can be searched."""
+    prepared = []
+    for label, scenario in scenarios:
+        propose = _proposing(scenario, arguments)
+        for system in scenario.compared:
+            make_plan(at_rate(scenario, system, 1.0))
+        prepared.append((label, _Prepared(scenario, propose, _jobs(scenario, arguments.jobs))))
+    if any(scenario.engine == "emulate" for _, scenario in scenarios):
+        enter_sandbox()
+    return prepared
+
+
+def _search(prepared: _Prepared, out: Path) -> tuple[capacity.Capacities, int]:
+    scenario = prepared.scenario
+    search = CapacitySearch(scenario, out, prepared.jobs)
     with handed_over(out):
         (out / "scenario.yaml").write_text(resolved_yaml(scenario))
-        for _ in search.run(propose):
+        for _ in search.run(prepared.propose):
             _write(scenario, search, out)
         _write(scenario, search, out)
     _tell(search, out)
-    return _status(search)
+    return capacity.conclude(search.points), _status(search)
 
 
 def _write(scenario: Scenario, search: CapacitySearch, out: Path) -> None:
@@ -88,13 +134,13 @@ def _status(search: CapacitySearch) -> int:
     return DOUBTED if any(point.verdict == "not believable" for point in points) else DONE
 
 
-def _scenario(arguments: argparse.Namespace) -> Scenario:
-    overrides = [*arguments.set, "sweep=null"]
+def _overrides(arguments: argparse.Namespace) -> list[str]:
+    overrides = list(arguments.set)
     if arguments.systems:
         overrides.append(f"systems=[{arguments.systems}]")
     if arguments.engine:
         overrides.append(f"engine={arguments.engine}")
-    return load_scenario(library.find(arguments.scenario), overrides)
+    return overrides
 
 
 def _proposing(scenario: Scenario, arguments: argparse.Namespace) -> Propose:

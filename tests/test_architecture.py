@@ -131,6 +131,7 @@ COVERED = {
     "scenarios/exports/trace_events.py": "tests/scenarios/exports/test_timeline.py",
     "scenarios/reports/capacity_plots.py": "tests/scenarios/test_capacity.py",
     "scenarios/reports/capacity_report.py": "tests/scenarios/test_capacity.py",
+    "scenarios/reports/capacity_sweep_report.py": "tests/scenarios/test_capacity.py",
     "scenarios/reports/comparison_report.py": "tests/scenarios/test_compare.py",
     "scenarios/reports/congestion_plots.py": "tests/scenarios/reports/test_plots.py",
     "scenarios/reports/drawing.py": "tests/scenarios/reports/test_plots.py",

@@ -254,10 +254,13 @@ def _agents(plan: Plan) -> str:
 
 def _tell(summary: Summary, out: Path) -> None:
     for name, figures in summary.systems.items():
-        jct = "-" if figures.jct_s is None else f"{figures.jct_s:.1f} s"
+        done = "JCT -" if figures.jct_s is None else f"JCT {figures.jct_s:.1f} s"
+        if figures.jct_s is None and figures.service and figures.ttft_s:
+            kept = "kept" if figures.service.met else "missed"
+            done = f"SLO {kept}, mean TTFT {figures.ttft_s.mean:.3g} s"
         speedup = summary.speedup_over_basic.get(name)
         gain = f", {speedup:.2f}x over {title(BASELINE)}" if speedup and name != BASELINE else ""
-        print(f"{name}: JCT {jct}{gain}; {figures.fidelity.verdict}")
+        print(f"{name}: {done}{gain}; {figures.fidelity.verdict}")
         for reason in figures.fidelity.reasons:
             print(f"    {reason}")
     print(f"report: {out / 'report.html'}")

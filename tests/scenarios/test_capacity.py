@@ -91,6 +91,22 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(
     assert "a disk is full" in (out / "capacity.html").read_text()
 
 
+def test_of_a_sweep_every_point_is_searched_and_all_are_set_side_by_side(
+    scenario: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scenario.write_text(TEXT + "sweep: {workload.gap: [none, {fixed: 100 ms}]}\n")
+    out = tmp_path / "found"
+    assert main([str(scenario), "--out", str(out), "--jobs", "1", "--rates", "1"]) == DONE
+    found = json.loads((out / "capacities.json").read_text())
+    assert len(found) == 2
+    assert next(iter(found)) == "gap none"
+    jcts_s = [one["systems"]["basic"]["points"][0]["agent_jct_s"] for one in found.values()]
+    assert jcts_s[1] > jcts_s[0]
+    assert "gap none" in (out / "capacities.html").read_text()
+    assert (out / "01-gap-none" / "capacity.html").exists()
+    assert "SLO kept, mean TTFT" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
