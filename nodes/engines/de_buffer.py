@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from types import TracebackType
 
 from nodes.engines.budget import Budget
 from nodes.engines.memory import Memory, allocated
 from nodes.protocol.messages import Request
-from nodes.protocol.world import World
+from nodes.protocol.world import Region, World
 from nodes.storage.dram_pool import DramPool, Entry
 from plan.model import Plan
 
@@ -53,8 +52,7 @@ class DeBuffer:
             self._memory = allocated(self._world, rows, lease)
         else:
             entry.region.grow(rows)
-            forget = partial(self._pool.forget, self._request.agent, entry)
-            self._memory = Memory(entry.region, forget, lease)
+            self._memory = Memory(entry.region, self._forget, lease)
         return self._memory
 
     def put_away(self, persisted: asyncio.Future[None] | None) -> None:
@@ -68,6 +66,10 @@ class DeBuffer:
         if persisted is not None:
             kept.use(persisted)
         self.memory.hand_over()
+
+    def _forget(self, _: Region) -> None:
+        assert self._entry is not None
+        self._pool.forget(self._request.agent, self._entry)
 
     def __enter__(self) -> DeBuffer:
         return self

@@ -27,7 +27,7 @@ from nodes.protocol.messages import (
     PrefillDone,
     Remote,
 )
-from nodes.protocol.world import Move, Span, World
+from nodes.protocol.world import Move, Region, Span, World
 from nodes.storage.dram_pool import DramPool, Entry
 from nodes.timing.timing import Timing
 from plan.deployment import System
@@ -208,5 +208,5 @@ class DecodeNode(EngineNode[DecodeEngine]):
         )
 
 
-def _kept() -> None:
+def _kept(_: Region) -> None:
     """What is the pool's is not freed."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -25,7 +24,7 @@ class Memory:
     """
 
     def __init__(
-        self, region: Region, free: Callable[[], object], lease: Lease | None = None
+        self, region: Region, free: Callable[[Region], object], lease: Lease | None = None
     ) -> None:
         self.region = region
         self._free = free
@@ -41,7 +40,7 @@ class Memory:
     async def settled(self) -> None:
         """Wait for the transfers that use it; they go on if the wait is cancelled."""
         if under_way := self._under_way():
-            await asyncio.wait(under_way)
+            await _All(under_way).done
             for transfer in under_way:
                 transfer.result()
 
@@ -72,7 +71,7 @@ class Memory:
             self._give_back()
 
     def _give_back(self) -> None:
-        self._free()
+        self._free(self.region)
         if self._lease is not None:
             self._lease.release()
 
@@ -88,7 +87,26 @@ class Memory:
         self.let_go()
 
 
+class _All:
+    """Transfers that are waited for together, and go on if the wait is cancelled.
+
+    Attributes:
+        done: when all of them are.
+    """
+
+    def __init__(self, transfers: list[asyncio.Future[Any]]) -> None:
+        self.done: asyncio.Future[None] = asyncio.Future()
+        self._left = len(transfers)
+        for transfer in transfers:
+            transfer.add_done_callback(self._ended)
+
+    def _ended(self, _: asyncio.Future[Any]) -> None:
+        self._left -= 1
+        if not self._left and not self.done.done():
+            self.done.set_result(None)
+
+
 def allocated(world: World, rows: int, lease: Lease | None = None) -> Memory:
     """A new region of `rows` Full Blocks."""
     region = world.allocate(rows)
-    return Memory(region, partial(world.free, region), lease)
+    return Memory(region, world.free, lease)

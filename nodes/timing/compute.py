@@ -89,37 +89,55 @@ def attention_s(model: ModelSpec, gpu: GpuSpec, chunks: Sequence[Pair]) -> float
     return model.layers * _attention_layer_flops(model, chunks) / gpu.flops
 
 
-def decode_step_s(
-    model: ModelSpec,
-    gpu: GpuSpec,
-    ep_group: int,
-    batch: int,
-    context_tokens: int,
-    attended_tokens: int,
-) -> float:
-    """Time of one decode step of one GPU, seconds: the longer of HBM traffic and compute,
-    plus the GPU's fixed overhead for every layer with an AllToAll.
+class DecodeStep:
+    """How long one decode step of one GPU takes: the longer of HBM traffic and compute, plus
+    the GPU's fixed overhead for every layer with an AllToAll.
 
     Sums over the batch are handed in, so the cost does not grow with the batch. Every GPU
     of the expert-parallel group is taken to hold a batch of the same size. The overhead was
     calibrated in an expert-parallel group, where dispatch and combine dominate it; layers
     without them (dense ones, or ep_group 1) are charged none.
 
+    Asked for every step of a run, so what does not change is worked out once.
+
     Args:
         ep_group: GPUs that share the experts.
-        batch: requests decoding on this GPU; 0 takes no time.
-        context_tokens: tokens in view, summed over the batch.
-        attended_tokens: `attended(model, context)`, summed over the batch.
     """
-    if batch == 0:
-        return 0.0
-    kv = model.kv_bytes * attended_tokens + model.index_bytes * context_tokens
-    read_bytes = _touched_weight_bytes(model, ep_group, batch) + model.layers * kv
-    scores = model.attention_flops * attended_tokens + model.index_flops * context_tokens
-    flops = model.linear_flops * batch + model.layers * scores
-    busy_s = max(read_bytes / gpu.hbm_bytes_per_s, flops / gpu.flops)
-    exchanging_layers = model.moe_layers if ep_group > 1 else 0
-    return busy_s + exchanging_layers * gpu.decode_layer_overhead_s
+
+    def __init__(self, model: ModelSpec, gpu: GpuSpec, ep_group: int) -> None:
+        self._model = model
+        self._ep_group = ep_group
+        self._layers = float(model.layers)
+        self._kv_bytes, self._index_bytes = float(model.kv_bytes), float(model.index_bytes)
+        self._attention_flops = float(model.attention_flops)
+        self._index_flops = float(model.index_flops)
+        self._hbm_bytes_per_s, self._flops = float(gpu.hbm_bytes_per_s), float(gpu.flops)
+        exchanging_layers = model.moe_layers if ep_group > 1 else 0
+        self._overhead_s = float(exchanging_layers * gpu.decode_layer_overhead_s)
+        self._batch = 0
+        self._weight_bytes = 0.0
+        self._linear_flops = 0.0
+
+    def seconds(self, batch: int, context_tokens: int, attended_tokens: int) -> float:
+        """The time of a step.
+
+        Args:
+            batch: requests decoding on this GPU; 0 takes no time.
+            context_tokens: tokens in view, summed over the batch.
+            attended_tokens: `attended(model, context)`, summed over the batch.
+        """
+        if batch == 0:
+            return 0.0
+        if batch != self._batch:
+            self._batch = batch
+            self._weight_bytes = _touched_weight_bytes(self._model, self._ep_group, batch)
+            self._linear_flops = float(self._model.linear_flops * batch)
+        context, attended = float(context_tokens), float(attended_tokens)
+        kv = self._kv_bytes * attended + self._index_bytes * context
+        scores = self._attention_flops * attended + self._index_flops * context
+        read_s = (self._weight_bytes + self._layers * kv) / self._hbm_bytes_per_s
+        compute_s = (self._linear_flops + self._layers * scores) / self._flops
+        return max(read_s, compute_s) + self._overhead_s
 
 
 def _attention_layer_flops(model: ModelSpec, chunks: Sequence[Pair]) -> float:

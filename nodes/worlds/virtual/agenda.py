@@ -6,6 +6,7 @@ done in the order in which it was set down.
 
 from __future__ import annotations
 
+from asyncio import Future
 from collections import deque
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
@@ -48,6 +49,15 @@ class Agenda:
     ) -> None:
         """The same, a time from now."""
         self.at(self.now_s + delay_s, what, arguments)
+
+    def sleep_until(self, deadline_s: float) -> Future[None]:
+        """A future that is done at an absolute model time, at once if it has passed."""
+        future: Future[None] = Future()
+        if deadline_s <= self.now_s:
+            future.set_result(None)
+        else:
+            self.at(deadline_s, future)
+        return future
 
     def work(self, callbacks: int) -> bool:
         """Do so much of what is due, in order, unless stopped; False if nothing is left to do."""

@@ -70,12 +70,7 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
 
     def sleep_until(self, deadline_s: float) -> asyncio.Future[None]:
         """A future that is done at an absolute model time, at once if it has passed."""
-        future: asyncio.Future[None] = self.create_future()
-        if deadline_s <= self.agenda.now_s:
-            future.set_result(None)
-        else:
-            self.agenda.at(deadline_s, future)
-        return future
+        return self.agenda.sleep_until(deadline_s)
 
     def call_soon(
         self,

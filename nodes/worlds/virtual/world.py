@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol, cast
 from nodes.protocol.messages import Message
 from nodes.protocol.world import Move, Region, Span
 from nodes.worlds.dram_bus import DramBus, dram_ends
+from nodes.worlds.virtual.agenda import Agenda
 from nodes.worlds.virtual.identity_region import IdentityRegion
 from nodes.worlds.virtual.loop import VirtualTimeLoop
 from plan.lanes import TrafficClass
@@ -34,9 +35,14 @@ class Network(Protocol):
 class VirtualClock:
     """Model time as the virtual-time loop keeps it."""
 
-    def __init__(self, loop: VirtualTimeLoop) -> None:
-        self.now = loop.time
-        self.sleep_until = loop.sleep_until
+    def __init__(self, agenda: Agenda) -> None:
+        self._agenda = agenda
+
+    def now(self) -> float:
+        return self._agenda.now_s
+
+    def sleep_until(self, deadline_s: float) -> asyncio.Future[None]:
+        return self._agenda.sleep_until(deadline_s)
 
 
 class _Content(NamedTuple):
@@ -47,10 +53,7 @@ class _Content(NamedTuple):
 
     def move(self) -> None:
         """What stood in the source now stands in the target, too."""
-        found = self.source.content(self.span)
-        if shift := self.target_row - self.span.lo:
-            found = [piece._replace(row=piece.row + shift) for piece in found]
-        self.target.fill(found, self.span.group)
+        self.target.copy(self.source, self.span, self.target_row)
 
 
 class _Posting:
@@ -195,7 +198,7 @@ class VirtualCluster:
     def post(self, transfers: list[_Transfer]) -> asyncio.Future[None]:
         """Begin transfers together, each after what was posted on its queue pair before."""
         last = {transfer.pair: transfer for transfer in transfers}
-        completion: asyncio.Future[None] = self.loop.create_future()
+        completion: asyncio.Future[None] = asyncio.Future()
         posting = _Posting(completion, len(last))
         for transfer in last.values():
             transfer.posting = posting
@@ -213,7 +216,7 @@ class VirtualWorld:
 
     def __init__(self, cluster: VirtualCluster, node: str) -> None:
         self.node = node
-        self.clock = VirtualClock(cluster.loop)
+        self.clock = VirtualClock(cluster.agenda)
         self.stats = NodeStats(node=node)
         self._cluster = cluster
 

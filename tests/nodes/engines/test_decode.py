@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from nodes.engines.decode import DecodeEngine, Sequence
 from nodes.engines.memory import allocated
 from nodes.protocol.messages import Assign, Request
-from nodes.timing.compute import attended, decode_step_s
+from nodes.timing.compute import DecodeStep, attended
 from nodes.timing.timing import timing_of
 from nodes.worlds.virtual.loop import run
 from plan.model import Plan
@@ -94,10 +94,7 @@ def step_by_step(
             del waiting[number]
             steps[number] = 0
         contexts = [joinings[number][1] + taken for number, taken in steps.items()]
-        now += decode_step_s(
-            plan.model,
-            plan.gpu,
-            plan.ep_group["decode"],
+        now += DecodeStep(plan.model, plan.gpu, plan.ep_group["decode"]).seconds(
             len(contexts),
             sum(contexts),
             sum(attended(plan.model, context) for context in contexts),

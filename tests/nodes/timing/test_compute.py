@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.timing.compute import (
+    DecodeStep,
     attended,
     attention_s,
-    decode_step_s,
     free_hbm_bytes,
     prefill_layer_s,
     weights_per_gpu,
@@ -65,7 +65,9 @@ def test_kv_of_a_ds_27b_turn_at_20k_is_about_390_mb() -> None:
 
 
 def decode_s(batch: int, context: int = 32721, ep_group: int = 32) -> float:
-    return decode_step_s(DS, H800, ep_group, batch, batch * context, batch * attended(DS, context))
+    return DecodeStep(DS, H800, ep_group).seconds(
+        batch, batch * context, batch * attended(DS, context)
+    )
 
 
 def test_calibrated_decode_step_is_the_papers_tpot() -> None:
@@ -73,7 +75,7 @@ def test_calibrated_decode_step_is_the_papers_tpot() -> None:
 
 
 def test_decode_of_a_lone_dense_request_is_bound_by_reading_the_weights() -> None:
-    step = decode_step_s(QWEN, H800, 1, 1, 1000, 1000)
+    step = DecodeStep(QWEN, H800, 1).seconds(1, 1000, 1000)
     assert step == pytest.approx(QWEN.weight_bytes / H800.hbm_bytes_per_s, rel=0.01)
 
 
@@ -84,7 +86,7 @@ def test_an_empty_decode_batch_takes_no_time() -> None:
 def test_few_tokens_touch_few_experts() -> None:
     """Alone, with the group's experts on one GPU, a token reads 8 of 256 experts a layer."""
     roomy = msgspec.structs.replace(H800, decode_layer_overhead_s=0.0)
-    step = decode_step_s(DS, roomy, 1, 1, 0, 0)
+    step = DecodeStep(DS, roomy, 1).seconds(1, 0, 0)
     read = DS.weight_bytes - DS.expert_bytes + DS.expert_bytes * 8 / 256
     assert step == pytest.approx(read / H800.hbm_bytes_per_s)
 
