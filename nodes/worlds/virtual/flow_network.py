@@ -95,7 +95,7 @@ class FlowNetwork:
         self._leaving: dict[tuple[Queue, ...], _Transfer] = {}
         self._endings: list[tuple[float, int, _Transfer]] = []
         self._order = count().__next__
-        self._armed_s = _NEVER
+        self._ending = agenda.alarm(self._wake)
         self._settling = False
 
         self._bytes = [0.0] * len(rates)
@@ -118,7 +118,7 @@ class FlowNetwork:
             raise ValueError(f"size_bytes must be a finite number >= 0, not {size_bytes!r}")
         flow = _Transfer(self._path(src_end, dst_end, lane_class), size_bytes, arrived)
         if self._submit_s:
-            self._agenda.after(self._submit_s, self._start, (flow,))
+            self._agenda.at(self._agenda.now_s + self._submit_s, self._start, (flow,))
         else:
             self._start(flow)
 
@@ -207,9 +207,8 @@ class FlowNetwork:
         while endings:
             first, _, flow = endings[0]
             if not flow.over and flow.finish == first:
-                if first < self._armed_s:
-                    self._armed_s = first
-                    self._agenda.at(first, self._wake, (first,))
+                if first < self._ending.when_s:
+                    self._ending.set(first)
                 return
             if flow.over or flow.due != first:
                 heappop(endings)
@@ -220,10 +219,7 @@ class FlowNetwork:
                 flow.due = flow.finish
                 heapreplace(endings, (flow.finish, self._order(), flow))
 
-    def _wake(self, when: float) -> None:
-        if when != self._armed_s:
-            return  # set for an ending that has since moved
-        self._armed_s = _NEVER
+    def _wake(self) -> None:
         now, endings = self._agenda.now_s, self._endings
         horizon = now + _TOGETHER_S
         while endings and endings[0][0] <= horizon:

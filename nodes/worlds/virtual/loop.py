@@ -66,7 +66,7 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
 
     def busy(self) -> bool:
         """Whether anything is ready or any timer set."""
-        return bool(self.agenda.ready or self.agenda.timers)
+        return not self.agenda.empty
 
     def sleep_until(self, deadline_s: float) -> asyncio.Future[None]:
         """A future that is done at an absolute model time, at once if it has passed."""
@@ -129,7 +129,7 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
 
     def close(self) -> None:
         super().close()
-        self.agenda.timers.clear()
+        self.agenda.clear()
 
     def _run_once(self) -> None:
         """Run until stopped; the base class would come back here for every event."""

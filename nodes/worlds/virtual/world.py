@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol, cast
 from nodes.protocol.messages import Message
 from nodes.protocol.world import Move, Region, Span
 from nodes.worlds.dram_bus import DramBus, dram_ends
+from nodes.worlds.failure import fail
 from nodes.worlds.virtual.agenda import Agenda
 from nodes.worlds.virtual.identity_region import IdentityRegion
 from nodes.worlds.virtual.loop import VirtualTimeLoop
@@ -136,9 +137,11 @@ class VirtualCluster:
         self.plan = plan
         self.tasks = tasks
         self.loop = loop
+        self._running: set[asyncio.Task[None]] = set()
         self.agenda = loop.agenda
         self._message_s = plan.message_s
-        self._submit_s = plan.submit_s
+        self._messages = self.agenda.delay(plan.message_s)
+        self._postings = self.agenda.delay(plan.submit_s)
         self.network = network
         self.regions: dict[int, IdentityRegion] = {}
         self.handlers: dict[str, Callable[[Message], None]] = {}
@@ -150,8 +153,22 @@ class VirtualCluster:
         self._pairs: dict[tuple[str, str, TrafficClass], _QueuePair] = {}
         self._next_key = 0
 
+    def spawn(self, coroutine: Coroutine[Any, Any, None], node: str) -> asyncio.Task[None]:
+        """Run a task of a node; the group hears of its failure only, for there are many."""
+        # a deadlock is told by the names of the tasks that wait; what is compiled has a type's
+        name = getattr(coroutine, "__qualname__", None) or type(coroutine).__qualname__
+        task = asyncio.Task(coroutine, loop=self.loop, name=f"{node} {name}")
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            fail(self.tasks, error)
+
     def after_latency(self, callback: Callable[..., object], *arguments: object) -> None:
-        self.agenda.after(self._message_s, callback, arguments)
+        self._messages.after(callback, arguments)
 
     def complete(self, source_end: str, target_end: str, arrived: _Transfer) -> None:
         """Tell the initiator, once the bytes had their turn in the DRAM at both ends.
@@ -202,7 +219,7 @@ class VirtualCluster:
         posting = _Posting(completion, len(last))
         for transfer in last.values():
             transfer.posting = posting
-        self.agenda.after(self._submit_s, _begin, (transfers,))
+        self._postings.after(_begin, (transfers,))
         return completion
 
 
@@ -224,9 +241,7 @@ class VirtualWorld:
         self._cluster.after_latency(self._cluster.handlers[to], message)
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        # a deadlock is told by the names of the tasks that wait
-        name = f"{self.node} {getattr(coroutine, '__qualname__', 'task')}"
-        return self._cluster.tasks.create_task(coroutine, name=name)
+        return self._cluster.spawn(coroutine, self.node)
 
     def allocate(self, rows: int) -> Region:
         return self._cluster.allocate(rows)
