@@ -21,6 +21,7 @@ from scenarios.running import compiled
 from scenarios.running.outcome import DONE, concluded
 
 OPTIMIZATION = "3"
+_MAKING = "making-"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -86,11 +87,11 @@ def build(core: Path, optimization: str = OPTIMIZATION) -> None:
 def _replace(core: Path) -> None:
     """Build a core beside those that are there, then take them away."""
     compiled.CORES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=compiled.CORES) as beside:
+    with tempfile.TemporaryDirectory(prefix=_MAKING, dir=compiled.CORES) as beside:
         made = Path(beside, core.name)
         build(made)
         for old in compiled.CORES.iterdir():
-            if old != Path(beside):
+            if not old.name.startswith(_MAKING):
                 shutil.rmtree(old)
         made.rename(core)
 

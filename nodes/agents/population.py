@@ -52,7 +52,7 @@ class AgentPopulation:
         self._requests = 0
         self._waiting: dict[int, tuple[Request, asyncio.Future[None]]] = {}
         self.total = plan.requests
-        self.completed: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        self.completed: asyncio.Future[Ending] = asyncio.Future()
         self.done = 0
         self._last_done_s = 0.0
 
@@ -118,7 +118,7 @@ class AgentPopulation:
 
     def _ask(self, request: Request) -> asyncio.Future[None]:
         """Submit a request; done when it is."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[None] = asyncio.Future()
         self._waiting[request.number] = request, done
         self._rule.submitted(request.number, request.submit_s)
         self._world.send(self._scheduler, Submit(request))

@@ -32,5 +32,5 @@ class Arrivals(Generic[T]):
     def _expected(self, attempt: Attempt) -> asyncio.Future[T]:
         future = self._values.get(attempt)
         if future is None:
-            future = self._values[attempt] = asyncio.get_running_loop().create_future()
+            future = self._values[attempt] = asyncio.Future()
         return future

@@ -45,9 +45,7 @@ class Job:
     buffer_wait_s: float = 0.0
     ready_s: float = 0.0
     prefill_start_s: float | None = None
-    first: asyncio.Future[float] = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
+    first: asyncio.Future[float] = field(default_factory=asyncio.Future)
 
     @property
     def request(self) -> Request:

@@ -43,7 +43,7 @@ class Budget:
             self._leased += amount
             self._changed()
             return Lease(self, amount)
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        turn: asyncio.Future[None] = asyncio.Future()
         self._waiting.append((amount, turn))
         try:
             await turn

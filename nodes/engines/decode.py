@@ -35,9 +35,7 @@ class Sequence:
 
     assign: Assign
     hbm: Memory | None
-    finished: asyncio.Future[None] = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
+    finished: asyncio.Future[None] = field(default_factory=asyncio.Future)
     second_s: float | None = None
     joined: int = 0
     saturates: int = 0

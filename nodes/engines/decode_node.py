@@ -72,7 +72,7 @@ class DecodeNode(EngineNode[DecodeEngine]):
     async def _serve(self, assign: Assign) -> None:
         """A request's whole way through the node."""
         request, engine = assign.request, self._engines[assign.de]
-        sequence, pooled = Sequence(assign, None), 0
+        sequence, attempt, pooled = Sequence(assign, None), assign.attempt, 0
         try:
             with ExitStack() as held:
                 if self._system.io:
@@ -80,42 +80,43 @@ class DecodeNode(EngineNode[DecodeEngine]):
                         self._world, self._plan, self._buffers, self._pool, request
                     ) as buffer:
                         pooled = await self._receive(assign, buffer)
-                        prefill = await self._prefilled.take(assign.attempt)
+                        prefill = await self._prefilled.take(attempt)
                         held.enter_context(await engine.hbm.lease(request.total))
                         rows = self._plan.layout.blocks(request.total)
                         sequence.hbm = held.enter_context(allocated(self._world, rows))
                         await self._to_hbm(assign, prefill.hit_blocks, buffer, sequence.hbm)
                 else:
-                    prefill = await self._prefilled.take(assign.attempt)
+                    prefill = await self._prefilled.take(attempt)
                     held.enter_context(await engine.hbm.lease(request.total))
                 if request.gen > 1:
                     await engine.decode(sequence)
         finally:
-            self._leader.finished(assign.attempt)
+            self._leader.finished(attempt)
         self._done(sequence, prefill, pooled)
 
     async def _receive(self, assign: Assign, buffer: DeBuffer) -> int:
         """Register the DE buffer once it is needed, and bring this side's hits there; returns
         how many of them the pool had there already."""
-        request, asked = assign.request, self._storage.blocks_asked(assign.request)
+        request, attempt = assign.request, assign.attempt
+        asked = self._storage.blocks_asked(request)
         clock = self._world.clock
         asked_s = clock.now()
         lo = max(assign.pe_blocks, min(await buffer.find(), asked))
         wait_s = clock.now() - asked_s
         with self._storage.queued(asked - lo):
             if assign.pe_blocks or not asked:
-                await self._needed.take(assign.attempt)
+                await self._needed.take(attempt)
                 wait_s = 0.0  # until here it waited for the prefill side
             async with self._storage.turn if lo < asked else nullcontext():
                 asked_s = clock.now()
                 memory = await buffer.register()
                 wait_s += clock.now() - asked_s
                 remote = Remote(dram_end(assign.de), memory.region.key)
-                self._world.send(node_of(assign.pe), BufferReady(assign.attempt, remote))
+                self._world.send(node_of(assign.pe), BufferReady(attempt, remote))
                 read = await self._read(request, lo, asked, memory, wait_s)
         if assign.pe_blocks < asked:
             read = read._replace(upto=max(lo, read.upto))
-            self._world.send(node_of(assign.pe), HitsReady(assign.attempt, *read))
+            self._world.send(node_of(assign.pe), HitsReady(attempt, *read))
         return lo - assign.pe_blocks
 
     async def _to_hbm(self, assign: Assign, hits: int, buffer: DeBuffer, hbm: Memory) -> None:

@@ -102,7 +102,7 @@ class Lockstep:
     def join(self) -> None:
         """There is a batch: take part from the next boundary on. Idempotent."""
         if self._start is None and not self.inside:
-            self._start = asyncio.get_running_loop().create_future()
+            self._start = asyncio.Future()
             self._world.send(self._leader, Join(self._engine))
 
     async def begin(self) -> bool:
@@ -126,7 +126,7 @@ class Lockstep:
             stays: at a boundary, whether a next batch is there.
         """
         came_s = self._world.clock.now()
-        self._round = asyncio.get_running_loop().create_future()
+        self._round = asyncio.Future()
         self._world.send(self._leader, Arrive(self._engine, tokens, attention_s, boundary, stays))
         if boundary:
             self.inside = stays

@@ -11,10 +11,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
-from typing import NamedTuple
 
 from nodes.engines.batches import Batches, Job, Part
-from nodes.engines.budget import Budget
+from nodes.engines.budget import Budget, Lease
 from nodes.engines.collectives import Exchange
 from nodes.engines.lockstep import Lockstep
 from nodes.protocol.blocks import pieces
@@ -30,13 +29,28 @@ GROUPS_AHEAD = 2
 """Layer Block groups in HBM at once: the one that computes and the next one, loading."""
 
 
-class _Stage(NamedTuple):
-    """One Layer Block group of one forward batch, its load under way."""
+class _Stage:
+    """One Layer Block group of one forward batch, its load under way.
 
-    parts: list[Part]
-    group: int
-    load: asyncio.Future[None] | None
-    not_before_s: float
+    Attributes:
+        slot: its room in HBM (None: the whole batch has that).
+    """
+
+    __slots__ = ("group", "load", "not_before_s", "parts", "slot")
+
+    def __init__(
+        self,
+        parts: list[Part],
+        group: int,
+        load: asyncio.Future[None] | None,
+        not_before_s: float,
+        slot: Lease | None,
+    ) -> None:
+        self.parts = parts
+        self.group = group
+        self.load = load
+        self.not_before_s = not_before_s
+        self.slot = slot
 
 
 class PrefillEngine:
@@ -55,7 +69,7 @@ class PrefillEngine:
         predict = timing.predictor.attention_s
         pack = forward_batches(system, plan.constants, predict, plan.plugins)
         self._batches = Batches(pack, plan.layout.tokens)
-        self._slots = asyncio.Semaphore(GROUPS_AHEAD)
+        self._slots = Budget(f"Layer Block groups in HBM of {name}", GROUPS_AHEAD)
         self._stages: asyncio.Queue[_Stage] = asyncio.Queue()
         self._computed = asyncio.Event()
         self._free_s = 0.0
@@ -109,8 +123,8 @@ class PrefillEngine:
                     part.job.prefill_start_s = self._world.clock.now()
             if self._layerwise:
                 for group in self._groups:
-                    await self._slots.acquire()
-                    self._post(parts, group, self._load_groups(parts, [group]))
+                    slot = await self._slots.lease(1)
+                    self._post(parts, group, self._load_groups(parts, [group]), slot)
             else:
                 self._computed.clear()
                 load = self._load_groups(parts, self._groups)
@@ -144,8 +158,14 @@ class PrefillEngine:
             assert job.buffer is not None
             yield Move(job.hbm.region, Span(job.local, part.lo, group), job.buffer, "kv")
 
-    def _post(self, parts: list[Part], group: int, load: asyncio.Future[None] | None) -> None:
-        self._stages.put_nowait(_Stage(parts, group, load, self._world.clock.now()))
+    def _post(
+        self,
+        parts: list[Part],
+        group: int,
+        load: asyncio.Future[None] | None,
+        slot: Lease | None = None,
+    ) -> None:
+        self._stages.put_nowait(_Stage(parts, group, load, self._world.clock.now(), slot))
 
     async def _compute(self) -> None:
         while True:
@@ -162,8 +182,8 @@ class PrefillEngine:
             self._produce(stage)
             if stage.group == self._groups[-1]:
                 self._end_batch(stage.parts)
-            if self._layerwise:
-                self._slots.release()
+            if stage.slot is not None:
+                stage.slot.release()
 
     async def _loaded(self, stage: _Stage) -> float:
         """Wait for the stage's KV; returns when it can compute, without wake-up lateness

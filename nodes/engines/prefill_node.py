@@ -64,7 +64,8 @@ class PrefillNode(EngineNode[PrefillEngine]):
 
         Whoever needs both buffers takes the PE buffer first, so nobody waits in a ring.
         """
-        request, layout, clock = assign.request, self._plan.layout, self._world.clock
+        request, attempt = assign.request, assign.attempt
+        layout, clock = self._plan.layout, self._world.clock
         rows, asked = layout.blocks(request.prompt), self._storage.blocks_asked(request)
         here, there, pe_blocks = None, None, assign.pe_blocks
         try:
@@ -86,9 +87,9 @@ class PrefillNode(EngineNode[PrefillEngine]):
                     asked_s = clock.now()
                     if pe_blocks == asked:
                         self._need_buffer(assign)
-                    job.buffer = await self._buffers.take(assign.attempt)
+                    job.buffer = await self._buffers.take(attempt)
                     if pe_blocks < asked:
-                        there = await self._hits.take(assign.attempt)
+                        there = await self._hits.take(attempt)
                     else:
                         job.buffer_wait_s = clock.now() - asked_s
                     job.local, job.hits, job.read = _joined(here, there, pe_blocks)
@@ -99,7 +100,7 @@ class PrefillNode(EngineNode[PrefillEngine]):
             self._world.send(self._agents, FirstToken(request.number, first_s))
             self._world.send(node_of(assign.de), _done(job, first_s))
         finally:
-            self._leader.finished(assign.attempt)
+            self._leader.finished(attempt)
 
     def _need_buffer(self, assign: Assign) -> None:
         self._world.send(node_of(assign.de), NeedBuffer(assign.attempt))

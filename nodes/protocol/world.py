@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from nodes.protocol.blocks import Piece
 from nodes.protocol.messages import Message, Remote
@@ -19,12 +19,15 @@ from plan.lanes import TrafficClass
 from plan.records import NodeStats
 
 
-class Span(NamedTuple):
+class Span:
     """Part of a region: rows `lo .. hi`, one Layer Block group, or all (Full Blocks)."""
 
-    lo: int
-    hi: int
-    group: int | None = None
+    __slots__ = ("group", "hi", "lo")
+
+    def __init__(self, lo: int, hi: int, group: int | None = None) -> None:
+        self.lo = lo
+        self.hi = hi
+        self.group = group
 
 
 class Region(Protocol):
@@ -42,23 +45,31 @@ class Region(Protocol):
         """How many Layer Blocks of `pieces` are not there, or not intact."""
 
 
-class Move(NamedTuple):
+class Move:
     """A span to be moved between a region of this node and a peer's.
 
-    Attributes:
+    Args:
         peer_row: where row `span.lo` of `region` is at the peer; None: rows keep their places.
+
+    Attributes:
+        row: that row of the peer's.
     """
 
-    region: Region
-    span: Span
-    peer: Remote
-    traffic: TrafficClass
-    peer_row: int | None = None
+    __slots__ = ("peer", "region", "row", "span", "traffic")
 
-    @property
-    def row(self) -> int:
-        """The peer's first row."""
-        return self.span.lo if self.peer_row is None else self.peer_row
+    def __init__(
+        self,
+        region: Region,
+        span: Span,
+        peer: Remote,
+        traffic: TrafficClass,
+        peer_row: int | None = None,
+    ) -> None:
+        self.region = region
+        self.span = span
+        self.peer = peer
+        self.traffic = traffic
+        self.row = span.lo if peer_row is None else peer_row
 
 
 class Clock(Protocol):

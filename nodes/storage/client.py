@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from types import TracebackType
 
 from nodes.protocol.blocks import prefix
 from nodes.protocol.messages import (
@@ -48,24 +48,20 @@ class StorageClient:
         """Full Blocks of the prompt that may be in storage."""
         return request.cached // self._tokens
 
-    @contextmanager
-    def queued(self, blocks: int) -> Iterator[None]:
+    def queued(self, blocks: int) -> Queued:
         """A read of so many blocks comes within this context: it counts as queued until the
         end. None is no read."""
-        if not blocks:
-            yield
-            return
-        self.queued_tokens += blocks * self._tokens
-        try:
-            yield
-        finally:
-            self.queued_tokens -= blocks * self._tokens
-            self._changed()
+        return Queued(self, blocks * self._tokens)
+
+    def dequeued(self, tokens: int) -> None:
+        """A read that was queued is over, or will not come."""
+        self.queued_tokens -= tokens
+        self._changed()
 
     def read(self, request: Request, lo: int, hi: int, buffer: Region) -> asyncio.Future[int]:
         """Have storage write rows `lo .. hi` of the context to the same rows of `buffer`, when
         it is the read's `turn`; the result says up to which row it had them."""
-        arrival: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        arrival: asyncio.Future[int] = asyncio.Future()
         ticket = self._next_ticket()
         self._read[ticket] = arrival
         self._world.send(
@@ -86,7 +82,7 @@ class StorageClient:
         self, request: Request, lo: int, hi: int, buffer: Region, buffer_row: int
     ) -> asyncio.Future[None]:
         """Have storage fetch rows `lo .. hi` of the context, at `buffer_row` of `buffer`."""
-        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        stored: asyncio.Future[None] = asyncio.Future()
         ticket = self._next_ticket()
         self._stored[ticket] = stored
         self._world.send(
@@ -114,3 +110,23 @@ class StorageClient:
     def _next_ticket(self) -> int:
         self._ticket += 1
         return self._ticket
+
+
+class Queued:
+    """A place in the disk read queue, held until the end of a `with`."""
+
+    def __init__(self, storage: StorageClient, tokens: int) -> None:
+        self._storage = storage
+        self._tokens = tokens
+
+    def __enter__(self) -> None:
+        self._storage.queued_tokens += self._tokens
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._tokens:
+            self._storage.dequeued(self._tokens)

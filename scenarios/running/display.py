@@ -13,6 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from scenarios.running.pace import Pace
+
 PLAIN_EVERY_S = 5.0
 """Wall seconds between two plain lines."""
 NODES_SHOWN = 16
@@ -36,7 +38,9 @@ class Progress:
         self._name = ""
         self._total: int | None = 0
         self._done = 0
-        self._started = self._printed = now()
+        self._printed = now()
+        self._pace = Pace(0, self._printed)
+        self._left_s: float | None = None
         self._snic_use: Mapping[str, float] = {}
 
     def __enter__(self) -> Self:
@@ -62,7 +66,8 @@ class Progress:
     def system(self, name: str, total_requests: int | None) -> None:
         """The next system starts; it has to serve that many requests, None: no end of them."""
         self._name, self._total, self._done, self._snic_use = name, total_requests, 0, {}
-        self._started = self._printed = self._now()
+        self._printed = self._now()
+        self._pace, self._left_s = Pace(total_requests or 0, self._printed), None
         if total_requests is not None:
             self.note(f"{name}: {total_requests} requests")
         else:
@@ -71,6 +76,7 @@ class Progress:
     def update(self, done: int, snic_use: Mapping[str, float]) -> None:
         """So many requests are done; each node's SNIC reads at that fraction of its rate."""
         self._done, self._snic_use = done, snic_use
+        self._left_s = self._pace.look(done, self._now())
         if self._live is not None:
             self._live.update(self._picture())
         elif self._now() - self._printed >= PLAIN_EVERY_S:
@@ -89,13 +95,12 @@ class Progress:
     def _standing(self, what: str) -> str:
         if self._total is None:
             return f"{self._done} {what}"
-        return f"{self._done}/{self._total} {what}, {self._left(self._total)}"
+        return f"{self._done}/{self._total} {what}, {self._left()}"
 
-    def _left(self, total: int) -> str:
-        if not self._done:
+    def _left(self) -> str:
+        if self._left_s is None:
             return "time left unknown"
-        spent = self._now() - self._started
-        left = round(spent / self._done * (total - self._done))
+        left = round(self._left_s)
         return f"about {left // 60}:{left % 60:02d} left"
 
     def _picture(self) -> Group:

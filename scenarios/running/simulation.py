@@ -17,7 +17,7 @@ from scenarios.results.result import SystemResult
 from scenarios.running.journal import Journal
 from scenarios.running.snic_watch import SnicWatch
 
-YOUNG_OBJECTS = 50_000
+YOUNG_OBJECTS = 500_000
 """New objects between two rounds of the garbage collector."""
 
 Progress = Callable[[int, Mapping[str, float]], None]

@@ -1,12 +1,14 @@
 """What a run in virtual time costs as the cluster grows: 1, 2, 4, 8 and 16 times 2P4D.
 
 Run with `pytest -m benchmark -s tests/benchmarks/test_virtual_scale.py`; it draws
-`runs/benchmarks/size.png`.
+`runs/benchmarks/size.png`. By plain Python, and by the compiled core where there is one; beside
+every figure stands what a loop of plain Python takes in the same process.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -21,6 +23,7 @@ from plan.records import RequestRecord
 from scenarios.configuration import library
 from scenarios.configuration.loading import load_scenario
 from scenarios.planning.plan import make_plan
+from scenarios.running import compiled
 from scenarios.running.simulation import rare_collections
 
 FULL = library.find(Path("full-2p4d"))
@@ -32,12 +35,13 @@ PICTURE = Path(scenarios.__file__).parents[1] / "runs" / "benchmarks" / "size.pn
 
 class Cost(NamedTuple):
     """Of planning and serving; `cpu_s` of serving alone, `memory_bytes` at the peak of both,
-    beyond what the imported modules take."""
+    beyond what the imported modules take; `reference_s` of `reference`, before and after."""
 
     agents: int
     requests: int
     events: int
     cpu_s: float
+    reference_s: float
     memory_bytes: int
     jct_s: float
 
@@ -62,13 +66,29 @@ def cost(units: int) -> Cost:
     ).plan
     (system,) = load_scenario(FULL, ["systems=[dualpath]"]).compared
     records: list[RequestRecord] = []
-    began = time.process_time()
+    reference_s = cpu_of(reference)
     with rare_collections():
+        began = time.process_time()
         run = simulate(plan, system, 5.0, records.append, lambda sample: None)
-    cpu_s = time.process_time() - began
+        cpu_s = time.process_time() - began
+    reference_s = (reference_s + cpu_of(reference)) / 2
     jct_s = max(record.done_s or 0.0 for record in records)
     memory_bytes = _status_bytes("VmHWM") - before
-    return Cost(AGENTS * units, len(records), run.events, cpu_s, memory_bytes, jct_s)
+    return Cost(AGENTS * units, len(records), run.events, cpu_s, reference_s, memory_bytes, jct_s)
+
+
+def reference() -> None:
+    """A loop whose time tells one machine, and one hour, from another."""
+    total, kept = 0.0, {}
+    for i in range(1_000_000):
+        total += i * 0.5
+        kept[i & 1023] = total
+
+
+def cpu_of(work: Callable[[], None]) -> float:
+    began = time.process_time()
+    work()
+    return time.process_time() - began
 
 
 def _status_bytes(field: str) -> int:
@@ -95,7 +115,11 @@ def draw(costs: list[Cost]) -> Figure:
 
 @pytest.mark.benchmark
 @pytest.mark.timeout(900)
-def test_cost_grows_no_faster_than_the_work() -> None:
+@pytest.mark.parametrize("core", ["plain", "compiled"])
+def test_cost_grows_no_faster_than_the_work(core: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(compiled.VARIABLE, core)
+    if core == "compiled" and not compiled.Core(compiled.CORES / compiled.digest()).whole:
+        pytest.skip("not compiled: make compiled")
     costs = []
     for units in SIZES:
         # a process each, so that one's peak memory is not another's
@@ -103,10 +127,12 @@ def test_cost_grows_no_faster_than_the_work() -> None:
             done = alone.submit(cost, units).result()
         costs.append(done)
         print(
-            f"\n{2 * units}P{4 * units}D, {done.agents} agents, {done.requests} requests:"
+            f"\n{2 * units}P{4 * units}D, {core}, {done.agents} agents, {done.requests} requests:"
             f" {done.events / done.requests:.0f} events a request,"
             f" {done.events / done.cpu_s:.0f} events/s,"
-            f" {1e3 * done.cpu_s / done.requests:.2f} ms a request,"
+            f" {1e3 * done.cpu_s / done.requests:.2f} ms a request"
+            f" ({1e3 * done.cpu_s / done.requests / done.reference_s:.1f} beside a reference of"
+            f" {1e3 * done.reference_s:.0f} ms),"
             f" {done.memory_bytes / done.agents:.0f} bytes an agent,"
             f" JCT {done.jct_s:.1f} s",
             end="",

@@ -41,7 +41,7 @@ class Work(NamedTuple):
 
     @property
     def peer_span(self) -> Span:
-        lo, hi, group = self.span
+        lo, hi, group = self.span.lo, self.span.hi, self.span.group
         return Span(self.row, self.row + hi - lo, group)
 
 

@@ -11,13 +11,13 @@ from asyncio import Future
 from collections import deque
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
-from typing import Any
+from typing import Any, Final
 
 Entry = tuple[float, int, Any, Any]
 """When, its order, and a callback with its arguments; or a future to resolve or a handle to run,
 where there are none."""
 
-NEVER = float("inf")
+NEVER: Final = float("inf")
 
 
 class Source:
@@ -95,15 +95,28 @@ class Alarm(Source):
 class Agenda:
     """Callbacks that are ready, and those that are due later.
 
+    Args:
+        call_soon: how the loop makes ready what can be cancelled; returns its handle.
+
     Attributes:
         now_s: model seconds since the agenda was made.
         set_down: how many timers were set so far: what a run's cost is counted in.
         stopped: `work` ends before the next callback.
     """
 
-    __slots__ = ("_present", "_sources", "now_s", "ready", "set_down", "stopped", "timers")
+    __slots__ = (
+        "_call_soon",
+        "_present",
+        "_sources",
+        "now_s",
+        "ready",
+        "set_down",
+        "stopped",
+        "timers",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, call_soon: Callable[[Any, Any], object]) -> None:
+        self._call_soon = call_soon
         self.now_s = 0.0
         self.set_down = 0
         self.stopped = False
@@ -129,6 +142,19 @@ class Agenda:
         """Whether nothing is ready or set down."""
         later = any(source.when_s != NEVER for source in self._sources)
         return not (self.ready or self._present or self.timers or later)
+
+    def soon(self, callback: Any, *arguments: Any, context: Any = None) -> Any:
+        """The loop's `call_soon`. A callback with a context cannot be cancelled, and has no
+        handle.
+
+        Futures and tasks, which alone give one, never do; a handle for each of their callbacks
+        would be a good part of a run's cost. The context itself is not entered: all of a run is
+        one.
+        """
+        if context is None:
+            return self._call_soon(callback, arguments)
+        self.ready.append((callback, arguments))
+        return None
 
     def at(self, when_s: float, what: Any, arguments: tuple[Any, ...] | None = None) -> None:
         """Set down a callback with its arguments, or a future or handle without any."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from heapq import heappop, heappush, heapreplace
 from itertools import count
-from typing import NamedTuple, cast
+from typing import Final, cast
 
 from nodes.worlds.virtual.agenda import Agenda
 from nodes.worlds.virtual.flow_routes import StaticRoutes, link_rates_bps
@@ -22,20 +22,23 @@ from plan.fabric import Fabric
 from plan.lanes import LaneTable, TrafficClass
 from plan.records import CounterSample
 
-_TOGETHER_S = 1e-10
+_TOGETHER_S: Final = 1e-10
 """Transfers that end this close together end together (5 bytes at 400 Gbit/s)."""
 
-_NEVER = float("inf")
+_NEVER: Final = float("inf")
 
 _PATHS_KEPT = 1 << 16
 
 
-class _Path(NamedTuple):
+class _Path:
     """Queues that share out bandwidth, and all links on which bytes are counted."""
 
-    queues: tuple[Queue, ...]
-    links: tuple[int, ...]
-    vl: int
+    __slots__ = ("links", "queues", "vl")
+
+    def __init__(self, queues: tuple[Queue, ...], links: tuple[int, ...], vl: int) -> None:
+        self.queues = queues
+        self.links = links
+        self.vl = vl
 
 
 class _Transfer(Flow):

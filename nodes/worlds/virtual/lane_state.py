@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
-TIE = 1e-12
+TIE: Final = 1e-12
 """Relative difference below which rates, and offers of a link, count as equal."""
 
 

@@ -53,9 +53,12 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
 
     def __init__(self) -> None:
         super().__init__()
-        self.agenda = Agenda()
+        self.agenda = Agenda(self._call_soon)
         self._cancelled_timers = 0
-        self._anonymous = asyncio.Handle(_nothing, (), self)
+        # found before the class's own by futures and tasks, which call them all the time
+        self.__dict__["call_soon"] = self.agenda.soon
+        if not self.get_debug():
+            self.__dict__["get_debug"] = bool
 
     def time(self) -> float:
         return self.agenda.now_s
@@ -78,17 +81,16 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         *args: *_Ts,
         context: contextvars.Context | None = None,
     ) -> asyncio.Handle:
-        """As in asyncio, but a callback with a context cannot be cancelled.
+        return self._call_soon(callback, args, context)
 
-        Futures and tasks, which alone give one, never do; a handle for each of their callbacks
-        would be a good part of a run's cost. The context itself is not entered: all of a run is
-        one.
-        """
+    def _call_soon(
+        self,
+        callback: Callable[[*_Ts], object],
+        args: tuple[*_Ts],
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Handle:
         if self._closed:
             raise RuntimeError(_CLOSED)
-        if context is not None:
-            self.agenda.ready.append((callback, args))
-            return self._anonymous
         handle = asyncio.Handle(callback, args, self, context)
         self.agenda.ready.append((_run, (handle,)))
         return handle
@@ -130,6 +132,7 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
     def close(self) -> None:
         super().close()
         self.agenda.clear()
+        self.__dict__.pop("call_soon", None)
 
     def _run_once(self) -> None:
         """Run until stopped; the base class would come back here for every event."""
@@ -192,7 +195,3 @@ def breathe() -> None:
 def _run(handle: asyncio.Handle) -> None:
     if not handle.cancelled():
         handle._run()
-
-
-def _nothing() -> None:
-    """What the handle of callbacks that cannot be cancelled would do."""

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from heapq import heapify, heappop, heapreplace
-from typing import Any
+from typing import Any, Final
 
 from nodes.worlds.virtual.lane_state import TIE, Flow, Lane, Queue
 
-_SCAN_LINKS = 24
+_SCAN_LINKS: Final = 128
 """Up to so many links a scan finds the next bottleneck sooner than a heap."""
 
 

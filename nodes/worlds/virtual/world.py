@@ -5,32 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, NamedTuple, Protocol, cast
+from types import CoroutineType
+from typing import Any, cast
 
 from nodes.protocol.messages import Message
 from nodes.protocol.world import Move, Region, Span
 from nodes.worlds.dram_bus import DramBus, dram_ends
 from nodes.worlds.failure import fail
 from nodes.worlds.virtual.agenda import Agenda
+from nodes.worlds.virtual.flow_network import FlowNetwork
 from nodes.worlds.virtual.identity_region import IdentityRegion
 from nodes.worlds.virtual.loop import VirtualTimeLoop
 from plan.lanes import TrafficClass
 from plan.model import Plan
 from plan.records import NodeStats
-
-
-class Network(Protocol):
-    """What moves bytes between ends in model time."""
-
-    def transfer(
-        self,
-        src_end: str,
-        dst_end: str,
-        lane_class: TrafficClass,
-        size_bytes: float,
-        arrived: Callable[[], object],
-    ) -> None:
-        """Send bytes; `arrived` is called when the last one has arrived."""
 
 
 class VirtualClock:
@@ -46,15 +34,18 @@ class VirtualClock:
         return self._agenda.sleep_until(deadline_s)
 
 
-class _Content(NamedTuple):
-    source: IdentityRegion
-    span: Span
-    target: IdentityRegion
-    target_row: int
+class _Content:
+    """What transfers mean: what stood in the source then stands in the target, too."""
 
-    def move(self) -> None:
-        """What stood in the source now stands in the target, too."""
-        self.target.copy(self.source, self.span, self.target_row)
+    __slots__ = ("row", "source", "span", "target")
+
+    def __init__(
+        self, source: IdentityRegion, span: Span, target: IdentityRegion, row: int
+    ) -> None:
+        self.source = source
+        self.span = span
+        self.target = target
+        self.row = row
 
 
 class _Posting:
@@ -114,7 +105,8 @@ class _QueuePair:
         arrived = self._active
         assert arrived is not None
         if arrived.content is not None:
-            arrived.content.move()
+            content = arrived.content
+            content.target.copy(content.source, content.span, content.row)
         self._cluster.complete(self._from, self._to, arrived)
         self._active = None
         if self._waiting:
@@ -132,7 +124,7 @@ class VirtualCluster:
     """
 
     def __init__(
-        self, plan: Plan, tasks: asyncio.TaskGroup, loop: VirtualTimeLoop, network: Network
+        self, plan: Plan, tasks: asyncio.TaskGroup, loop: VirtualTimeLoop, network: FlowNetwork
     ) -> None:
         self.plan = plan
         self.tasks = tasks
@@ -156,7 +148,9 @@ class VirtualCluster:
     def spawn(self, coroutine: Coroutine[Any, Any, None], node: str) -> asyncio.Task[None]:
         """Run a task of a node; the group hears of its failure only, for there are many."""
         # a deadlock is told by the names of the tasks that wait; what is compiled has a type's
-        name = getattr(coroutine, "__qualname__", None) or type(coroutine).__qualname__
+        name = type(coroutine).__qualname__
+        if isinstance(coroutine, CoroutineType):
+            name = coroutine.__qualname__
         task = asyncio.Task(coroutine, loop=self.loop, name=f"{node} {name}")
         self._running.add(task)
         task.add_done_callback(self._ended)
@@ -253,7 +247,7 @@ class VirtualWorld:
         cluster = self._cluster
         transfers = []
         for move in moves:
-            region, span, peer, traffic, _ = move
+            region, span, peer, traffic = move.region, move.span, move.peer, move.traffic
             here = (end, cast(IdentityRegion, region))
             there = (peer.end, cluster.regions[peer.key])
             transfers.append(cluster.move(here, span, there, move.row, traffic))
@@ -263,7 +257,7 @@ class VirtualWorld:
         cluster = self._cluster
         transfers = []
         for move in moves:
-            region, span, peer, traffic, _ = move
+            region, span, peer, traffic = move.region, move.span, move.peer, move.traffic
             here = (end, cast(IdentityRegion, region))
             there = (peer.end, cluster.regions[peer.key])
             row = move.row

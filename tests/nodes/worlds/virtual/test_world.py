@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from nodes.protocol.blocks import Piece
 from nodes.protocol.messages import Remote
 from nodes.protocol.world import Move, Span
+from nodes.worlds.virtual.flow_network import FlowNetwork
 from nodes.worlds.virtual.loop import VirtualTimeLoop, run
 from nodes.worlds.virtual.world import VirtualCluster, VirtualWorld
 from plan.lanes import TrafficClass
@@ -75,7 +76,7 @@ def test_posted_together_all_arrives_when_it_would_one_by_one(
     assert moved(chosen, verb, together=True) == moved(chosen, verb, together=False)
 
 
-class _Noting:
+class _Noting(FlowNetwork):
     """A network that notes what it is asked for and delivers nothing by itself."""
 
     def __init__(self) -> None:
