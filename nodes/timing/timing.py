@@ -39,12 +39,8 @@ class Truth:
         self.own_layer_s = partial(compute.own_layer_s, model, gpu)
         self.expert_layer_s = partial(compute.expert_layer_s, model, gpu)
         self.attention_s = partial(compute.attention_s, model, gpu)
-        self._decode_step = compute.DecodeStep(model, gpu, ep_group)
+        self.decode_step_s = compute.DecodeStep(model, gpu, ep_group).seconds
         self.attended = partial(compute.attended, model)
-
-    def decode_step_s(self, batch: int, context_tokens: int, attended_tokens: int) -> float:
-        """See `compute.DecodeStep`."""
-        return self._decode_step.seconds(batch, context_tokens, attended_tokens)
 
 
 class _PluggedPredictor(Predictor):
