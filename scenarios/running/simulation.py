@@ -52,8 +52,11 @@ def serve(
         RecordFile(requests_path(directory)) as requests,
         RecordFile(counters_path(directory)) as counters,
     ):
+        last_s = -1.0
 
         def sampled(sample: CounterSample) -> None:
+            nonlocal last_s
+            last_s = sample.t_s
             counters.append(sample)
             counters.flush()
             requests.flush()
@@ -62,7 +65,8 @@ def serve(
 
         with rare_collections():
             run = simulate(plan, system, sample_s, requests.append, sampled)
-        counters.append(run.last)
+        if run.last.t_s > last_s:  # a run may end just when they were read
+            counters.append(run.last)
     return SystemResult(
         system=system,
         records=read(requests_path(directory), RequestRecord),

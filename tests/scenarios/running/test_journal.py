@@ -9,6 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from plan.arrivals import Arrivals
+from plan.end import End
 from plan.events import JournalEvent, Over, Phase, Served
 from plan.records import CounterSample, RequestRecord
 from scenarios.configuration.systems import SYSTEMS
@@ -89,3 +91,14 @@ def test_a_simulated_result_is_what_its_files_hold(tmp_path: Path) -> None:
     assert len(result.records) == PLAN.requests
     assert read(requests_path(tmp_path), RequestRecord) == result.records
     assert read(counters_path(tmp_path), CounterSample) == result.samples
+
+
+def test_counters_that_are_read_when_the_run_ends_stand_there_once(tmp_path: Path) -> None:
+    plan = msgspec.structs.replace(
+        PLAN, arrivals=Arrivals(rates=((0.0, 5.0),)), end=End(after_s=2.0)
+    )
+    with Journal(tmp_path / JOURNAL) as journal:
+        result = simulation.serve(
+            plan, SYSTEMS["basic"], 0.5, tmp_path, journal, lambda done, use: None
+        )
+    assert [sample.t_s for sample in result.samples] == [0, 0.5, 1, 1.5, 2]
