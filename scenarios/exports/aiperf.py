@@ -53,7 +53,10 @@ def write(run: SavedRun, system: SavedSystem, directory: Path) -> list[Path]:
         }
         for record in records
     )
-    (directory / RECORDS).write_bytes(msgspec.json.Encoder().encode_lines(lines))
+    encoder = msgspec.json.Encoder()
+    with (directory / RECORDS).open("wb") as file:
+        for line in lines:
+            file.write(encoder.encode(line) + b"\n")
     write_json(directory / STATISTICS, _statistics(run, system.name, records, started))
     return [directory / RECORDS, directory / STATISTICS]
 

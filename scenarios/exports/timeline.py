@@ -44,19 +44,16 @@ class _Stay(NamedTuple):
 
 def write(run: SavedRun, system: SavedSystem, directory: Path) -> list[Path]:
     """Write `timeline.json.gz`; returns what was written."""
-    events = TraceEvents()
-    for node in run.plan.fabric.engine_nodes:
-        events.process(node.name)
-    events.process(_FABRIC)
-    turns = _turns(events, system.records)
-    _flows(events, run.plan.fabric, system.records, turns)
-    _nics(events, run.plan.fabric, system)
-    _buffers(events, system)
     path = directory / FILE
-    events.write(
-        path,
-        {"system": system.name, "time": "model time", "version": run.provenance.project},
-    )
+    told = {"system": system.name, "time": "model time", "version": run.provenance.project}
+    with TraceEvents(path, told) as events:
+        for node in run.plan.fabric.engine_nodes:
+            events.process(node.name)
+        events.process(_FABRIC)
+        turns = _turns(events, system.records)
+        _flows(events, run.plan.fabric, system.records, turns)
+        _nics(events, run.plan.fabric, system)
+        _buffers(events, system)
     return [path]
 
 

@@ -10,9 +10,14 @@ from __future__ import annotations
 import gzip
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import TracebackType
+from typing import NamedTuple, Self
 
 import msgspec
+
+_LEVEL = 4
+"""Of compression: a tenth larger than the default's, and twice as fast."""
+_AT_ONCE = 2000
 
 
 class Track(NamedTuple):
@@ -23,12 +28,37 @@ class Track(NamedTuple):
 
 
 class TraceEvents:
-    """Events as they are gathered. Of two slices that begin together, the outer comes first."""
+    """Events as they go to their file, gzipped; a context manager. The same events are the same
+    bytes. Of two slices that begin together, the outer one comes first.
 
-    def __init__(self) -> None:
-        self._events: list[dict[str, Any]] = []
+    Args:
+        other: what the file says of itself.
+    """
+
+    def __init__(self, path: Path, other: Mapping[str, object]) -> None:
+        self._encoder = msgspec.json.Encoder()
+        self._waiting: list[bytes] = []
         self._pids: dict[str, int] = {}
         self._tids: dict[tuple[str, str], int] = {}
+        self._raw = path.open("wb")
+        self._file = gzip.GzipFile("", "wb", _LEVEL, self._raw, mtime=0)
+        self._before = b""
+        told = self._encoder.encode(other)
+        self._file.write(b'{"displayTimeUnit":"ms","otherData":' + told + b',"traceEvents":[\n')
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._flush()
+        self._file.write(b"]}\n")
+        self._file.close()
+        self._raw.close()
 
     def process(self, name: str) -> int:
         """The process of a name, in the order in which they are first asked for."""
@@ -56,50 +86,38 @@ class TraceEvents:
         args: Mapping[str, object] | None = None,
     ) -> None:
         """Something that lasts."""
-        start_ns = _ns(start_s)
-        event = self._event("X", name, track, start_s)
-        event["dur"] = (_ns(end_s) - start_ns) / 1e3
-        if args:
-            event["args"] = args
+        more: dict[str, object] = {"dur": (_ns(end_s) - _ns(start_s)) / 1e3}
+        self._event("X", name, track, start_s, more | {"args": args} if args else more)
 
     def flow(self, number: int, steps: list[tuple[Track, float]]) -> None:
         """An arrow over slices that begin at those moments, model seconds, two at least."""
         for i, (track, at_s) in enumerate(steps):
             phase = "s" if i == 0 else "f" if i == len(steps) - 1 else "t"
-            event = self._event(phase, "request", track, at_s)
-            event |= {"cat": "request", "id": number}
-            if phase == "f":
-                event["bp"] = "e"
+            bound = {"bp": "e"} if phase == "f" else {}
+            self._event(phase, "request", track, at_s, {"cat": "request", "id": number, **bound})
 
     def counter(self, process: str, name: str, at_s: float, values: Mapping[str, float]) -> None:
         """What something is from a moment on; a line for each of the values."""
-        event = self._event("C", name, Track(self.process(process), 0), at_s)
-        event["args"] = values
-
-    def write(self, path: Path, other: Mapping[str, object]) -> None:
-        """Write all, gzipped; the same events are the same bytes.
-
-        Args:
-            other: what the file says of itself.
-        """
-        whole = {"displayTimeUnit": "ms", "otherData": other, "traceEvents": self._events}
-        path.write_bytes(gzip.compress(msgspec.json.encode(whole), 6, mtime=0))
+        self._event("C", name, Track(self.process(process), 0), at_s, {"args": values})
 
     def _named(self, kind: str, track: Track, args: Mapping[str, object]) -> None:
-        self._events.append(
-            {"ph": "M", "name": kind, "pid": track.pid, "tid": track.tid, "args": args}
-        )
+        self._write({"ph": "M", "name": kind, "pid": track.pid, "tid": track.tid, "args": args})
 
-    def _event(self, phase: str, name: str, track: Track, at_s: float) -> dict[str, Any]:
-        event = {
-            "ph": phase,
-            "name": name,
-            "pid": track.pid,
-            "tid": track.tid,
-            "ts": _ns(at_s) / 1e3,
-        }
-        self._events.append(event)
-        return event
+    def _event(
+        self, phase: str, name: str, track: Track, at_s: float, more: Mapping[str, object]
+    ) -> None:
+        where = {"pid": track.pid, "tid": track.tid, "ts": _ns(at_s) / 1e3}
+        self._write({"ph": phase, "name": name, **where, **more})
+
+    def _write(self, event: Mapping[str, object]) -> None:
+        self._waiting.append(self._before + self._encoder.encode(event))
+        self._before = b",\n"
+        if len(self._waiting) >= _AT_ONCE:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._file.write(b"".join(self._waiting))
+        self._waiting.clear()
 
 
 def _ns(at_s: float) -> int:

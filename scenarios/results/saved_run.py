@@ -11,11 +11,19 @@ import msgspec
 from plan.errors import ScenarioError, reading
 from plan.model import Plan, read_plan
 from plan.records import CounterSample, NodeStats, RequestRecord
-from scenarios.results.provenance import Provenance
 from scenarios.results.record_files import counters_path, read, requests_path
 from scenarios.results.summary import Summary
 
 T = TypeVar("T")
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """What a run's provenance has said since the first version."""
+
+    command: str
+    started: str
+    seed: int
+    project: str
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,7 @@ class SavedRun:
 
     directory: Path
     plan: Plan
-    provenance: Provenance
+    provenance: Origin
     summary: Summary
 
     def system(self, name: str) -> SavedSystem:
@@ -65,7 +73,7 @@ def open_run(directory: Path) -> SavedRun:
     return SavedRun(
         directory,
         read_plan(directory / "plan.json"),
-        _decoded(directory / "provenance.json", Provenance),
+        _decoded(directory / "provenance.json", Origin),
         read_summary(directory),
     )
 
