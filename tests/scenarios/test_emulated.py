@@ -18,7 +18,7 @@ from plan.records import RequestRecord
 from scenarios.configuration import loading
 from scenarios.planning.plan import make_plan
 from scenarios.run import main
-from scenarios.running.outcome import DONE, DOUBTED
+from scenarios.running.outcome import DONE, DOUBTED, FAILED
 from scenarios.validate import MISSED
 from scenarios.validate import main as validate
 from tests.scenarios.commands import TINY
@@ -257,3 +257,30 @@ def test_the_prompt_is_on_the_scenarios_shaped_fabric(tmp_path: Path) -> None:
     nic_kbit, link_kbit = map(int, re.findall(r" root rate (\d+)Kbit ", done.stdout))
     assert link_kbit == nic_kbit // 2
     assert {"de0.hbm0 refused", "I am not de0g0"} <= set(done.stderr.splitlines())
+
+
+# --- a policy of one's own
+
+
+def test_a_policy_of_one_s_own_serves_and_a_broken_one_ends_with_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = (Path(__file__).parents[2] / "examples/least_bytes.py").read_text()
+    for name, text in (("good", source), ("bad", source.replace("return chosen", "return 1 / 0"))):
+        (tmp_path / f"{name}.py").write_text(text)
+    systems = ", ".join(
+        f"{{name: {name}, scheduler: '{tmp_path}/{name}.py:LeastBytes'}}"
+        for name in ("good", "bad")
+    )
+    out = tmp_path / "run"
+    arguments = [str(TINY), "--out", str(out), *overrides(*FEW, f"systems=[{systems}]")]
+    assert main(arguments) == FAILED
+    served = Served(out)
+    assert list(served.systems) == ["good"]
+    assert served.systems["good"]["completed"] == served.systems["good"]["requests"] > 0
+    [line] = [text for text in capsys.readouterr().err.splitlines() if text.startswith("error: ")]
+    assert "ZeroDivisionError: division by zero" in line
+    where = re.search(rf"{tmp_path}/bad\.py:(\d+) in LeastBytes\.choose_des", line)
+    assert where is not None
+    bad = (tmp_path / "bad.py").read_text().splitlines()
+    assert bad[int(where[1]) - 1].strip() == "return 1 / 0"
