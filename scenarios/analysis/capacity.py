@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
+import numpy as np
 
 from scenarios.configuration.systems import BASELINE
 
@@ -129,6 +130,16 @@ def _searched(
 
 def _growing(first: float, count: int) -> list[float]:
     return [first * GROWTH**i for i in range(count)]
+
+
+def directory(system: str, rate: float) -> str:
+    """The name of a run's directory."""
+    return f"{system}-{digits(rate)}"
+
+
+def digits(rate: float) -> str:
+    """A rate without an exponent."""
+    return np.format_float_positional(rate, trim="-")
 
 
 def rounded(rate: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scenarios.analysis.capacity import Capacities, Point, SystemCapacity
+from scenarios.analysis.capacity import Capacities, Point, SystemCapacity, directory
 from scenarios.configuration.schema import Scenario
 from scenarios.configuration.systems import BASELINE, title
 from scenarios.reports.capacity_plots import draw
@@ -27,12 +27,13 @@ def write_capacities(out: Path, scenario: Scenario, found: Capacities) -> None:
         TEMPLATE,
         scenario=scenario,
         headline=headline(found),
-        systems={title(name): one for name, one in found.systems.items()},
+        systems={title(name): (name, one) for name, one in found.systems.items()},
         gains={title(name): gain for name, gain in found.gain_over_basic.items()},
         baseline=title(BASELINE),
         pictures=[(picture, embedded(picture.path)) for picture in pictures],
         columns=COLUMNS,
         cells=cells,
+        directory=directory,
         between=between,
     )
     (out / "capacity.html").write_text(page, encoding="utf-8")

@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
 from plan.deployment import System
 from plan.errors import ScenarioError
-from scenarios.analysis.capacity import Point, bracket
+from scenarios.analysis.capacity import Point, bracket, digits, directory
 from scenarios.configuration.online import PAPERS_END, Arrival
 from scenarios.configuration.schema import Scenario
 from scenarios.configuration.units import Rate
@@ -89,23 +88,23 @@ class CapacitySearch:
     def _held(self, system: System) -> list[Point]:
         """The points of a system that are there already."""
         found = []
-        for directory in sorted(self._directory.glob(f"{system.name}-*")):
+        for place in sorted(self._directory.glob(f"{system.name}-*")):
             try:
-                rate = float(directory.name.removeprefix(f"{system.name}-"))
+                rate = float(place.name.removeprefix(f"{system.name}-"))
             except ValueError:
                 continue  # of a system whose name goes on
             scenario = at_rate(self._scenario, system, rate)
-            check_same(self._out, directory, directory.name, scenario)
-            if is_done(scenario, directory):
-                found.append(_point(rate, system.name, Outcome(0, summary_of(directory))))
+            check_same(self._out, place, place.name, scenario)
+            if is_done(scenario, place):
+                found.append(_point(rate, system.name, Outcome(0, summary_of(place))))
         return found
 
     def _place(self, system: System, rate: float) -> Path:
-        return self._directory / f"{system.name}-{_digits(rate)}"
+        return self._directory / directory(system.name, rate)
 
     def _tell(self, system: System, point: Point) -> None:
         done = sum(map(len, self.points.values()))
-        where = f"{system.name} at {_digits(point.aps)} /s"
+        where = f"{system.name} at {digits(point.aps)} /s"
         if point.error is not None:
             complain(f"{where}: {point.error}")
             return
@@ -137,16 +136,12 @@ def at_rate(scenario: Scenario, system: System, rate: float) -> Scenario:
     replace = msgspec.structs.replace
     return replace(
         scenario,
-        name=f"{scenario.name[:24]}-{system.name[:24]}-{_digits(rate)}",
+        name=f"{scenario.name[:24]}-{system.name[:24]}-{digits(rate)}",
         systems=(system,),
         workload=replace(scenario.workload, arrival=replace(arrival, rate=Rate(rate))),
         run=replace(scenario.run, end=end),
         sweep=None,
     )
-
-
-def _digits(rate: float) -> str:
-    return np.format_float_positional(rate, trim="-")
 
 
 def _point(rate: float, system: str, outcome: Outcome) -> Point:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -59,6 +60,7 @@ def test_a_search_ends_between_a_rate_that_keeps_the_slo_and_one_that_misses_it(
     page = (out / "capacity.html").read_text()
     assert page.count('src="data:image/png;base64,') == 3
     assert "keeps the SLO up to" in page
+    assert all((out / path).exists() for path in re.findall(r'href="(.*?)"', page))
     assert "SLO kept" in capsys.readouterr().err
 
     before = told(out)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scenarios.reports import gallery, plots
+from scenarios.reports import gallery, plots, service_plots
 from scenarios.reports.drawing import Run
 from scenarios.results.metrics import summarise
 from scenarios.results.windows import cut
@@ -86,3 +86,21 @@ def test_windows_conserve_bytes() -> None:
     assert windows is not None
     read = float(np.sum(windows.read["pe0.snic"] * np.diff(windows.edges_s))) / 8
     assert read == pytest.approx(result.samples[-1].nics["pe0.snic"][1])
+
+
+def test_load_shows_every_request_from_its_submission_to_its_end() -> None:
+    figure = service_plots.load(make_run())
+    assert figure is not None
+    _, alive, *_ = figure.axes
+    [basic, _] = [line.get_ydata() for line in alive.lines]
+    assert set(np.asarray(basic)[:-1]) == {8.0}
+
+
+def test_service_over_time_is_in_the_units_it_is_labelled_with() -> None:
+    figure = service_plots.service(make_run())
+    assert figure is not None
+    first, later = figure.axes
+    assert first.get_ylabel() == "mean TTFT, s"
+    shown = np.asarray(later.lines[0].get_ydata(), dtype=float)
+    # 102 tokens, of which 100 take what is left of 7.6 s after 4.71 s
+    assert np.nanmax(shown) == pytest.approx(1e3 * (7.6 - 0.6 * 7.6 - 0.15) / 100)

@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from plan.model import Plan
+from plan.records import Ending
 from scenarios.configuration import library
 from scenarios.configuration.loading import load_scenario
 from scenarios.reports.headline import headline
@@ -204,3 +205,23 @@ def test_on_a_terminal_progress_shows_each_snic(monkeypatch: pytest.MonkeyPatch)
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "2/4 requests" in text
     assert "97%" in text
+
+
+def without_end(result: SystemResult) -> SystemResult:
+    """The same run, had it been broken off by the time, its first half left out."""
+    ending = Ending(ended_by="after", from_s=10.0, to_s=result.ending.to_s, under_way=3, agents=8)
+    return replace(result, ending=ending)
+
+
+def test_of_runs_without_an_end_the_headline_says_who_kept_the_slo() -> None:
+    plan, results = basic_and_dualpath()
+    text = say(plan, [without_end(result) for result in results])
+    assert text.startswith("Basic did not keep the SLO")
+    assert "; DualPath kept the SLO" in text
+
+
+def test_a_report_of_a_run_without_an_end_names_what_it_left_out(tmp_path: Path) -> None:
+    plan, results = basic_and_dualpath()
+    page = write(tmp_path, [without_end(result) for result in results], plan)
+    for text in ("ended by", "measured from, s", "requests under way at the end"):
+        assert text in page
