@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 
-class Turn(msgspec.Struct, frozen=True, array_like=True):
+class Turn(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One turn: `append` new prompt tokens, then `gen` generated tokens (both >= 1).
 
     `keep` is how many tokens of the context so far the turn continues from; None keeps

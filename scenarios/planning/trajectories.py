@@ -15,7 +15,7 @@ from plan.workload import Step, Trajectory, Turn, steps
 from scenarios.configuration.plugins import find
 from scenarios.configuration.schema import Scenario, Workload
 from scenarios.planning.memory import check_agents
-from scenarios.workload.generator import TABLE_2, MaxLen, generate
+from scenarios.workload.generator import TABLE_2, MaxLen, drawn
 from scenarios.workload.plugged import plugged_reader
 from scenarios.workload.trace import Selection, extend, load, window
 from scenarios.workload.trace_formats import READERS, Reader
@@ -62,7 +62,7 @@ def _timed(trajectory: Trajectory, workload: Workload) -> Trajectory:
     """Without the times that nobody asked for: a plan of many turns is long as it is."""
     if workload.arrivals is None or not workload.arrivals.trace:
         trajectory = msgspec.structs.replace(trajectory, start_s=0.0)
-    if workload.gap != "trace":
+    if workload.gap != "trace" and any(turn.gap_s for turn in trajectory.turns):
         turns = tuple(Turn(turn.append, turn.gen, turn.keep) for turn in trajectory.turns)
         trajectory = msgspec.structs.replace(trajectory, turns=turns)
     return trajectory
@@ -104,15 +104,17 @@ def _check_memory(workload: Workload, turns: float) -> None:
 
 def _generated(workload: Workload, row: MaxLen, seed: int) -> list[Trajectory]:
     """As many long enough trajectories as there are agents, in the generator's order."""
-    pool = workload.agents
-    while True:
-        made = [_capped(t, workload) for t in generate(row, pool, seed)]
-        found = list(
-            islice((t for t in made if len(t.turns) >= workload.shortest), workload.agents)
-        )
-        if len(found) == workload.agents or pool > 100 * workload.agents:
-            return found
-        pool *= 2
+    return list(islice(_long_enough(workload, row, seed), workload.agents))
+
+
+def _long_enough(workload: Workload, row: MaxLen, seed: int) -> Iterator[Trajectory]:
+    made, pool = 0, workload.agents
+    while made <= 100 * workload.agents:
+        for trajectory in drawn(row, range(made, pool), seed):
+            capped = _capped(trajectory, workload)
+            if len(capped.turns) >= workload.shortest:
+                yield capped
+        made, pool = pool, 2 * pool
 
 
 def _capped(trajectory: Trajectory, workload: Workload) -> Trajectory:

@@ -20,7 +20,7 @@ meet the means within a few per cent for every seed. Tails beyond 2.7 sigma are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from statistics import NormalDist, fmean
 from typing import Literal, NamedTuple
 
@@ -146,21 +146,26 @@ def generate(max_len: MaxLen, agents: int, seed: int) -> list[Trajectory]:
     Raises:
         ValueError: unknown `max_len`, or a negative `agents` or `seed`.
     """
+    return list(drawn(max_len, range(agents), seed))
+
+
+def drawn(max_len: MaxLen, numbers: range, seed: int) -> Iterator[Trajectory]:
+    """Those of these numbers, each when it is asked for; see `generate`."""
     if max_len not in MAX_TOKENS:
         raise ValueError(f"max_len: unknown {max_len!r}; use one of {', '.join(MAX_TOKENS)}")
-    for field, value in (("agents", agents), ("seed", seed)):
+    for field, value in (("agents", numbers.stop), ("seed", seed)):
         if value < 0:
             raise ValueError(f"{field} must be >= 0, not {value}")
     start = np.random.default_rng(seed).random(4)
-    points = _points(start, np.arange(agents))
+    points = _points(start, np.asarray(numbers, np.int64))
     shapes = _shapes(FAMILIES[max_len], MAX_TOKENS[max_len], points)
-    return [
-        Trajectory(
-            name=f"{max_len}-{seed}-{i}",
-            turns=_turns(np.random.default_rng([seed, i]), *(int(column[i]) for column in shapes)),
+    for i, number in enumerate(numbers):
+        yield Trajectory(
+            name=f"{max_len}-{seed}-{number}",
+            turns=_turns(
+                np.random.default_rng([seed, number]), *(int(column[i]) for column in shapes)
+            ),
         )
-        for i in range(agents)
-    ]
 
 
 def statistics(trajectories: Sequence[Trajectory]) -> Table2Row:
