@@ -2,9 +2,9 @@
 
 For every system of a scenario whose agents arrive at a rate, the largest rate at which its SLO
 is kept: by doubling or halving from the scenario's own rate and then between the last two, or
-among given ones. Of a scenario with a sweep, at every one of its points. Simulated runs go side by
-side. The same command with the same --out goes on
-where it was broken off, and takes the runs that are there.
+among given ones. Of a scenario with a sweep, at every one of its points. Simulated runs go side
+by side. The same command with the same --out goes on where it was broken off, and takes the runs
+that are there.
 
 Exit status: 0 done; 1 a run failed; 2 the scenario or the command line is wrong; 3 this machine
 lacks something; 4 figures of a run are not to be believed; 130 broken off.
@@ -27,6 +27,7 @@ from scenarios.configuration import library
 from scenarios.configuration.loading import load_scenario, resolved_yaml
 from scenarios.configuration.schema import Scenario
 from scenarios.configuration.units import count
+from scenarios.overrides import add_overrides, overrides
 from scenarios.planning.memory import check_jobs
 from scenarios.planning.plan import make_plan
 from scenarios.planning.points import load_points
@@ -47,14 +48,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _found(arguments: argparse.Namespace) -> int:
-    path, overrides = library.find(arguments.scenario), _overrides(arguments)
-    scenario = load_scenario(path, overrides)
+    path, given = library.find(arguments.scenario), overrides(arguments)
+    scenario = load_scenario(path, given)
     stamp = time.strftime("%Y%m%d-%H%M%S")
     out = arguments.out or Path("runs") / f"capacity-{scenario.name}-{stamp}"
     if scenario.sweep is None:
         [(_, prepared)] = _prepared([("", scenario)], arguments)
         return _search(prepared, out)[1]
-    points = load_points(path, overrides)
+    points = load_points(path, given)
     prepared_points = _prepared([(p.label, p.scenario) for p in points], arguments)
     take_up(out)
     found: dict[str, capacity.Capacities] = {}
@@ -134,15 +135,6 @@ def _status(search: CapacitySearch) -> int:
     return DOUBTED if any(point.verdict == "not believable" for point in points) else DONE
 
 
-def _overrides(arguments: argparse.Namespace) -> list[str]:
-    overrides = list(arguments.set)
-    if arguments.systems:
-        overrides.append(f"systems=[{arguments.systems}]")
-    if arguments.engine:
-        overrides.append(f"engine={arguments.engine}")
-    return overrides
-
-
 def _proposing(scenario: Scenario, arguments: argparse.Namespace) -> Propose:
     """How rates are chosen.
 
@@ -196,10 +188,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "scenario", type=Path, help="YAML file or name of a scenario whose agents arrive at a rate"
     )
-    parser.add_argument("--systems", help="comma-separated names, instead of the scenario's")
-    parser.add_argument(
-        "--engine", choices=("emulate", "simulate"), help="instead of the scenario's"
-    )
+    add_overrides(parser)
     parser.add_argument(
         "--rates", default=AUTO, help="agents a second, e.g. 0.1,0.15,0.2 (default: a search)"
     )
@@ -212,13 +201,6 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--jobs", type=count, help="simulated runs at once (default: all cores)")
     parser.add_argument(
         "--out", type=Path, help="directory, new or to take up (default: runs/capacity-NAME-TIME)"
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY.PATH=VALUE",
-        help="override a key of the scenario; may be given again",
     )
     return parser.parse_args(argv)
 

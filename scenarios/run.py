@@ -22,6 +22,7 @@ from scenarios.configuration import library
 from scenarios.configuration.loading import load_scenario
 from scenarios.configuration.schema import Scenario
 from scenarios.configuration.units import count
+from scenarios.overrides import add_overrides, overrides
 from scenarios.planning.memory import check_jobs
 from scenarios.planning.plan import make_plan
 from scenarios.planning.points import load_points
@@ -73,17 +74,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help=f"YAML file, or one of: {', '.join(library.names())}",
     )
     parser.add_argument("--out", type=Path, help="directory of the run (default: runs/NAME-TIME)")
-    parser.add_argument("--systems", help="comma-separated names, instead of the scenario's")
-    parser.add_argument(
-        "--engine", choices=("emulate", "simulate"), help="instead of the scenario's"
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY.PATH=VALUE",
-        help="override a key of the scenario; may be given again",
-    )
+    add_overrides(parser)
     parser.add_argument(
         "--jobs", type=count, help="points of a simulated sweep at once (default: all cores)"
     )
@@ -112,22 +103,13 @@ def _check() -> int:
 
 
 def _scenario(arguments: argparse.Namespace) -> Scenario:
-    return load_scenario(library.find(arguments.scenario), _overrides(arguments))
-
-
-def _overrides(arguments: argparse.Namespace) -> list[str]:
-    overrides = list(arguments.set)
-    if arguments.systems:
-        overrides.append(f"systems=[{arguments.systems}]")
-    if arguments.engine:
-        overrides.append(f"engine={arguments.engine}")
-    return overrides
+    return load_scenario(library.find(arguments.scenario), overrides(arguments))
 
 
 def _sweep(scenario: Scenario, arguments: argparse.Namespace) -> int:
     _refuse(arguments.cli, "--cli", "a sweep has many fabrics: add --set sweep=null")
     _refuse(arguments.pcap, "--pcap", "a sweep has many fabrics: add --set sweep=null")
-    points = load_points(library.find(arguments.scenario), _overrides(arguments))
+    points = load_points(library.find(arguments.scenario), overrides(arguments))
     jobs = 1
     if all(point.scenario.engine == "simulate" for point in points):
         jobs = arguments.jobs or len(os.sched_getaffinity(0))

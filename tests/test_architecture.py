@@ -125,6 +125,7 @@ COVERED = {
     "scenarios/configuration/loading.py": "tests/scenarios/configuration/test_schema.py",
     "scenarios/configuration/online.py": "tests/scenarios/planning/test_online.py",
     "scenarios/configuration/units.py": "tests/scenarios/configuration/test_schema.py",
+    "scenarios/overrides.py": "tests/scenarios/test_run.py",
     "scenarios/planning/points.py": "tests/scenarios/running/test_sweep.py",
     "scenarios/planning/trajectories.py": "tests/scenarios/planning/test_plan.py",
     "scenarios/configuration/trust.py": "tests/scenarios/running/test_ownership.py",
