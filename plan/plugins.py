@@ -13,8 +13,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
@@ -26,7 +25,9 @@ import msgspec
 from plan.errors import RunError
 
 PATIENCE_S = 10.0
-"""Wall seconds that a call of a plug-in may take; what it is asked takes microseconds."""
+"""Wall seconds that a call of a plug-in may take, where what it is asked takes microseconds."""
+LONG_S = 120.0
+"""The same where it is asked for much at once: a trace, a section of a report."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -57,6 +58,7 @@ def load(plugin: Plugin) -> Any:
     Raises:
         PluginError: its source is another than was found, does not run, or has no such object.
     """
+    _listen()
     found: Any = _module(plugin.file, plugin.digest, plugin.module)
     for name in plugin.attribute.split("."):
         try:
@@ -74,8 +76,15 @@ def _module(file: str, digest: str, module: str | None) -> ModuleType:
         raise PluginError(f"{file}: cannot be read: {error.strerror}") from None
     if sha256(source).hexdigest() != digest:
         raise PluginError(f"{file}: has changed since the run's plan was made")
-    with failing_in(file, "its own code"):
+    before = _arm(LONG_S)
+    try:
         return import_module(module) if module else _run(file, source, digest)
+    except PluginError:
+        raise
+    except (Exception, _TooLong) as error:
+        raise _told(error, file, "its own code") from error
+    finally:
+        _disarm(before)
 
 
 def _run(file: str, source: bytes, digest: str) -> ModuleType:
@@ -88,19 +97,31 @@ def _run(file: str, source: bytes, digest: str) -> ModuleType:
 
 
 class Caller:
-    """Calls functions of one plug-in."""
+    """Calls functions of one plug-in.
 
-    def __init__(self, plugin: Plugin) -> None:
+    Args:
+        long: what they are asked for may take long.
+    """
+
+    def __init__(self, plugin: Plugin, *, long: bool = False) -> None:
         self._plugin = plugin
+        self._long = long
 
     def __call__(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What a function of the plug-in answers.
 
         Raises:
-            PluginError: it raises, or takes longer than `PATIENCE_S`.
+            PluginError: it raises, or takes longer than `PATIENCE_S` or `LONG_S`.
         """
-        with failing_in(self._plugin.file, _name(function)):
+        before = _arm(LONG_S if self._long else PATIENCE_S)
+        try:
             return function(*args, **kwargs)
+        except PluginError:
+            raise
+        except (Exception, _TooLong) as error:
+            raise _told(error, self._plugin.file, _name(function)) from error
+        finally:
+            _disarm(before)
 
     def refuse(self, function: Callable[..., object], answer: object, problem: str) -> NoReturn:
         """An answer that cannot be used.
@@ -116,51 +137,63 @@ class Caller:
         )
 
 
-@contextmanager
-def failing_in(file: str, what: str) -> Iterator[None]:
-    """Around code of a plug-in.
-
-    Args:
-        file: whose lines are named; what: of it runs.
-
-    Raises:
-        PluginError: it raises, or takes too long.
-    """
-    try:
-        with _alarm():
-            yield
-    except PluginError:
-        raise
-    except _TooLong as error:
-        raise PluginError(f"{_place(error, file)} in {what}: {error}") from None
-    except SyntaxError as error:
-        raise PluginError(f"{file}:{error.lineno}: SyntaxError: {error.msg}") from None
-    except Exception as error:
-        text = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise PluginError(f"{_place(error, file)} in {what}: {text.rstrip(': ')}") from error
-
-
 class _TooLong(BaseException):
     """A plug-in does not answer; it is no `Exception`, which a plug-in may catch."""
 
 
-@contextmanager
-def _alarm() -> Iterator[None]:
-    """Only the main thread can be interrupted; whoever else has set the alarm gets it after."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handler = signal.signal(signal.SIGALRM, _too_long)
-    before_s, interval_s = signal.setitimer(signal.ITIMER_REAL, PATIENCE_S)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, before_s, interval_s)
-        signal.signal(signal.SIGALRM, handler)
+class _Alarm:
+    """The state of SIGALRM.
+
+    Attributes:
+        calls: of plug-ins that are under way, one in the other.
+        others: handler of whoever else sets alarms.
+    """
+
+    calls = 0
+    others: Callable[[int, FrameType | None], Any] | int | None = None
 
 
-def _too_long(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise _TooLong(f"no answer after {PATIENCE_S:g} s")
+Timer = tuple[float, float]
+"""Seconds that are left, and between alarms after that."""
+
+
+def _listen() -> None:
+    """Only the main thread can be interrupted."""
+    if threading.current_thread() is threading.main_thread():
+        before = signal.signal(signal.SIGALRM, _rung)
+        if before is not _rung:
+            _Alarm.others = before
+
+
+def _rung(number: int, frame: FrameType | None) -> None:
+    if _Alarm.calls:
+        raise _TooLong("does not answer")
+    if callable(_Alarm.others):
+        _Alarm.others(number, frame)
+
+
+def _arm(patience_s: float) -> Timer | None:
+    """A plug-in is called; returns the timer of whoever else has set one."""
+    if threading.get_ident() != threading.main_thread().ident:
+        return None
+    _Alarm.calls += 1
+    return signal.setitimer(signal.ITIMER_REAL, patience_s)
+
+
+def _disarm(before: Timer | None) -> None:
+    if before is not None:
+        signal.setitimer(signal.ITIMER_REAL, *before)
+        _Alarm.calls -= 1
+
+
+def _told(error: BaseException, file: str, what: str) -> PluginError:
+    """The same with the line of a file that it comes from, and what of it ran."""
+    if isinstance(error, SyntaxError):
+        return PluginError(f"{file}:{error.lineno}: SyntaxError: {error.msg}")
+    text = " ".join(str(error).split())
+    if not isinstance(error, _TooLong):
+        text = f"{type(error).__name__}: {text}".removesuffix(": ")
+    return PluginError(f"{_place(error, file)} in {what}: {text}")
 
 
 def _place(error: BaseException, file: str) -> str:

@@ -71,7 +71,7 @@ def _written(
     results: Sequence[SystemResult],
     summary: Summary,
 ) -> Written:
-    call = Caller(plugin)
+    call = Caller(plugin, long=True)
     try:
         make: MakeSection = load(plugin)
         with style.context(STYLE):

@@ -17,7 +17,7 @@ def plugged_reader(plugin: Plugin) -> Reader:
         PluginError: from the reader: it raises, takes too long for one trajectory, or yields
             what is none.
     """
-    call = Caller(plugin)
+    call = Caller(plugin, long=True)
     function = load(plugin)
 
     def read(path: Path) -> Iterator[Trajectory]:
