@@ -70,12 +70,12 @@ def foreign(tmp_path: Path) -> Path:
     return directory
 
 
-@pytest.mark.parametrize("module", ["scenarios.run", "scenarios.validate", "scenarios.theory"])
+@pytest.mark.parametrize("command_name", ["run", "compare", "export", "validate", "theory"])
 def test_modules_in_the_working_directory_are_not_imported(
-    foreign: Path, tmp_path: Path, module: str
+    foreign: Path, tmp_path: Path, command_name: str
 ) -> None:
     python_traps(foreign, tmp_path / "marker")
-    done = command(foreign, "-m", module, "--help")
+    done = command(foreign, "-m", f"scenarios.{command_name}", "--help")
     assert not (tmp_path / "marker").exists(), (tmp_path / "marker").read_text()
     assert done.returncode == 0, done.stderr
 
