@@ -73,6 +73,7 @@ async def _simulate(
     assert isinstance(loop, VirtualTimeLoop)
     worlds: list[VirtualWorld] = []
     network = FlowNetwork(loop.agenda, plan.fabric, plan.lanes)
+    cluster: VirtualCluster | None = None
     progress = Progress(loop)
     ending: Ending | None = None
     try:
@@ -107,11 +108,13 @@ async def _simulate(
         pass  # asyncio's answer to Ctrl-C
     except* Exception as group:
         cause = first_cause(group)
-        if name := failing_node(cause):
+        # no frame of compiled code tells whose it is
+        if name := failing_node(cause) or (cluster and cluster.failed):
             cause.add_note(f"in node {name}")
         raise
     finally:
         loop.set_exception_handler(None)
+    assert cluster is not None
     last = network.counters(loop.time())
     for world in worlds:
         if bus := cluster.buses.get(world.node):

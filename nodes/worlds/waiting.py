@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
-from types import FrameType
+from types import CoroutineType, FrameType
 from typing import Any
 
 _ASYNCIO = os.path.dirname(asyncio.__file__)
@@ -35,4 +35,7 @@ def _place(task: asyncio.Task[Any]) -> str:
         ):
             found = frame
         awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
-    return "an unknown place" if found is None else place_of(found)
+    if found is not None:
+        return place_of(found)
+    plain = isinstance(task.get_coro(), CoroutineType)
+    return "an unknown place" if plain else "compiled code (plain Python tells where)"

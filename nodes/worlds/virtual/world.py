@@ -121,6 +121,9 @@ class VirtualCluster:
         tasks: the run's task group.
         loop: a virtual-time loop.
         network: what carries the nodes' transfers, in the loop's time.
+
+    Attributes:
+        failed: the node whose task was the first to fail.
     """
 
     def __init__(
@@ -129,6 +132,7 @@ class VirtualCluster:
         self.plan = plan
         self.tasks = tasks
         self.loop = loop
+        self.failed: str | None = None
         self._running: set[asyncio.Task[None]] = set()
         self.agenda = loop.agenda
         self._message_s = plan.message_s
@@ -159,6 +163,7 @@ class VirtualCluster:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
+            self.failed = self.failed or task.get_name().partition(" ")[0]
             fail(self.tasks, error)
 
     def after_latency(self, callback: Callable[..., object], *arguments: object) -> None:

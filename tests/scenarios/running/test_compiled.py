@@ -47,6 +47,23 @@ with time_has_to_pass(loop, 0.05):
 """
 
 
+FAILS = """
+import sys
+from pathlib import Path
+from scenarios.running import compiled
+
+compiled.enter(compiled.Core(Path(sys.argv[1])))
+import msgspec
+from nodes.virtual_run import simulate
+from scenarios.configuration.loading import load_scenario
+from scenarios.planning.plan import make_plan
+
+scenario = load_scenario(Path(sys.argv[2]), ["engine=simulate"])
+plan = msgspec.structs.replace(make_plan(scenario).plan, dram_buffer_bytes=1.0)
+simulate(plan, scenario.compared[0], 5.0, print, print)
+"""
+
+
 @pytest.fixture(scope="module")
 def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkout's own, or a quick one of the same sources."""
@@ -86,6 +103,13 @@ def test_work_without_an_end_at_one_instant_ends(core: Path) -> None:
         [sys.executable, "-c", BUSY, core], capture_output=True, text=True, timeout=60
     )
     assert "Livelock: livelock at model time 0 s: it does not pass while" in done.stderr
+
+
+@pytest.mark.slow
+def test_an_error_names_the_node_whose_task_it_is(core: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", FAILS, core, TINY], capture_output=True, text=True)
+    assert "buffer of" in done.stderr
+    assert "in node " in done.stderr
 
 
 @pytest.fixture
