@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
@@ -38,16 +38,22 @@ def wanted_qos(plan: Plan) -> dict[str, Qos]:
     }
 
 
-def install(plan: Plan) -> None:
+def install(plan: Plan, databases: Mapping[str, Collection[str]]) -> None:
     """Create the queues of all ports, replacing those of an earlier call, and verify them.
+
+    Args:
+        databases: the switches of every database, by its address.
 
     Raises:
         RunError: ovs-vsctl failed, a port lacks its queues, or a bridge of the plan has a
             port that the plan does not know.
     """
-    wanted = wanted_qos(plan)
-    _vsctl(*transaction(wanted))
-    verify(wanted, installed(s.name for s in plan.fabric.switches))
+    planned = wanted_qos(plan)
+    owner = {egress.device: egress.port[0] for egress in plan.egresses if egress.port is not None}
+    for database, switches in databases.items():
+        wanted = {device: qos for device, qos in planned.items() if owner[device] in switches}
+        _vsctl(database, *transaction(wanted))
+        verify(wanted, installed(database, switches))
 
 
 def transaction(wanted: dict[str, Qos]) -> list[str]:
@@ -74,18 +80,18 @@ def transaction(wanted: dict[str, Qos]) -> list[str]:
     return [word for command in commands for word in ("--", *command)]
 
 
-def installed(bridges: Iterable[str]) -> dict[str, Qos | None]:
-    """What OVSDB holds for every port of the bridges, their own ports left out.
+def installed(database: str, bridges: Iterable[str]) -> dict[str, Qos | None]:
+    """What a database holds for every port of its bridges, their own ports left out.
 
     Raises:
         RunError: ovs-vsctl failed, or a row has another shape than this module writes.
     """
     names = set(bridges)
-    qos = {str(row["_uuid"]): row for row in _rows("QoS")}
-    queues = {str(row["_uuid"]): row for row in _rows("Queue")}
-    ports = {str(row["_uuid"]): row for row in _rows("Port", "_uuid", "name", "qos")}
+    qos = {str(row["_uuid"]): row for row in _rows(database, "QoS")}
+    queues = {str(row["_uuid"]): row for row in _rows(database, "Queue")}
+    ports = {str(row["_uuid"]): row for row in _rows(database, "Port", "_uuid", "name", "qos")}
     held: dict[str, Qos | None] = {}
-    for bridge in _rows("Bridge", "name", "ports"):
+    for bridge in _rows(database, "Bridge", "name", "ports"):
         if bridge["name"] in names:
             for uuid in _set(bridge["ports"]):
                 port = ports[uuid]
@@ -144,10 +150,10 @@ def _read_queue(vl: int, config: dict[str, str]) -> QueueClass:
     )
 
 
-def _vsctl(*arguments: str) -> str:
+def _vsctl(database: str, *arguments: str) -> str:
     try:
         done = subprocess.run(
-            ["ovs-vsctl", f"--timeout={TIMEOUT_S}", *arguments],
+            ["ovs-vsctl", f"--db={database}", f"--timeout={TIMEOUT_S}", *arguments],
             capture_output=True,
             text=True,
             check=False,
@@ -159,9 +165,9 @@ def _vsctl(*arguments: str) -> str:
     return done.stdout
 
 
-def _rows(table: str, *columns: str) -> list[Row]:
+def _rows(database: str, table: str, *columns: str) -> list[Row]:
     wanted = (f"--columns={','.join(columns)}",) if columns else ()
-    listing = json.loads(_vsctl("--format=json", *wanted, "list", table) or "{}")
+    listing = json.loads(_vsctl(database, "--format=json", *wanted, "list", table) or "{}")
     headings = listing.get("headings", [])
     return [
         {heading: _plain(value) for heading, value in zip(headings, values, strict=True)}

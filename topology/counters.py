@@ -31,7 +31,7 @@ def drops(network: Network, plan: Plan) -> dict[str, int]:
         for lane in plan.lanes.lanes
     }
     if network.daemons.datapath == "netdev":
-        counted["receive"] = receive_drops(network.daemons.vswitchd_pid)
+        counted["receive"] = sum(map(receive_drops, network.daemons.vswitchd_pids))
     return counted
 
 

@@ -92,7 +92,7 @@ class FabricSpec(msgspec.Struct, frozen=True, kw_only=True):
             self.oversubscription,
             "use 1 (full bisection) or more",
         )
-        _require(1280 <= self.mtu <= 9000, "mtu", self.mtu, "use 1280 to 9000 bytes")
+        _require(1280 <= self.mtu <= 65000, "mtu", self.mtu, "use 1280 to 65000 bytes")
 
 
 def build_fabric(spec: FabricSpec) -> Fabric:

@@ -30,8 +30,9 @@ from mininet.net import Mininet
 from mininet.node import Node, OVSSwitch
 
 from plan.fabric import End, Fabric, Link, Nic
+from topology import bridges
 from topology.namespace import entered, run
-from topology.ovs import Daemons, vsctl, widen_packet_buffers
+from topology.ovs import Daemons, widen_packet_buffers
 
 CREDIT_BYTES = 512 * 1024
 """Payload one connection may have in flight unless it sets its socket buffers, emulated
@@ -91,6 +92,7 @@ class Network:
         self._controller = _Controller(controller_port)
         self._started: list[subprocess.Popen[bytes]] = []
         self._namespaces: dict[str, int] = {}
+        self._homes = bridges.homes(fabric, daemons.directories)
         # its init() would set sysctls of the whole machine
         Mininet.inited = True
         setLogLevel(_LOG_LEVEL)
@@ -104,10 +106,11 @@ class Network:
         self._configure_switch_devices()
         for host in self._namespaces:
             self._configure_host(host)
-        self._start_switches()
+        bridges.start(self._homes, self._mininet.nameToNode, self._controller)
         if self.daemons.datapath == "netdev":
-            self._send_first_frame()
-            widen_packet_buffers(self.daemons.vswitchd_pid)
+            bridges.send_first_frames(self._homes, self.fabric)
+            for pid in self.daemons.vswitchd_pids:
+                widen_packet_buffers(pid)
         return self
 
     def __exit__(
@@ -118,6 +121,11 @@ class Network:
     ) -> None:
         # an error may be that the switch daemon stands still: do not wait for it then
         self.close(wait=error is None)
+
+    @property
+    def databases(self) -> dict[str, Sequence[str]]:
+        """The switches of every database of Open vSwitch, by its address."""
+        return {f"unix:{home / 'db.sock'}": names for home, names in self._homes.items()}
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -171,14 +179,8 @@ class Network:
             wait: until the switch daemon has let go of its ports.
         """
         _end(self._started)
-        bridges = " ".join(
-            f"-- --if-exists del-br {switch.name}" for switch in self.fabric.switches
-        )
         if self.daemons.ended() is None:
-            how = () if wait else ("--no-wait",)
-            vsctl(*how, *bridges.split())
-            # del-br leaves these rows behind
-            vsctl(*how, "--all", "destroy", "QoS", "--", "--all", "destroy", "Queue")
+            bridges.remove(self._homes, wait=wait)
         _ip(
             (f"link del {device}" for device in self._switch_devices(one_per_pair=True)), force=True
         )
@@ -304,21 +306,6 @@ class Network:
                             f"neigh add {peer.ip} lladdr {peer.mac} dev {end.device} nud permanent"
                         )
 
-    def _start_switches(self) -> None:
-        for switch in self._mininet.switches:
-            switch.start([self._controller])
-        OVSSwitch.batchStartup(self._mininet.switches, run=_run_shell)
-
-    def _send_first_frame(self) -> None:
-        nic = self.fabric.nics[0]
-        frame = "ffffffffffff" + "020000000000" + "88b5" + "00" * 46
-        run(
-            [
-                *("ovs-ofctl", "-O", "OpenFlow13", "packet-out", nic.switch),
-                f"in_port=LOCAL packet={frame} actions=output:{nic.port}",
-            ]
-        )
-
 
 def _tune(pid: int) -> None:
     """TCP of a lossless fabric, for one namespace."""
@@ -355,11 +342,6 @@ def _ip(lines: Iterable[str], *, force: bool = False) -> None:
     batch = "\n".join(lines)
     if batch:
         run(["ip", *(["-force"] if force else []), "-batch", "-"], stdin=batch)
-
-
-def _run_shell(command: str, shell: bool) -> None:  # noqa: ARG001, FBT001  Mininet's
-    """Mininet's own runner prints a failure and goes on."""
-    run(["sh", "-c", command])
 
 
 def _end(processes: list[subprocess.Popen[bytes]]) -> None:

@@ -15,20 +15,23 @@ import socket
 import struct
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from plan.endings import ending
 from plan.errors import CommandError, MachineError, RunError
 from topology.namespace import run
+from topology.priority import Rank, prefer
 from topology.sandbox import inside
 
 RUN_DIRECTORY = Path("/var/run/openvswitch")
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 PACKET_BUFFER_BYTES = 512 * 2**20
+
+CORES_PER_DAEMON = 4
 
 DatapathType = Literal["system", "netdev"]
 
@@ -39,42 +42,53 @@ _SO_MEMINFO = 55
 _SK_MEMINFO_DROPS = 8
 _TIMEOUT_S = "30"
 _libc = ctypes.CDLL(None, use_errno=True)
+_KEEPS_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_TOP_PAD_": str(2**24)}
+"""For every poll of every port the daemon takes buffers for 32 frames, and gives them back. The C
+library would hand them on to the kernel each time, and page faults cost more than forwarding."""
+
+
+class _Pair(NamedTuple):
+    """A database and the switch daemon that serves it, and where their sockets are."""
+
+    directory: Path
+    server: subprocess.Popen[bytes]
+    switch: subprocess.Popen[bytes]
 
 
 class Daemons:
-    """Running Open vSwitch.
+    """Running Open vSwitch: one switch daemon or several, each with a database of its own.
+
+    Bridges of different daemons meet as those of one do, over their veth pairs.
 
     Attributes:
-        vswitchd_pid: of the switch daemon's process.
+        vswitchd_pids: of the switch daemons' processes.
+        directories: of their sockets, in the same order.
         datapath: its kind.
     """
 
-    def __init__(
-        self,
-        server: subprocess.Popen[bytes],
-        switch: subprocess.Popen[bytes],
-        datapath: DatapathType,
-        logs: Path,
-    ) -> None:
-        self._processes = {"ovs-vswitchd": switch, "ovsdb-server": server}
+    def __init__(self, pairs: Sequence[_Pair], datapath: DatapathType, logs: Path) -> None:
+        self._pairs = pairs
         self._logs = logs
-        self.vswitchd_pid = switch.pid
+        self.vswitchd_pids = tuple(pair.switch.pid for pair in pairs)
+        self.directories = tuple(pair.directory for pair in pairs)
         self.datapath = datapath
 
     def ended(self) -> str | None:
-        """How one of them ended, and its log; None while both run."""
-        for name, process in self._processes.items():
-            if (status := process.poll()) is not None:
-                return ending(name, status, _log(self._logs, name))
+        """How one of them ended, and its log; None while all run."""
+        for number, pair in enumerate(self._pairs):
+            for program, process in (("ovs-vswitchd", pair.switch), ("ovsdb-server", pair.server)):
+                if (status := process.poll()) is not None:
+                    return ending(program, status, _log(self._logs, program, number))
         return None
 
 
 @contextmanager
-def daemons(logs: Path = RUN_DIRECTORY) -> Iterator[Daemons]:
-    """Start ovsdb-server and ovs-vswitchd in this sandbox; stop them at the end.
+def daemons(logs: Path = RUN_DIRECTORY, count: int = 1) -> Iterator[Daemons]:
+    """Start pairs of ovsdb-server and ovs-vswitchd in this sandbox; stop them at the end.
 
     Args:
         logs: directory of their logs.
+        count: of pairs; where the kernel forwards, one is all there is to do.
 
     Raises:
         MachineError: not inside a sandbox, where they would replace the machine's own.
@@ -85,27 +99,28 @@ def daemons(logs: Path = RUN_DIRECTORY) -> Iterator[Daemons]:
         raise MachineError(
             "Open vSwitch may only be started inside", "call sandbox.run_inside() first"
         )
-    database = RUN_DIRECTORY / "conf.db"
-    database.unlink(missing_ok=True)
-    run(["ovsdb-tool", "create", str(database), str(SCHEMA)])
-    door = RUN_DIRECTORY / "db.sock"
-    door.unlink(missing_ok=True)
-    server = _start(logs, "ovsdb-server", str(database), f"--remote=punix:{door}")
-    try:
-        _await(door, server, _log(logs, "ovsdb-server"))
-        run(["ovs-vsctl", "--no-wait", "init"])
-        switch = _start(logs, "ovs-vswitchd", f"unix:{door}")
-        # frames must not wait for the nodes' processes, which share the processors
-        os.setpriority(os.PRIO_PROCESS, switch.pid, -20)
-        try:
-            vsctl("init")
-            running = Daemons(server, switch, datapath_type(), logs)
-            with _blamed(running):
-                yield running
-        finally:
-            _stop(switch)
-    finally:
-        _stop(server)
+    with ExitStack() as stack:
+        servers = [_start_server(logs, number, stack) for number in range(count)]
+        pairs = [
+            _Pair(directory, server, _start_switch(logs, number, directory, stack))
+            for number, (directory, server) in enumerate(servers)
+        ]
+        for directory, _ in servers:
+            vsctl("init", directory=directory)
+        running = Daemons(pairs, datapath_type(), logs)
+        with _blamed(running):
+            yield running
+
+
+def daemons_wanted(switches: int) -> int:
+    """How many switch daemons this machine should run for so many switches.
+
+    Each forwards in one thread. Where processors are few, several only take them from each other
+    and from the nodes; where the kernel forwards, there is nothing to share out.
+    """
+    if datapath_type() == "system":
+        return 1
+    return max(1, min(len(os.sched_getaffinity(0)) // CORES_PER_DAEMON, switches))
 
 
 @contextmanager
@@ -118,13 +133,45 @@ def _blamed(running: Daemons) -> Iterator[None]:
         raise
 
 
-def vsctl(*args: str) -> str:
+def _start_server(
+    logs: Path, number: int, stack: ExitStack
+) -> tuple[Path, subprocess.Popen[bytes]]:
+    """A database with its server; the first one has the directory where programs look."""
+    directory = RUN_DIRECTORY / str(number) if number else RUN_DIRECTORY
+    directory.mkdir(exist_ok=True)
+    database, door = directory / "conf.db", directory / "db.sock"
+    for left in (database, door):
+        left.unlink(missing_ok=True)
+    run(["ovsdb-tool", "create", str(database), str(SCHEMA)])
+    log = _log(logs, "ovsdb-server", number)
+    server = _start(log, directory, "ovsdb-server", str(database), f"--remote=punix:{door}")
+    stack.callback(_stop, server)
+    _await(door, server, log)
+    vsctl("--no-wait", "init", directory=directory)
+    return directory, server
+
+
+def _start_switch(
+    logs: Path, number: int, directory: Path, stack: ExitStack
+) -> subprocess.Popen[bytes]:
+    log = _log(logs, "ovs-vswitchd", number)
+    switch = _start(log, directory, "ovs-vswitchd", f"unix:{directory / 'db.sock'}")
+    stack.callback(_stop, switch)
+    prefer(switch.pid, Rank.SWITCH)
+    return switch
+
+
+def vsctl(*args: str, directory: Path = RUN_DIRECTORY) -> str:
     """Run ovs-vsctl; it returns when the switch daemon has applied the change.
+
+    Args:
+        directory: of the daemon's sockets.
 
     Raises:
         CommandError: it failed, or the daemon did not answer within 30 s.
     """
-    return run(["ovs-vsctl", f"--timeout={_TIMEOUT_S}", *args])
+    database = f"--db=unix:{directory / 'db.sock'}"
+    return run(["ovs-vsctl", database, f"--timeout={_TIMEOUT_S}", *args])
 
 
 @cache
@@ -212,16 +259,16 @@ def _sends(packet_socket: socket.socket) -> bool:
     return device == ""
 
 
-def _log(logs: Path, name: str) -> Path:
-    return logs / f"{name}.log"
+def _log(logs: Path, program: str, number: int) -> Path:
+    return logs / (f"{program}-{number}.log" if number else f"{program}.log")
 
 
-def _start(logs: Path, *argv: str) -> subprocess.Popen[bytes]:
+def _start(log: Path, directory: Path, *argv: str) -> subprocess.Popen[bytes]:
     """Start a daemon as our own child, so that it needs no pid file to be found by."""
-    log = _log(logs, argv[0])
     return subprocess.Popen(
         [*argv, "--no-chdir", "-vconsole:off", f"--log-file={log}"],
         stdin=subprocess.DEVNULL,
+        env={**os.environ, **_KEEPS_MEMORY, "OVS_RUNDIR": str(directory)},
         # Ctrl-C is for the runner, which needs its switches to end in order
         start_new_session=True,
     )

@@ -27,6 +27,7 @@ from scenarios.configuration.plugins import plugins_of
 from scenarios.configuration.schema import Cluster, Scenario
 from scenarios.configuration.units import Size
 from scenarios.planning.egresses import all_egresses
+from scenarios.planning.frames import with_frames
 from scenarios.planning.online import arrivals_of, end_of, gaps_of
 from scenarios.planning.trajectories import FIRST_ROUND_TOKENS, all_steps, make_trajectories
 from topology.fattree import FabricSpec, build_fabric
@@ -49,7 +50,7 @@ def make_plan(scenario: Scenario) -> Planned:
     model, gpu, ep_group = _merged(scenario)
     layout, scale = _layout(scenario, model)
     trajectories, warnings = make_trajectories(scenario)
-    fabric = _fabric(scenario.cluster)
+    fabric = with_frames(_fabric(scenario.cluster), scale)
     arrivals = arrivals_of(scenario.workload, FIRST_ROUND_TOKENS)
     # what is replayed again has a first round more
     more = FIRST_ROUND_TOKENS + 1 if arrivals and arrivals.rates else 0

@@ -24,7 +24,7 @@ LATENESS_SHARE = 0.25
 """Wake-ups may be late by 5 ms or a quarter of a layer group's compute time, the larger of
 the two, model seconds at the 99th percentile; by four times that, the run is not believed."""
 SWITCH_FULL = 0.9
-"""The switch daemon forwards in one thread, which should not be busy for a larger share."""
+"""A switch daemon forwards in one thread, which should not be busy for a larger share."""
 OTHERS_CORES = 0.5
 """What other programs use beyond this is worth telling where rates or timers are off."""
 PAUSED_SHARE = 0.05
@@ -161,8 +161,8 @@ def _fabric(signs: Signs) -> list[Sign]:
         part = signs.paused_s / signs.cpu.wall_s
         text = f"the fabric stood still for {signs.paused_s:.1f} s although bytes waited"
         found.append((part > PAUSED_SHARE, f"{text}, {part:.1%} of the time"))
-    if signs.cpu is not None and signs.cpu.switch > SWITCH_FULL:
-        share = f"{signs.cpu.switch:.0%} of the one core it can use"
+    if signs.cpu is not None and signs.cpu.busiest_switch > SWITCH_FULL:
+        share = f"{signs.cpu.busiest_switch:.0%} of the one core it can use"
         found.append((False, f"the switch was busy for {share}: more dilation would relieve it"))
     return found
 

@@ -17,9 +17,10 @@ class CpuShares(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         wall_s: the time, wall seconds.
-        switch: the switch daemon, which forwards in one thread: at 1 it is full.
+        switch: all switch daemons together.
         nodes: processes of all nodes together.
         others: everything else on this machine, the kernel's own threads among it.
+        busiest_switch: the busiest switch daemon, which forwards in one thread: at 1 it is full.
     """
 
     wall_s: float
@@ -27,6 +28,7 @@ class CpuShares(msgspec.Struct, frozen=True, kw_only=True):
     controller: float
     nodes: float
     others: float
+    busiest_switch: float
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from plan.events import ControllerEvent, Installed, Port, Switch
 from scenarios.running.events import CONTROLLER_EVENTS, EventStream
 from scenarios.running.journal import Journal
 from topology.interpreter import python
+from topology.priority import Rank, prefer
 
 READY_S = 60.0
 """Wall seconds within which it has to have set up the fabric."""
@@ -97,6 +98,7 @@ def controller(
             stderr=log,
             start_new_session=True,
         )
+        prefer(process.pid, Rank.NODE)
         try:
             running = Controller(process, journal, path)
             running.events.await_event(Installed, READY_S)

@@ -16,16 +16,20 @@ _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
 class CpuTimes(msgspec.Struct, frozen=True, kw_only=True):
-    """CPU seconds used so far, as in `CpuShares`; `machine` is all of the machine's."""
+    """CPU seconds used so far, as in `CpuShares`; `machine` is all of the machine's.
+
+    Attributes:
+        switches: of every switch daemon.
+    """
 
     at_s: float
-    switch: float
+    switches: tuple[float, ...]
     controller: float
     nodes: float
     machine: float
 
     @classmethod
-    def read(cls, switch: int, controller: int, nodes: Iterable[int]) -> Self:
+    def read(cls, switches: Iterable[int], controller: int, nodes: Iterable[int]) -> Self:
         """Of processes that still run, by their ids.
 
         Raises:
@@ -33,7 +37,7 @@ class CpuTimes(msgspec.Struct, frozen=True, kw_only=True):
         """
         return cls(
             at_s=time.monotonic(),
-            switch=_process_s(switch),
+            switches=tuple(map(_process_s, switches)),
             controller=_process_s(controller),
             nodes=sum(map(_process_s, nodes)),
             machine=_machine_s(),
@@ -42,14 +46,24 @@ class CpuTimes(msgspec.Struct, frozen=True, kw_only=True):
     def since(self, before: Self) -> CpuShares:
         """Processors used between two readings."""
         elapsed_s = self.at_s - before.at_s
-        switch, controller, nodes, machine = (
+        controller, nodes, machine = (
             (getattr(self, name) - getattr(before, name)) / elapsed_s
-            for name in ("switch", "controller", "nodes", "machine")
+            for name in ("controller", "nodes", "machine")
         )
+        switches = [
+            (now - then) / elapsed_s
+            for now, then in zip(self.switches, before.switches, strict=True)
+        ]
+        switch = sum(switches)
         # the machine's total is rounded by the tick, so it may fall short of the parts' sum
         others = max(0.0, machine - switch - controller - nodes)
         return CpuShares(
-            wall_s=elapsed_s, switch=switch, controller=controller, nodes=nodes, others=others
+            wall_s=elapsed_s,
+            switch=switch,
+            controller=controller,
+            nodes=nodes,
+            others=others,
+            busiest_switch=max(switches),
         )
 
 

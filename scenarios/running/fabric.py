@@ -45,10 +45,10 @@ def open_fabric(
     """
     journal.phase("fabric")
     with (
-        ovs.daemons(directory) as daemons,
+        ovs.daemons(directory, ovs.daemons_wanted(len(plan.fabric.switches))) as daemons,
         Network(plan.fabric, daemons, CONTROLLER_PORT) as network,
     ):
-        qos.install(plan)
+        qos.install(plan, network.databases)
         shaping.finish_switch_ports(network, plan)
         shaping.shape_hosts(network, plan)
         telemetry = directory / "telemetry.jsonl"

@@ -19,6 +19,7 @@ from scenarios.running.cpu import CpuTimes
 from scenarios.running.events import NODE_EVENTS, EventStream
 from scenarios.running.fabric import Fabric
 from topology.interpreter import python
+from topology.priority import Rank, prefer
 
 ANSWER_S = 60.0
 """Wall seconds within which a node has to be ready, to stop, to end."""
@@ -60,6 +61,7 @@ class NodeProcesses:
                 start_new_session=True,
             )
             self._processes[node.name] = process
+            prefer(process.pid, Rank.NODE)
             stream = EventStream(process, node.name, NODE_EVENTS, path)
             self._streams[node.name] = stream
             self._selector.register(stream, selectors.EVENT_READ, stream)
@@ -91,7 +93,7 @@ class NodeProcesses:
 
     def cpu_times(self) -> CpuTimes:
         return CpuTimes.read(
-            self._fabric.network.daemons.vswitchd_pid,
+            self._fabric.network.daemons.vswitchd_pids,
             self._fabric.controller.pid,
             [process.pid for process in self._processes.values()],
         )

@@ -21,6 +21,7 @@ from tests.topology.plans import make_plan
 from tests.topology.running import running
 from topology import counters
 from topology.network import Network
+from topology.priority import Rank, prefer
 
 pytestmark = [
     pytest.mark.network,
@@ -102,6 +103,7 @@ def verbs(network: Network, plan: Path, rows: int) -> Cost:
         command = [sys.executable, "-m", "tests.benchmarks.transfer_end", str(plan), node, pid]
         pipe = subprocess.PIPE
         process = network.popen(node, [*command, *options], stdin=pipe, stdout=pipe)
+        prefer(process.pid, Rank.NODE)
         assert line(process) == {"ready": True}
         return process
 
@@ -125,6 +127,7 @@ def iperf3(network: Network, plan: Plan) -> Cost:
     pipe = subprocess.PIPE
     listen = ["iperf3", "-s", "-1", "-B", target.ip, "--forceflush"]
     with network.popen(target.host, listen, stdout=pipe) as server:
+        prefer(server.pid, Rank.NODE)
         assert server.stdout is not None
         while b"listening" not in server.stdout.readline():
             pass
@@ -136,6 +139,7 @@ def iperf3(network: Network, plan: Plan) -> Cost:
             ],
             stdout=pipe,
         )
+        prefer(client.pid, Rank.NODE)
         said, _ = client.communicate()
     result = json.loads(said)
     # the first second fills the socket's buffer, then as much goes in as comes out

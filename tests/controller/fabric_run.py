@@ -180,7 +180,7 @@ def running(directory: Path, plan: Plan) -> Iterator[tuple[Network, Controller]]
     controller = Controller(directory / "plan.json", directory / "telemetry.jsonl")
     try:
         with ovs.daemons() as daemons, Network(plan.fabric, daemons, PORT) as network:
-            qos.install(plan)
+            qos.install(plan, network.databases)
             shaping.finish_switch_ports(network, plan)
             shaping.shape_hosts(network, plan)
             controller.event("ready")
@@ -265,12 +265,15 @@ def _see_failure(
     report.cut_after_repair = traffic.cut()
 
 
+DATABASE = "unix:/var/run/openvswitch/db.sock"
+
+
 def _queue_error(plan: Plan) -> str:
     """What the read-back says of a port that lost its queues."""
     ovs.vsctl("clear", "Port", plan.fabric.nics[0].switch_device, "qos")
     bridges = [switch.name for switch in plan.fabric.switches]
     try:
-        qos.verify(qos.wanted_qos(plan), qos.installed(bridges))
+        qos.verify(qos.wanted_qos(plan), qos.installed(DATABASE, bridges))
     except RunError as error:
         return str(error)
     return ""

@@ -19,11 +19,14 @@ CONTROLLER_PORT = 6653
 
 
 @contextmanager
-def running(plan: Plan, directory: Path) -> Iterator[Network]:
+def running(plan: Plan, directory: Path, daemons: int = 1) -> Iterator[Network]:
     """Build the plan's fabric and yield it when its queues are all in place."""
     write_plan(plan, directory / "plan.json")
-    with ovs.daemons() as daemons, Network(plan.fabric, daemons, CONTROLLER_PORT) as network:
-        qos.install(plan)
+    with (
+        ovs.daemons(count=daemons) as started,
+        Network(plan.fabric, started, CONTROLLER_PORT) as network,
+    ):
+        qos.install(plan, network.databases)
         shaping.finish_switch_ports(network, plan)
         shaping.shape_hosts(network, plan)
         with _controller(directory):

@@ -182,7 +182,7 @@ def test_a_cnic_has_a_dram_end_in_the_host_and_an_hbm_end_in_the_gpu() -> None:
         ({"snic_bps": 0.0}, "snic_bps is 0.0: use a finite rate above 0"),
         ({"k": 3}, "k is 3: use an even number"),
         ({"oversubscription": 0.5}, "oversubscription is 0.5: use 1"),
-        ({"mtu": 65000}, "mtu is 65000: use 1280 to 9000 bytes"),
+        ({"mtu": 65001}, "mtu is 65001: use 1280 to 65000 bytes"),
         ({"k": 2}, "k is 2: the compute plane has 12 NICs .* use k=4"),
         ({"prefill": 70, "decode": 70, "gpus_per_node": 500}, "gpus_per_node is part of 70000"),
     ],

@@ -148,7 +148,7 @@ def test_the_switch_daemons_packet_buffers_are_wide(network: Network) -> None:
     if network.daemons.datapath != "netdev":
         pytest.skip("the kernel datapath has no packet sockets")
     sizes = []
-    for packet_socket in ovs.packet_sockets(network.daemons.vswitchd_pid):
+    for packet_socket in ovs.packet_sockets(network.daemons.vswitchd_pids[0]):
         with packet_socket:
             sizes.append(packet_socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF))
     assert min(sizes) >= ovs.PACKET_BUFFER_BYTES

@@ -6,6 +6,7 @@ that follows from those three, and a checksum over all of it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -83,18 +84,25 @@ class ByteRegion:
             bad += piece.size * len(groups) - int(np.count_nonzero(intact))
         return bad
 
-    def put(self, row: int, full_blocks: list[memoryview]) -> None:
+    def put(self, row: int, full_blocks: Sequence[bytes | memoryview]) -> None:
         """Copy stored Full Blocks into consecutive rows."""
         for block in full_blocks:
             self._words[row] = np.frombuffer(block, np.uint32).reshape(self._words.shape[1:])
             row += 1
 
-    def buffers(self, span: Span) -> list[memoryview]:
+    def size(self, span: Span) -> int:
+        """Bytes of a span."""
+        lo, hi, group = span.lo, span.hi, span.group
+        size = (hi - lo) * self._words.shape[2] * WORD
+        return size if group is not None else size * self._words.shape[1]
+
+    def payload(self, span: Span) -> bytes | memoryview:
         """The bytes of a span, to be sent: Full Blocks in place, a Layer Block column gathered
         (as a NIC's gather list would)."""
-        if span.group is None:
-            return [_bytes(self._words[span.lo : span.hi])]
-        return [_bytes(np.ascontiguousarray(self._words[span.lo : span.hi, span.group]))]
+        lo, hi, group = span.lo, span.hi, span.group
+        if group is None:
+            return _bytes(self._words[lo:hi])
+        return self._words[lo:hi, group].tobytes()
 
     def landing(self, span: Span) -> memoryview | None:
         """Where the bytes of a span can be received in place; None if they are scattered."""
@@ -102,10 +110,14 @@ class ByteRegion:
             return _bytes(self._words[span.lo : span.hi])
         return None
 
-    def scatter(self, span: Span, received: memoryview) -> None:
-        """Place a received column of Layer Blocks."""
-        column = np.frombuffer(received, np.uint32).reshape(span.hi - span.lo, -1)
-        self._words[span.lo : span.hi, span.group] = column
+    def place(self, span: Span, received: bytes | memoryview) -> None:
+        """Copy received bytes of a span to where they belong."""
+        lo, hi, group = span.lo, span.hi, span.group
+        words = self._words
+        if group is None:
+            words[lo:hi] = np.frombuffer(received, np.uint32).reshape(hi - lo, *words.shape[1:])
+        else:
+            words[lo:hi, group] = np.frombuffer(received, np.uint32).reshape(hi - lo, -1)
 
     def _groups(self, group: int | None) -> range:
         return range(self._words.shape[1]) if group is None else range(group, group + 1)

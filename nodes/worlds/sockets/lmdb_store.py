@@ -38,7 +38,7 @@ class LmdbBlockStore:
             cursor.putmulti(
                 (
                     _KEY.pack(piece.trajectory, piece.first_id + i),
-                    region.buffers(Span(piece.row + i, piece.row + i + 1))[0],
+                    region.payload(Span(piece.row + i, piece.row + i + 1)),
                 )
                 for piece in pieces
                 for i in range(piece.size)

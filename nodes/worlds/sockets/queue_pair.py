@@ -5,16 +5,19 @@ bytes of a span of Layer Blocks. What is sent goes straight out of the source re
 arrives straight into the target region; the peer's node code takes no part. Of what is
 posted together the frames go out as one gather list, and the last alone is acknowledged
 (RDMA's selective signalling): the others have landed before it.
+
+Whoever is woken takes in all that has arrived with one call, a payload that is under way where
+it belongs and what follows it into a buffer that all queue pairs of the process share, and
+answers it with one call.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import struct
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -24,11 +27,18 @@ from nodes.worlds.sockets.byte_region import ByteRegion
 _HEADER = struct.Struct("<IIIIIiI")  # op, sequence, key, row, rows, group, bytes
 _WRITE, _ACK, _READ, _DATA, _BURST, _UNSIGNALLED_WRITE = range(1, 7)
 _ALL_GROUPS = -1
-_IOVECS = 512
+_IOVECS = os.sysconf("SC_IOV_MAX")
 _LOW_WATER = 64 << 10
+_WORTH_WAITING = 9000
+"""Bytes still to come of a payload that come in more than one frame."""
+_ARRIVED = memoryview(bytearray(256 << 10))
+"""What has arrived, until it is placed before the next call: no two queue pairs need it at once."""
 
 
 PassDram = Callable[[int, Callable[[], None]], None]
+
+
+_NOWHERE = Span(0, 0)
 
 
 class Work(NamedTuple):
@@ -39,17 +49,36 @@ class Work(NamedTuple):
     key: int
     row: int
 
-    @property
-    def peer_span(self) -> Span:
-        lo, hi, group = self.span.lo, self.span.hi, self.span.group
-        return Span(self.row, self.row + hi - lo, group)
-
 
 class Landing(NamedTuple):
     """Where a payload goes: the rows of a span in a region of this node."""
 
     region: ByteRegion
     span: Span
+
+
+class _Payload:
+    """A payload of which a part is still to come.
+
+    Attributes:
+        landing: where it goes; None: nowhere.
+        staged: where it is gathered, if it is to be scattered then.
+        missing: the part of its memory that is not filled yet.
+    """
+
+    def __init__(
+        self, op: int, sequence: int, landing: Landing | None, arrived: memoryview, size: int
+    ) -> None:
+        self.op = op
+        self.sequence = sequence
+        self.landing = landing
+        self.size = size
+        in_place = None if landing is None else landing.region.landing(landing.span)
+        self.staged = memoryview(bytearray(size)) if in_place is None else None
+        memory = in_place or self.staged
+        assert memory is not None
+        memory[: len(arrived)] = arrived
+        self.missing = memory[len(arrived) :]
 
 
 class QueuePair:
@@ -79,39 +108,34 @@ class QueuePair:
         self._sequence = 0
         self._completions: dict[int, asyncio.Future[None]] = {}
         self._reads: dict[int, Landing] = {}
-        self._outgoing: deque[memoryview] = deque()
+        self._outgoing: list[bytes | memoryview] = []
+        self._outgoing_bytes = 0
         self._writing = False
-        self._gathers = False
-        self._header = memoryview(bytearray(_HEADER.size))
-        self._into = self._header
-        self._got = 0
-        self._frame: tuple[int, ...] | None = None
-        self._staged: Landing | None = None
+        self._flushes = False
+        self._cut_header = b""
+        self._under_way: _Payload | None = None
         self._low_water = 1
         loop.add_reader(sock, self._readable)
 
     def write(self, works: Sequence[Work]) -> asyncio.Future[None]:
         """Write spans of this node's regions to the peer's; done when all have landed."""
-        with self._gathering():
-            for work in works[:-1]:
-                payload = work.region.buffers(work.span)
-                self._send_passed(_UNSIGNALLED_WRITE, 0, work.key, work.peer_span, payload)
-            last = works[-1]
-            payload = last.region.buffers(last.span)
-            self._send_passed(_WRITE, self._number(), last.key, last.peer_span, payload)
+        last = len(works) - 1
+        for i, (region, span, key, row) in enumerate(works):
+            op, sequence = (_UNSIGNALLED_WRITE, 0) if i < last else (_WRITE, self._number())
+            self._send_passed(op, sequence, key, _moved(span, row), region.payload(span))
         return self._completion()
 
     def read(self, works: Sequence[Work]) -> asyncio.Future[None]:
         """Read spans of the peer's regions into this node's; done when all have landed."""
-        with self._gathering():
-            for work in works:
-                self._reads[self._number()] = Landing(work.region, work.span)
-                self._send_passed(_READ, self._sequence, work.key, work.peer_span, [])
+        for region, span, key, row in works:
+            sequence = self._number()
+            self._reads[sequence] = Landing(region, span)
+            self._send(_READ, sequence, key, _moved(span, row))
         return self._completion()
 
     def burst(self, size: int) -> asyncio.Future[None]:
         """Write `size` bytes that the peer drops when they have all arrived."""
-        self._send_passed(_BURST, self._number(), 0, Span(0, 0), [memoryview(bytes(size))])
+        self._send_passed(_BURST, self._number(), 0, _NOWHERE, bytes(size))
         return self._completion()
 
     @property
@@ -128,132 +152,161 @@ class QueuePair:
         completion = self._completions[self._sequence] = self._loop.create_future()
         return completion
 
-    @contextmanager
-    def _gathering(self) -> Iterator[None]:
-        """What is sent meanwhile goes out together."""
-        self._gathers = True
-        yield
-        self._gathers = False
-        self._flush()
-
     def _send_passed(
-        self, op: int, sequence: int, key: int, span: Span, payload: list[memoryview]
+        self, op: int, sequence: int, key: int, span: Span, payload: bytes | memoryview
     ) -> None:
-        """Send, a payload out of DRAM when it has its turn there."""
-        size = sum(len(part) for part in payload)
-        if self._pass_dram is not None and size:
-            self._pass_dram(size, partial(self._send, op, sequence, key, span, payload))
-        else:
+        """Send a payload; out of DRAM when it has its turn there."""
+        if self._pass_dram is None:
             self._send(op, sequence, key, span, payload)
+        else:
+            then = partial(self._send, op, sequence, key, span, payload)
+            self._pass_dram(len(payload), then)
 
     def _send(
-        self, op: int, sequence: int, key: int, span: Span, payload: list[memoryview]
+        self, op: int, sequence: int, key: int, span: Span, payload: bytes | memoryview = b""
     ) -> None:
-        group = _ALL_GROUPS if span.group is None else span.group
-        size = sum(len(part) for part in payload)
-        header = _HEADER.pack(op, sequence, key, span.lo, span.hi - span.lo, group, size)
-        self._outgoing.append(memoryview(header))
-        self._outgoing.extend(payload)
-        if not self._gathers:
-            self._flush()
+        lo, hi, group = span.lo, span.hi, span.group
+        size = len(payload)
+        header = _HEADER.pack(
+            op, sequence, key, lo, hi - lo, _ALL_GROUPS if group is None else group, size
+        )
+        self._outgoing.append(header)
+        if size:
+            self._outgoing.append(payload)
+        self._outgoing_bytes += len(header) + size
+        if not (self._flushes or self._writing):
+            # with all that this turn of the loop still sends
+            self._flushes = True
+            self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        if not self._writing:
+        self._flushes = False
+        if self._outgoing and not self._writing and self._sock.fileno() >= 0:
             self._write_out()
 
     def _write_out(self) -> None:
-        outgoing = self._outgoing
         try:
-            while outgoing:
-                batch = [outgoing[i] for i in range(min(len(outgoing), _IOVECS))]
-                sent = self._sock.sendmsg(batch)
-                while sent:
-                    first = outgoing[0]
-                    if sent < len(first):
-                        outgoing[0] = first[sent:]
-                        break
-                    sent -= len(first)
-                    outgoing.popleft()
+            while self._outgoing_bytes:
+                outgoing = self._outgoing
+                many = len(outgoing) > _IOVECS
+                sent = self._sock.sendmsg(outgoing[:_IOVECS] if many else outgoing)
+                self._outgoing_bytes -= sent
+                if not self._outgoing_bytes:
+                    outgoing.clear()
+                    break
+                self._outgoing = _rest(outgoing, sent)
+                if not many:  # the socket's buffer is full
+                    break
         except BlockingIOError:
-            if not self._writing:
-                self._writing = True
-                self._loop.add_writer(self._sock, self._write_out)
-            return
+            pass
         except OSError as error:
             self._break(error)
             return
-        if self._writing:
-            self._writing = False
-            self._loop.remove_writer(self._sock)
+        writing = self._outgoing_bytes > 0
+        if writing != self._writing:
+            self._writing = writing
+            if writing:
+                self._loop.add_writer(self._sock, self._write_out)
+            else:
+                self._loop.remove_writer(self._sock)
 
     def _readable(self) -> None:
         try:
-            while True:
-                got = self._sock.recv_into(self._into[self._got :])
-                if got == 0:
-                    raise ConnectionResetError("the peer closed it")
-                self._got += got
-                if self._got == len(self._into):
-                    self._received()
-                else:
-                    self._expect(len(self._into) - self._got)
+            while self._receive():
+                pass
         except BlockingIOError:
-            return
+            pass
         except OSError as error:
             self._break(error)
+            return
+        if self._outgoing:
+            self._flush()
+        self._wait_for()
 
-    def _expect(self, remaining: int) -> None:
-        """Be woken for a good part of what is still to come, not for every packet."""
-        low_water = min(remaining, _LOW_WATER)
-        if low_water != self._low_water:
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, low_water)
-            self._low_water = low_water
-
-    def _received(self) -> None:
-        if self._frame is None:
-            self._frame = _HEADER.unpack(self._into)
-            op, sequence, key, row, rows, group, size = self._frame
-            span = Span(row, row + rows, None if group == _ALL_GROUPS else group)
-            if op == _READ:
-                self._send_passed(_DATA, sequence, 0, span, self._region(key, span).buffers(span))
-            elif op == _BURST:
-                self._into, self._got = memoryview(bytearray(size)), 0
-                self._expect(size)
-                return
-            elif op in (_WRITE, _UNSIGNALLED_WRITE, _DATA) and size:
-                landing = (
-                    Landing(self._region(key, span), span) if op != _DATA else self._reads[sequence]
-                )
-                in_place = landing.region.landing(landing.span)
-                self._staged = None if in_place is not None else landing
-                self._into = in_place if in_place is not None else memoryview(bytearray(size))
-                if len(self._into) != size:
-                    raise ConnectionError(f"{size} bytes came for {len(self._into)} of {span}")
-                self._got = 0
-                self._expect(size)
-                return
-            self._finish(op, sequence)
+    def _receive(self) -> bool:
+        """Take in what has arrived; False if there was no more."""
+        payload, cut = self._under_way, len(self._cut_header)
+        if payload is not None:
+            missing = payload.missing
+            got = self._sock.recvmsg_into([missing, _ARRIVED])[0]
+            room = len(missing) + len(_ARRIVED)
+            begin, end = 0, got - len(missing)
+            if 0 < got < len(missing):
+                payload.missing = missing[got:]
+                return False
         else:
-            if self._staged is not None:
-                self._staged.region.scatter(self._staged.span, self._into)
-                self._staged = None
-            finish = partial(self._finish, self._frame[0], self._frame[1])
-            if self._pass_dram is not None:
-                self._pass_dram(len(self._into), finish)
-            else:
-                finish()
-        self._frame = None
-        self._into, self._got = self._header, 0
-        self._expect(_HEADER.size)
+            _ARRIVED[:cut] = self._cut_header
+            got = self._sock.recv_into(_ARRIVED[cut:])
+            room = len(_ARRIVED) - cut
+            begin, end = 0, cut + got
+        if got == 0:
+            raise ConnectionResetError("the peer closed it")
+        if payload is not None:
+            self._under_way = None
+            self._placed(payload)
+        while end - begin >= _HEADER.size:
+            frame = _HEADER.unpack_from(_ARRIVED, begin)
+            begin += _HEADER.size
+            begin += self._frame(frame, _ARRIVED[begin:end])
+        self._cut_header = bytes(_ARRIVED[begin:end])
+        return got == room
+
+    def _frame(self, frame: tuple[int, ...], arrived: memoryview) -> int:
+        """Take in a frame, of whose payload so much has arrived; returns how much it was."""
+        op, sequence, key, row, rows, group, size = frame
+        if op == _ACK:
+            self._complete(sequence)
+            return 0
+        span = Span(row, row + rows, None if group == _ALL_GROUPS else group)
+        if op == _READ:
+            payload = self._region(key, span).payload(span)
+            self._send_passed(_DATA, sequence, 0, span, payload)
+            return 0
+        landing = None
+        if op == _DATA:
+            landing = self._reads.pop(sequence)
+        elif op != _BURST:
+            landing = Landing(self._region(key, span), span)
+        if landing is not None and (owed := landing.region.size(landing.span)) != size:
+            raise ConnectionError(f"{size} bytes came for {owed} of {landing.span}")
+        if size <= len(arrived):
+            if landing is not None:
+                landing.region.place(landing.span, arrived[:size])
+            self._arrived(op, sequence, size)
+            return size
+        self._under_way = _Payload(op, sequence, landing, arrived, size)
+        return len(arrived)
+
+    def _placed(self, payload: _Payload) -> None:
+        """A payload that was under way is complete."""
+        if payload.staged is not None and payload.landing is not None:
+            payload.landing.region.place(payload.landing.span, payload.staged)
+        self._arrived(payload.op, payload.sequence, payload.size)
+
+    def _wait_for(self) -> None:
+        """Be woken for a good part of what is still to come, not for every packet."""
+        missing = 1 if self._under_way is None else len(self._under_way.missing)
+        # nearly as good is good enough: telling the kernel costs a call
+        if self._low_water > missing or missing > max(2 * self._low_water, _WORTH_WAITING):
+            self._low_water = min(missing, _LOW_WATER) if missing > _WORTH_WAITING else 1
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, self._low_water)
+
+    def _arrived(self, op: int, sequence: int, size: int) -> None:
+        if self._pass_dram is not None:
+            self._pass_dram(size, partial(self._finish, op, sequence))
+        else:
+            self._finish(op, sequence)
 
     def _finish(self, op: int, sequence: int) -> None:
         if op in (_WRITE, _BURST):
-            self._send(_ACK, sequence, 0, Span(0, 0), [])
-        elif op in (_ACK, _DATA):
-            self._reads.pop(sequence, None)
-            completion = self._completions.pop(sequence, None)
-            if completion is not None and not completion.done():
-                completion.set_result(None)
+            self._send(_ACK, sequence, 0, _NOWHERE)
+        elif op == _DATA:
+            self._complete(sequence)
+
+    def _complete(self, sequence: int) -> None:
+        completion = self._completions.pop(sequence, None)
+        if completion is not None and not completion.done():
+            completion.set_result(None)
 
     def _region(self, key: int, span: Span) -> ByteRegion:
         region = self._regions.get(key)
@@ -277,3 +330,18 @@ class QueuePair:
             return
         self.close()
         self._failed(error)
+
+
+def _moved(span: Span, row: int) -> Span:
+    """The rows that correspond to a span from another row on."""
+    lo, hi, group = span.lo, span.hi, span.group
+    return Span(row, row + hi - lo, group)
+
+
+def _rest(buffers: list[bytes | memoryview], sent: int) -> list[bytes | memoryview]:
+    """What is left when so many bytes of the first ones are gone."""
+    for i, buffer in enumerate(buffers):
+        if sent < len(buffer):
+            return [memoryview(buffer)[sent:], *buffers[i + 1 :]]
+        sent -= len(buffer)
+    return []

@@ -51,6 +51,8 @@ class WallClock:
         if self._fd < 0:
             raise OSError(ctypes.get_errno(), "timerfd_create")
         self._armed = float("inf")
+        self._alarm = _Itimerspec()
+        self._set = ctypes.byref(self._alarm)
         loop.add_reader(self._fd, self._expired)
 
     def begin(self, start: float) -> None:
@@ -99,10 +101,10 @@ class WallClock:
         self._armed = wall
         # a deadline in the past must still fire: an all-zero value would disarm the timer
         wall = max(wall, 1e-9)
-        spec = _Itimerspec(
-            _Timespec(0, 0), _Timespec(int(wall), max(1, int((wall - int(wall)) * 1e9)))
-        )
-        if _libc.timerfd_settime(self._fd, _TFD_TIMER_ABSTIME, ctypes.byref(spec), None):
+        value = self._alarm.value
+        value.sec = whole = int(wall)
+        value.nsec = max(1, int((wall - whole) * 1e9))
+        if _libc.timerfd_settime(self._fd, _TFD_TIMER_ABSTIME, self._set, None):
             raise OSError(ctypes.get_errno(), "timerfd_settime")
 
     def _expired(self) -> None:

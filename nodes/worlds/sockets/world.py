@@ -32,6 +32,10 @@ DATA_PORT = 7000
 """Queue pairs of the i-th traffic class meet at port DATA_PORT + i."""
 MESSAGE_PORT = 7100
 
+GRAIN_S = 200e-6
+"""Wall seconds: an alarm is not set for a shorter wait on the DRAM bus. It would be later than that
+itself, and what waits in all is the same: what passes too early still takes its time there."""
+
 _T = TypeVar("_T")
 _CLASSES: tuple[TrafficClass, ...] = get_args(TrafficClass)
 
@@ -76,6 +80,7 @@ class SocketWorld:
         self._dram_ends = dram_ends(plan.fabric)
         self._dram = DramBus(plan.dram_bytes_per_s)
         self._passing = 0
+        self._grain_s = plan.scale.model_s(GRAIN_S)
         self._regions: dict[int, ByteRegion] = {}
         self._next_key = 0
         self._ending = False
@@ -228,7 +233,7 @@ class SocketWorld:
         now = self.clock.now()
         turn_s = self._dram.reserve(self._plan.scale.model_bytes(wire_bytes), now)
         self.stats.dram_bytes = self._dram.moved_bytes
-        if turn_s <= now and not self._passing:
+        if turn_s <= now + self._grain_s and not self._passing:
             then()
             return
 

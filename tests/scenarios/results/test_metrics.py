@@ -99,7 +99,7 @@ def test_a_clean_run_is_believable() -> None:
     assert fidelity.rate_error == pytest.approx(0, abs=1e-6)
 
 
-IDLE_CPU = CpuShares(wall_s=20, switch=0.3, controller=0, nodes=0.5, others=0)
+IDLE_CPU = CpuShares(wall_s=20, switch=0.3, controller=0, nodes=0.5, others=0, busiest_switch=0.3)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ IDLE_CPU = CpuShares(wall_s=20, switch=0.3, controller=0, nodes=0.5, others=0)
         ({"probes": {"pe0.snic": 0.95}}, "doubtful", "probed before the workload"),
         ({"incidents": ["switch ce0 lost its controller"]}, "doubtful", "ce0 lost its controller"),
         (
-            {"cpu": CpuShares(wall_s=20, switch=0.97, controller=0, nodes=0.5, others=0)},
+            {"cpu": msgspec.structs.replace(IDLE_CPU, switch=1.5, busiest_switch=0.97)},
             "doubtful",
             "busy for 97% of the one core",
         ),
@@ -151,7 +151,7 @@ def test_each_sign_of_trouble_shows(changes: dict[str, Any], verdict: str, reaso
 
 
 def test_a_busy_machine_is_named_where_it_may_have_done_harm_and_only_there() -> None:
-    busy = CpuShares(wall_s=20, switch=0.3, controller=0, nodes=0.5, others=1.2)
+    busy = msgspec.structs.replace(IDLE_CPU, others=1.2)
     assert full(cpu=busy).fidelity.verdict == "believable"
     assert full(cpu=busy, probes={"pe0.snic": 0.95}).fidelity.reasons[1:] == (
         "meanwhile other programs used 1.2 cores",

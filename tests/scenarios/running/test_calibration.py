@@ -114,7 +114,9 @@ def test_cost_is_cpu_time_over_bytes_and_lateness_is_by_the_wall() -> None:
     late = NodeStats(node="pe0", lateness_s=(0.0, 0.002, 1.0))
     result = replace(
         synthetic.make_result(plan, "basic", 10.0, {"pe0": 1.0, "de0": 0.0}, stats=late),
-        cpu=CpuShares(wall_s=40, switch=0.5, controller=0.1, nodes=0.9, others=0.3),
+        cpu=CpuShares(
+            wall_s=40, switch=0.5, controller=0.1, nodes=0.9, others=0.3, busiest_switch=0.5
+        ),
     )
     moved = calibration.port_bytes(result.samples[-1])
     found = calibration.measured(plan, result)

@@ -172,12 +172,13 @@ def test_a_lost_switch_and_a_failed_port_are_incidents_and_their_return_is_none(
 
 def test_cpu_shares_are_cores_and_what_is_nobodys_is_others(talk: Talk) -> None:
     idle = talk("").pid
-    before, used_s = CpuTimes.read(idle, idle, [os.getpid()]), time.process_time()
+    before, used_s = CpuTimes.read([idle, idle], idle, [os.getpid()]), time.process_time()
     while time.process_time() < used_s + 0.3:
         pass
-    now = CpuTimes.read(idle, idle, [os.getpid()])
+    now = CpuTimes.read([idle, idle], idle, [os.getpid()])
     shares = now.since(before)
     # 0.3 s and whatever else the ticks took in
     assert shares.nodes * (now.at_s - before.at_s) == pytest.approx(0.3, abs=0.05)
-    assert shares.switch == shares.controller
+    assert shares.busiest_switch == shares.controller
+    assert shares.switch == pytest.approx(2 * shares.busiest_switch)
     assert 0 <= shares.others <= (os.cpu_count() or 1)

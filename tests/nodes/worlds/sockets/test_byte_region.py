@@ -39,7 +39,8 @@ def test_a_group_that_was_not_filled_is_missing() -> None:
 @given(st.integers(0, ROWS * LAYOUT.groups * LAYOUT.wire_bytes * 8 - 1))
 def test_one_flipped_bit_is_one_corrupt_layer_block(bit: int) -> None:
     region = filled()
-    memory = region.buffers(Span(0, ROWS))[0]
+    memory = region.landing(Span(0, ROWS))
+    assert memory is not None
     memory[bit // 8] ^= 1 << bit % 8
     assert region.corrupt(BLOCKS, None) == 1
 
@@ -55,7 +56,7 @@ def test_an_intact_block_of_another_identity_is_corrupt(wrong: Piece) -> None:
 
 def test_a_block_of_another_group_is_corrupt() -> None:
     region, other = filled(), ByteRegion(2, ROWS, LAYOUT)
-    other.scatter(Span(0, ROWS, 1), region.buffers(Span(0, ROWS, 0))[0])
+    other.place(Span(0, ROWS, 1), region.payload(Span(0, ROWS, 0)))
     assert other.corrupt(BLOCKS, 1) == ROWS
 
 
@@ -63,18 +64,18 @@ def test_full_blocks_travel_in_place() -> None:
     there = ByteRegion(2, ROWS + 4, LAYOUT)
     landing = there.landing(Span(4, 4 + ROWS))
     assert landing is not None
-    landing[:] = filled().buffers(Span(0, ROWS))[0]
+    landing[:] = filled().payload(Span(0, ROWS))
     assert there.corrupt([piece._replace(row=piece.row + 4) for piece in BLOCKS], None) == 0
 
 
 def test_layer_blocks_travel_as_a_column() -> None:
     there = ByteRegion(2, ROWS, LAYOUT)
     assert there.landing(Span(1, 4, 2)) is None
-    there.scatter(Span(1, 4, 2), filled().buffers(Span(1, 4, 2))[0])
+    there.place(Span(1, 4, 2), filled().payload(Span(1, 4, 2)))
     assert there.corrupt(BLOCKS, 2) == 2  # rows 0 and 4 stayed behind
 
 
 def test_stored_full_blocks_return_to_consecutive_rows() -> None:
     there = ByteRegion(2, ROWS, LAYOUT)
-    there.put(0, [filled().buffers(Span(row, row + 1))[0] for row in range(ROWS)])
+    there.put(0, [filled().payload(Span(row, row + 1)) for row in range(ROWS)])
     assert there.corrupt(BLOCKS, None) == 0

@@ -126,7 +126,9 @@ class _FlippedBit(LmdbBlockStore):
     def load(self, pieces: list[Piece], region: Region) -> None:
         super().load(pieces, region)
         assert isinstance(region, ByteRegion)
-        region.buffers(Span(pieces[0].row, pieces[0].row + 1))[0][17] ^= 8
+        first = region.landing(Span(pieces[0].row, pieces[0].row + 1))
+        assert first is not None
+        first[17] ^= 8
 
 
 def test_a_bit_flipped_in_storage_is_noticed_where_it_is_used(tmp_path: Path) -> None:

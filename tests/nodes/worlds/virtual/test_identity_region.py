@@ -57,14 +57,14 @@ def test_a_copy_of_a_span_is_as_corrupt_as_a_copy_of_its_bytes(
     if group is None:
         landing = copied_memory.landing(span)
         assert landing is not None
-        landing[:] = memory.buffers(span)[0]
+        landing[:] = memory.payload(span)
         rows = [
             wanted._replace(row=wanted.row + i, size=1, first_id=wanted.first_id + i)
             for i in range(wanted.size)
         ]
         expected = sum(bool(copied_memory.corrupt([row], None)) for row in rows) * LAYOUT.groups
     else:
-        copied_memory.scatter(span, memory.buffers(span)[0])
+        copied_memory.place(span, memory.payload(span))
         expected = copied_memory.corrupt([wanted], None)
     assert copied.corrupt([wanted], None) == expected
 
