@@ -29,6 +29,7 @@ from scenarios.configuration.units import Size
 from scenarios.planning.egresses import all_egresses
 from scenarios.planning.frames import with_frames
 from scenarios.planning.online import arrivals_of, end_of, gaps_of
+from scenarios.planning.processes import check_nodes
 from scenarios.planning.trajectories import FIRST_ROUND_TOKENS, all_steps, make_trajectories
 from topology.fattree import FabricSpec, build_fabric
 
@@ -47,6 +48,11 @@ def make_plan(scenario: Scenario) -> Planned:
     Raises:
         ScenarioError: something in it cannot be honoured; names the key.
     """
+    if scenario.engine == "emulate":
+        cluster = scenario.cluster
+        servers = cluster.prefill + cluster.decode + cluster.storage.hosts
+        # beside them the scheduler and the agents
+        check_nodes(f"{cluster.prefill}P{cluster.decode}D", servers + 2)
     model, gpu, ep_group = _merged(scenario)
     layout, scale = _layout(scenario, model)
     trajectories, warnings = make_trajectories(scenario)

@@ -211,7 +211,12 @@ class _Run:
         from scenarios.running import emulation
         from scenarios.running.fabric import open_fabric
 
-        self._progress.note("building the fabric")
+        planned = self._plan.fabric
+        hosts = sum(1 + node.gpus for node in planned.nodes)
+        self._progress.note(
+            f"building the fabric: {hosts} hosts, {len(planned.switches)} switches,"
+            f" frames of {planned.mtu} bytes"
+        )
         sample_s = self._plan.scale.wall_s(float(self._scenario.report.sample))
         with open_fabric(self._plan, self._out, sample_s, self._journal) as fabric:
             self._datapath = fabric.network.daemons.datapath
