@@ -50,9 +50,9 @@ def start(found: Homes, switches: Mapping[str, OVSSwitch], controller: object) -
         if len(found) > 1:
             run(["ip", "link", "set", _DATAPATH, "name", f"{_DATAPATH}{number}"])
         if home != RUN_DIRECTORY:
-            for name in names:
-                # programs look for a bridge where the first daemon has its own
-                door = RUN_DIRECTORY / f"{name}.mgmt"
+            # programs look for a bridge where the first daemon has its own
+            for bridge in names:
+                door = RUN_DIRECTORY / f"{bridge}.mgmt"
                 door.unlink(missing_ok=True)
                 door.symlink_to(home / door.name)
 
