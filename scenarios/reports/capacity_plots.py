@@ -73,8 +73,8 @@ def service(found: Capacities, slo: Slo) -> Figure | None:
             _line(axes, found, name, value)
         if bound is not None:
             axes.axhline(bound, color=INK, lw=0.9, ls=(0, (4, 3)))
-            axes.set_ylim(0, min(axes.get_ylim()[1], 2 * bound))
-        axes.set_ylim(bottom=0)
+            axes.set_ylim(top=min(axes.get_ylim()[1], 2 * bound))
+        axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
         axes.set_ylabel(label)
     for axes in grid[-1]:
         axes.set_xlabel(APS)
