@@ -19,6 +19,8 @@ Homes = Mapping[Path, Sequence[str]]
 """Names of the bridges of every daemon, by the directory of its sockets."""
 
 _DATAPATH = "ovs-netdev"
+_DOOR = ".mgmt"
+"""Of the socket at which Open vSwitch answers for a bridge."""
 _FRAME = "ffffffffffff" + "020000000000" + "88b5" + "00" * 46
 
 
@@ -52,7 +54,7 @@ def start(found: Homes, switches: Mapping[str, OVSSwitch], controller: object) -
         if home != RUN_DIRECTORY:
             # programs look for a bridge where the first daemon has its own
             for bridge in names:
-                door = RUN_DIRECTORY / f"{bridge}.mgmt"
+                door = (RUN_DIRECTORY / bridge).with_suffix(_DOOR)
                 door.unlink(missing_ok=True)
                 door.symlink_to(home / door.name)
 
