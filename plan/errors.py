@@ -6,6 +6,7 @@
     ├── MachineError     this machine lacks something that the run needs
     ├── RunError         a run that had started could not be finished
     │   ├── CommandError    a program that it needs failed
+    │   ├── PluginError     code of the user's own failed
     │   ├── PeerLost        a connection between two of its nodes broke
     │   └── Standstill      its simulated nodes come no further:
     │       ├── Deadlock       they wait for each other for ever
@@ -83,6 +84,10 @@ class CommandError(RunError):
 
     def __init__(self, argv: Sequence[str], returncode: int, said: str) -> None:
         super().__init__(f"{' '.join(argv)} failed with {returncode}: {said.strip()}")
+
+
+class PluginError(RunError):
+    """A plug-in failed; the message begins with its file and line."""
 
 
 class PeerLost(RunError):

@@ -22,7 +22,7 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import msgspec
 
-from plan.errors import RunError
+from plan.errors import PluginError
 
 PATIENCE_S = 10.0
 """Wall seconds that a call of a plug-in may take, where what it is asked takes microseconds."""
@@ -31,10 +31,6 @@ LONG_S = 120.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class PluginError(RunError):
-    """A plug-in failed; the message begins with its file and line."""
 
 
 class Plugin(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,8 @@ from nodes.protocol.messages import Request
 from nodes.scheduling.intra_engine import Chunk, Packing
 from nodes.scheduling.policy import Engine, InterEnginePolicy, Read, Snapshot
 from plan.deployment import SchedulerConstants, System
-from plan.plugins import Caller, Plugin, PluginError, load
+from plan.errors import PluginError
+from plan.plugins import Caller, Plugin, load
 
 ASKED = ("open_groups", "choose_pe", "choose_group", "choose_des", "pe_share")
 """The methods of `InterEnginePolicy`."""

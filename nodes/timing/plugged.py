@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any
 
 from plan.deployment import GpuSpec, ModelSpec
-from plan.plugins import Caller, Plugin, PluginError, load
+from plan.errors import PluginError
+from plan.plugins import Caller, Plugin, load
 
 TIMES = ("prefill_layer_s", "own_layer_s", "expert_layer_s", "attention_s", "decode_step_s")
 """The methods that a plug-in may have: those of `nodes.timing.compute` by the same names, model,

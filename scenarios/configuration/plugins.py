@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Literal, NoReturn
 
 from nodes.scheduling.registry import POLICIES
-from plan.errors import ScenarioError
-from plan.plugins import Plugin, PluginError, load
+from plan.errors import PluginError, ScenarioError
+from plan.plugins import Plugin, load
 from scenarios.configuration.schema import Scenario
 from scenarios.configuration.trust import others_write, trusted
 from scenarios.workload.trace_formats import READERS

@@ -18,10 +18,9 @@ from plan.deployment import (
     ModelSpec,
     SchedulerConstants,
 )
-from plan.errors import ScenarioError
+from plan.errors import PluginError, ScenarioError
 from plan.fabric import Fabric, NodeKind
 from plan.model import Plan
-from plan.plugins import PluginError
 from plan.scale import Scale
 from scenarios.configuration.plugins import plugins_of
 from scenarios.configuration.schema import Cluster, Scenario

@@ -9,8 +9,7 @@ from statistics import fmean
 
 import msgspec
 
-from plan.errors import ScenarioError, TraceError
-from plan.plugins import PluginError
+from plan.errors import PluginError, ScenarioError, TraceError
 from plan.workload import Step, Trajectory, Turn, steps
 from scenarios.configuration.plugins import find
 from scenarios.configuration.schema import Scenario, Workload

@@ -10,8 +10,9 @@ from typing import NamedTuple
 from matplotlib import style
 from matplotlib.figure import Figure
 
+from plan.errors import PluginError
 from plan.model import Plan
-from plan.plugins import Caller, Plugin, PluginError, load
+from plan.plugins import Caller, Plugin, load
 from scenarios.reports.drawing import STYLE
 from scenarios.reports.page import embedded
 from scenarios.results.result import SystemResult

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from plan import plugins
-from plan.plugins import Caller, Plugin, PluginError, load
+from plan.errors import PluginError
+from plan.plugins import Caller, Plugin, load
 from tests.plugged import plugin
 
 FAILING = """

@@ -15,8 +15,7 @@ from nodes.scheduling.ledger import EngineLoad, Ledger
 from nodes.scheduling.plugged import PluggedPacking, PluggedPolicy, _batch_problem
 from nodes.scheduling.policy import Read
 from plan.deployment import SchedulerConstants, System
-from plan.errors import first_cause
-from plan.plugins import PluginError
+from plan.errors import PluginError, first_cause
 from tests.nodes.plans import DUALPATH, agent, make_plan
 from tests.nodes.simulated import simulate
 from tests.plugged import plugin

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from nodes.timing.timing import timing_of
+from plan.errors import PluginError
 from plan.model import Plan
-from plan.plugins import PluginError
 from tests.nodes.plans import DUALPATH, agent, make_plan
 from tests.nodes.simulated import simulate
 from tests.plugged import plugin

@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from plan.plugins import Plugin, PluginError
+from plan.errors import PluginError
+from plan.plugins import Plugin
 from scenarios.configuration import library
 from scenarios.configuration.loading import load_scenario
 from scenarios.reports.report import write_report

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from plan.plugins import PluginError
+from plan.errors import PluginError
 from scenarios.workload.plugged import plugged_reader
 from scenarios.workload.trace import load
 from tests.plugged import plugin
