@@ -18,6 +18,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
         attention_flops: FLOP per (token, attended token, layer).
         attention_top_k: attended tokens are min(context, top_k); 0 means all of them.
         index_flops: FLOP per (token, context token, layer) of the indexer.
+        cached_flops: FLOP per (cached token, layer) of a forward: the latent's up-projection.
         weight_bytes: all weights; expert_bytes: the part sharded over the EP group.
         hidden: hidden size; moe_layers: layers with an AllToAll; active_experts: routed
             experts per token, out of `experts` in each MoE layer; activation_bytes: bytes
@@ -32,6 +33,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     attention_flops: float
     attention_top_k: int = 0
     index_flops: float = 0.0
+    cached_flops: float = 0.0
     weight_bytes: float
     expert_bytes: float = 0.0
     hidden: int
@@ -47,19 +49,25 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GpuSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A GPU: `flops` is the effective (not peak) prefill rate in FLOP/s.
+    """A GPU, as fast as it really is and not at its peak.
 
     Attributes:
+        flops: rate of linear layers, attention and indexer, FLOP/s.
         hbm_bytes: HBM capacity, bytes; hbm_bytes_per_s: HBM bandwidth, bytes/s.
-        decode_layer_overhead_s: fixed time per layer of a decode step, seconds (kernel
-            launches and collectives that do not shrink with the batch).
+        layer_s, request_layer_s: what a layer of a forward batch costs whatever is in it, and
+            for every request in it, seconds (kernel launches, collectives, gathering KV-Cache).
+        decode_layer_s, decode_request_layer_s: the same of a decode step; the first is charged
+            where a layer has an AllToAll.
     """
 
     name: str
     flops: float
     hbm_bytes: float
     hbm_bytes_per_s: float
-    decode_layer_overhead_s: float = 0.0
+    layer_s: float = 0.0
+    request_layer_s: float = 0.0
+    decode_layer_s: float = 0.0
+    decode_request_layer_s: float = 0.0
 
 
 class BlockLayout(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,6 +19,8 @@ COMMANDS = {
     "export": "write what a run measured for Perfetto, AIPerf and vLLM",
     "capacity": "find the largest arrival rate at which each system keeps its SLO",
     "validate": "set emulated and simulated runs side by side",
+    "reproduce": "the paper's figures beside ours",
+    "calibrate_gpu": "fit a GPU's constants to the paper's Oracle",
     "theory": "the bottleneck-free analysis of the paper",
     "compile": "make simulated runs faster; needs a C compiler",
 }

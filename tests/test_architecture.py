@@ -29,7 +29,7 @@ ROLES = {*ENGINES, "nodes/engines"}
 CONFIGURED = {"plan", "scenarios/workload"}
 PLANNED = {*CONFIGURED, "scenarios/configuration", "scenarios/results"}
 ANALYSED = {*PLANNED, "scenarios/planning"}
-REPORTED = {*ANALYSED, "scenarios/analysis"}
+REPORTED = {*ANALYSED, "scenarios/analysis", "scenarios/reproduction"}
 RUN = {*REPORTED, "scenarios/reports"}
 
 ROWS: house.Rows = {
@@ -53,10 +53,11 @@ ROWS: house.Rows = {
     "scenarios/results": {*CONFIGURED, "scenarios/configuration"},
     "scenarios/planning": {*PLANNED, "topology", "controller", "nodes/scheduling", "nodes/timing"},
     "scenarios/analysis": ANALYSED,
+    "scenarios/reproduction": {*PLANNED, "nodes/timing"},
     "scenarios/exports": PLANNED,
     "scenarios/reports": REPORTED,
     "scenarios/running": {*RUN, "topology", "controller", "nodes/virtual_run"},
-    "scenarios": {*RUN, "scenarios/exports", "scenarios/running", "topology"},
+    "scenarios": {*RUN, "scenarios/exports", "scenarios/running", "topology", "nodes/timing"},
 }
 """A folder, or one file of a folder -> where it may import from; never from one of a row below."""
 
@@ -85,6 +86,7 @@ FOREIGN = {
     "jinja2": {"scenarios/reports"},
     "rich": {"scenarios"},
     "scapy": {"scenarios/results/frames.py"},
+    "scipy": {"scenarios/calibrate_gpu.py"},
 }
 """A foreign package -> the only files and folders that may import it."""
 
@@ -127,7 +129,6 @@ COVERED = {
     "scenarios/configuration/units.py": "tests/scenarios/configuration/test_schema.py",
     "scenarios/overrides.py": "tests/scenarios/test_run.py",
     "scenarios/planning/points.py": "tests/scenarios/running/test_sweep.py",
-    "scenarios/planning/trajectories.py": "tests/scenarios/planning/test_plan.py",
     "scenarios/configuration/trust.py": "tests/scenarios/running/test_ownership.py",
     "scenarios/exports/trace_events.py": "tests/scenarios/exports/test_timeline.py",
     "scenarios/reports/capacity_plots.py": "tests/scenarios/test_capacity.py",

@@ -27,7 +27,8 @@ class Job:
             queued.
         buffer: the DE buffer, the KV's destination; hbm: room for the whole prompt; both
             None without I/O.
-        admitted: HBM can take it.
+        admitted: HBM can take it; called: its batch has begun, and it is to be brought where it
+            was not before; here: it was. Cancelled where nobody waits for the request any more.
         first: when its first token was out, model seconds; cancelled where nobody waits for
             that any more.
     """
@@ -44,6 +45,12 @@ class Job:
     admitted: bool = False
     buffer_wait_s: float = 0.0
     ready_s: float = 0.0
+    called: asyncio.Future[None] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+    here: asyncio.Future[None] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
     prefill_start_s: float | None = None
     first: asyncio.Future[float] = field(default_factory=asyncio.Future)
 
@@ -92,7 +99,7 @@ class Batches:
         return bool(self._queue)
 
     def add(self, job: Job) -> None:
-        """A request whose hits are in a buffer has its place in the queue."""
+        """A request has its place in the queue."""
         self._queue.append(job)
 
     def admit(self, job: Job) -> None:
@@ -102,23 +109,39 @@ class Batches:
 
     def drop(self, job: Job) -> None:
         """Nobody waits for it any more."""
+        job.here.cancel()
         if job in self._queue:
             self._queue.remove(job)
             self._came.set()
 
-    async def form(self) -> list[Part]:
-        """The next batch, as soon as there is a request to form it of."""
+    async def ready(self) -> None:
+        """Wait for a request to form a batch of."""
         while not (self._queue and self._queue[0].admitted):
             self._came.clear()
             await self._came.wait()
-        jobs = list(takewhile(lambda job: job.admitted, self._queue))
+
+    async def bring(self) -> None:
+        """Have all requests that HBM can take brought there."""
+        jobs = self._admitted()
+        for job in jobs:
+            if not job.called.done():
+                job.called.set_result(None)
+        await asyncio.wait([job.here for job in jobs])
+
+    def form(self) -> list[Part]:
+        """The next batch, of requests whose hits are where it needs them; none of those that
+        were to be brought is left if all were dropped meanwhile."""
+        jobs = [job for job in self._admitted() if job.here.done()]
         work = [Chunk(i, job.tokens, job.request.prompt - job.tokens) for i, job in enumerate(jobs)]
         parts = [self._part(jobs[chunk.request], chunk) for chunk in self._pack(work)]
         for part in parts:
             part.job.tokens += part.bsz
             if part.last:
-                self._queue.popleft()
+                self._queue.remove(part.job)
         return parts
+
+    def _admitted(self) -> list[Job]:
+        return list(takewhile(lambda job: job.admitted, self._queue))
 
     def _part(self, job: Job, chunk: Chunk) -> Part:
         end = chunk.cached + chunk.bsz

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 
 from nodes.engines.arrivals import Arrivals
 from nodes.engines.batches import Job
 from nodes.engines.engine_node import EngineNode, Reading
-from nodes.engines.memory import allocated
+from nodes.engines.memory import Memory, allocated
 from nodes.engines.prefill import PrefillEngine
 from nodes.protocol.messages import (
     Assign,
@@ -60,47 +61,91 @@ class PrefillNode(EngineNode[PrefillEngine]):
                 raise TypeError(f"a prefill node cannot handle {message!r}")
 
     async def _serve(self, assign: Assign) -> None:
-        """A request's whole way through the node.
-
-        Whoever needs both buffers takes the PE buffer first, so nobody waits in a ring.
-        """
+        """A request's whole way through the node."""
         request, attempt = assign.request, assign.attempt
-        layout, clock = self._plan.layout, self._world.clock
-        rows, asked = layout.blocks(request.prompt), self._storage.blocks_asked(request)
-        here, there, pe_blocks = None, None, assign.pe_blocks
+        engine = self._engines[assign.pe]
+        asked = self._storage.blocks_asked(request) * self._plan.layout.tokens
+        job = Job(assign, self._plan.layout.blocks(request.prompt), 0, 0, asked)
         try:
             with ExitStack() as held:
-                job = Job(assign, rows, asked, 0, asked * layout.tokens)
-                if pe_blocks and self._system.io:
-                    with self._storage.queued(pe_blocks):
-                        async with self._storage.turn:
-                            asked_s = clock.now()
-                            lease = await self._room.lease(pe_blocks * self._plan.block_bytes)
-                            wait_s = clock.now() - asked_s
-                            job.pe_buffer = held.enter_context(
-                                allocated(self._world, pe_blocks, lease)
-                            )
-                            if pe_blocks < asked:
-                                self._need_buffer(assign)
-                            here = await self._read(request, 0, pe_blocks, job.pe_buffer, wait_s)
-                if self._system.io:
-                    asked_s = clock.now()
-                    if pe_blocks == asked:
-                        self._need_buffer(assign)
-                    job.buffer = await self._buffers.take(attempt)
-                    if pe_blocks < asked:
-                        there = await self._hits.take(attempt)
-                    else:
-                        job.buffer_wait_s = clock.now() - asked_s
-                    job.local, job.hits, job.read = _joined(here, there, pe_blocks)
-                    job.tokens = job.hits * layout.tokens
-                    job.hbm = held.enter_context(allocated(self._world, rows))
-                job.ready_s = clock.now()
-                first_s = await self._engines[assign.pe].prefill(job)
+                if not self._system.io:
+                    job.hits = asked // self._plan.layout.tokens
+                    job.ready_s = self._world.clock.now()
+                    first_s = await engine.prefill(job)
+                elif self._system.layerwise:
+                    await self._to_buffers(job, held)
+                    first_s = await engine.prefill(job)
+                else:
+                    bring = partial(engine.load, job)
+                    if self._system.paths == "pe":
+                        bring = partial(self._to_hbm, job, held)
+                    else:  # a DE buffer that a batch waits for may be another batch's
+                        await self._to_buffers(job, held)
+                    buffer = partial(self._take_buffer, job)
+                    first_s = await engine.prefill_whole(job, bring, buffer)
             self._world.send(self._agents, FirstToken(request.number, first_s))
             self._world.send(node_of(assign.de), _done(job, first_s))
         finally:
             self._leader.finished(attempt)
+
+    async def _to_buffers(self, job: Job, held: ExitStack) -> None:
+        """Have the hits in the buffers of the sides that read them, and a DE buffer.
+
+        Whoever needs both buffers takes the PE buffer first, so nobody waits in a ring.
+        """
+        assign, pe_blocks = job.assign, job.assign.pe_blocks
+        asked = self._storage.blocks_asked(assign.request)
+        here, there = None, None
+        if pe_blocks:
+            with self._storage.queued(pe_blocks):
+                async with self._storage.turn:
+                    job.pe_buffer, wait_s = await self._pe_buffer(pe_blocks, held)
+                    if pe_blocks < asked:
+                        self._need_buffer(assign)
+                    here = await self._read(assign.request, 0, pe_blocks, job.pe_buffer, wait_s)
+        asked_s = self._world.clock.now()
+        if pe_blocks == asked:
+            self._need_buffer(assign)
+        job.buffer = await self._buffers.take(assign.attempt)
+        if pe_blocks < asked:
+            there = await self._hits.take(assign.attempt)
+        else:
+            job.buffer_wait_s = self._world.clock.now() - asked_s
+        self._ready(job, *_joined(here, there, pe_blocks))
+        job.hbm = held.enter_context(allocated(self._world, job.rows))
+
+    async def _to_hbm(self, job: Job, held: ExitStack) -> None:
+        """Have the hits in HBM; the PE buffer is free again."""
+        assign, blocks = job.assign, job.assign.pe_blocks
+        job.hbm = held.enter_context(allocated(self._world, job.rows))
+        with ExitStack() as until_loaded:
+            read = None
+            if blocks:
+                with self._storage.queued(blocks):
+                    async with self._storage.turn:
+                        job.pe_buffer, wait_s = await self._pe_buffer(blocks, until_loaded)
+                        read = await self._read(assign.request, 0, blocks, job.pe_buffer, wait_s)
+            self._ready(job, *_joined(read, None, blocks))
+            await self._engines[assign.pe].load(job)
+            job.pe_buffer = None
+
+    async def _pe_buffer(self, blocks: int, held: ExitStack) -> tuple[Memory, float]:
+        """A PE buffer, and how long it was waited for, model seconds."""
+        asked_s = self._world.clock.now()
+        lease = await self._room.lease(blocks * self._plan.block_bytes)
+        wait_s = self._world.clock.now() - asked_s
+        return held.enter_context(allocated(self._world, blocks, lease)), wait_s
+
+    def _ready(self, job: Job, local: int, hits: int, read: Reading | None) -> None:
+        job.local, job.hits, job.read = local, hits, read
+        job.tokens = hits * self._plan.layout.tokens
+        job.ready_s = self._world.clock.now()
+
+    async def _take_buffer(self, job: Job) -> None:
+        if job.buffer is not None:
+            return
+        self._need_buffer(job.assign)
+        job.buffer = await self._buffers.take(job.assign.attempt)
 
     def _need_buffer(self, assign: Assign) -> None:
         self._world.send(node_of(assign.de), NeedBuffer(assign.attempt))

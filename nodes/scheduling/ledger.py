@@ -35,7 +35,8 @@ class EngineLoad:
 
     Attributes:
         seq: unfinished requests (seq_e); tok: their total tokens (tok_e).
-        capacity: tokens of KV-Cache that fit its HBM (DEs).
+        capacity: tokens of KV-Cache that fit its HBM (DEs); decoding: total tokens of those
+            whose prefill is over, for which it allocates HBM.
     """
 
     name: str
@@ -44,11 +45,12 @@ class EngineLoad:
     seq: int = 0
     tok: int = 0
     capacity: float = float("inf")
+    decoding: int = 0
 
     @property
     def free(self) -> float:
-        """Free HBM, tokens."""
-        return self.capacity - self.tok
+        """Free HBM, tokens: what is read or in prefill does not sit there yet."""
+        return self.capacity - self.decoding
 
     def add(self, tokens: int) -> None:
         self.seq += 1
@@ -178,6 +180,8 @@ class Ledger:
         if record is None or record.attempt != attempt.number:
             self.late += 1
         elif record.de and record.de.node == node and record.state in _DECODES:
+            if record.state is State.PREFILLED:
+                record.de.decoding -= record.de_tokens
             record.de.remove(record.de_tokens)
             assert record.group is not None
             self.group_tokens[record.group] -= record.group_tokens
@@ -186,6 +190,9 @@ class Ledger:
         elif record.pe and record.pe.node == node and record.state in _PREFILLS:
             record.pe.remove(record.pe_tokens)
             record.pe_tokens = 0
+            if record.state is State.ASSIGNED:
+                assert record.de is not None
+                record.de.decoding += record.de_tokens
             self._over(record, State.PREFILLED)
         else:
             raise ValueError(f"{node} reports the end of {attempt}, which is not with it")

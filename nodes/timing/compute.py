@@ -56,47 +56,55 @@ def kv_capacity(model: ModelSpec, gpu: GpuSpec, ep_group: int) -> float:
     return free_hbm_bytes(model, gpu, ep_group) / model.token_bytes
 
 
-def prefill_layer_s(model: ModelSpec, gpu: GpuSpec, chunks: Sequence[Pair]) -> float:
-    """Time of one layer of a forward batch, seconds."""
+def prefill_layer_s(model: ModelSpec, gpu: GpuSpec, ep_group: int, chunks: Sequence[Pair]) -> float:
+    """Time of one layer of a forward batch, seconds; where experts are spread over a group, of
+    one whose other GPUs have as many tokens."""
     tokens = sum(bsz for _, bsz in chunks)
-    linear_flops = model.linear_flops / model.layers * tokens
-    return (linear_flops + _attention_layer_flops(model, chunks)) / gpu.flops
+    return own_layer_s(model, gpu, chunks) + expert_layer_s(model, gpu, ep_group, tokens)
 
 
 def own_layer_s(model: ModelSpec, gpu: GpuSpec, chunks: Sequence[Pair]) -> float:
     """The part of `prefill_layer_s` that a GPU does for its own tokens alone, seconds: all
-    but the routed experts, which an expert-parallel group does for all tokens together."""
+    but the routed experts, which an expert-parallel group does for all tokens together.
+
+    Linear layers take the longer of computing and of reading their weights.
+    """
     tokens = sum(bsz for _, bsz in chunks)
-    return prefill_layer_s(model, gpu, chunks) - expert_layer_s(model, gpu, tokens)
+    linear = (model.linear_flops - _expert_flops(model)) / model.layers * tokens
+    weights = (model.weight_bytes - model.expert_bytes) / model.layers
+    linear_s = max(linear / gpu.flops, weights / gpu.hbm_bytes_per_s)
+    each_s = len(chunks) * gpu.request_layer_s
+    return gpu.layer_s + each_s + linear_s + _attention_layer_s(model, gpu, chunks)
 
 
-def expert_layer_s(model: ModelSpec, gpu: GpuSpec, tokens: float) -> float:
-    """Routed experts of one layer for a GPU's even share of the group's tokens, seconds.
+def expert_layer_s(model: ModelSpec, gpu: GpuSpec, ep_group: int, tokens: float) -> float:
+    """Routed experts of one layer for a GPU's even share of the group's tokens, seconds: the
+    longer of computing and of reading the weights of the GPU's experts.
 
     Expert weights are taken to be one byte a parameter (FP8), as in the presets.
     """
-    if not model.experts:
-        return 0.0
-    active = model.expert_bytes * model.active_experts / model.experts
-    return 2 * active / model.layers * tokens / gpu.flops
+    weights = model.expert_bytes / ep_group / model.layers
+    flops = _expert_flops(model) / model.layers * tokens
+    return max(flops / gpu.flops, weights / gpu.hbm_bytes_per_s)
 
 
 def attention_s(model: ModelSpec, gpu: GpuSpec, chunks: Sequence[Pair]) -> float:
-    """Attention time of a forward batch over all layers, seconds, indexer included.
+    """Attention time of a forward batch over all layers, seconds: scores, indexer, and what the
+    cached tokens' latent is multiplied with to attend it.
 
     The compute quota (paper section 4) limits this. It is additive over chunks.
     """
-    return model.layers * _attention_layer_flops(model, chunks) / gpu.flops
+    return model.layers * _attention_layer_s(model, gpu, chunks)
 
 
 class DecodeStep:
     """How long one decode step of one GPU takes: the longer of HBM traffic and compute, plus
-    the GPU's fixed overhead for every layer with an AllToAll.
+    what every sequence and every layer with an AllToAll cost whatever is in them.
 
     Sums over the batch are handed in, so the cost does not grow with the batch. Every GPU
-    of the expert-parallel group is taken to hold a batch of the same size. The overhead was
-    calibrated in an expert-parallel group, where dispatch and combine dominate it; layers
-    without them (dense ones, or ep_group 1) are charged none.
+    of the expert-parallel group is taken to hold a batch of the same size. Layers without an
+    AllToAll (dense ones, or ep_group 1) are charged nothing fixed: in one, dispatch and combine
+    dominate it.
 
     Asked for every step of a run, so what does not change is worked out once.
 
@@ -113,7 +121,8 @@ class DecodeStep:
         self._index_flops = float(model.index_flops)
         self._hbm_bytes_per_s, self._flops = float(gpu.hbm_bytes_per_s), float(gpu.flops)
         exchanging_layers = model.moe_layers if ep_group > 1 else 0
-        self._overhead_s = float(exchanging_layers * gpu.decode_layer_overhead_s)
+        self._fixed_s = float(exchanging_layers * gpu.decode_layer_s)
+        self._each_s = float(model.layers * gpu.decode_request_layer_s)
         self._batch = 0
         self._weight_bytes = 0.0
         self._linear_flops = 0.0
@@ -137,7 +146,19 @@ class DecodeStep:
         scores = self._attention_flops * attended + self._index_flops * context
         read_s = (self._weight_bytes + self._layers * kv) / self._hbm_bytes_per_s
         compute_s = (self._linear_flops + self._layers * scores) / self._flops
-        return max(read_s, compute_s) + self._overhead_s
+        return max(read_s, compute_s) + batch * self._each_s + self._fixed_s
+
+
+def _expert_flops(model: ModelSpec) -> float:
+    """FLOP per token in routed experts."""
+    if not model.experts:
+        return 0.0
+    return 2 * model.expert_bytes * model.active_experts / model.experts
+
+
+def _attention_layer_s(model: ModelSpec, gpu: GpuSpec, chunks: Sequence[Pair]) -> float:
+    cached_flops = model.cached_flops * sum(cached for cached, _ in chunks)
+    return (cached_flops + _attention_layer_flops(model, chunks)) / gpu.flops
 
 
 def _attention_layer_flops(model: ModelSpec, chunks: Sequence[Pair]) -> float:

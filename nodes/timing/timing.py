@@ -35,9 +35,9 @@ class Truth:
     """What computing takes: the functions of `compute`, for one model on one GPU."""
 
     def __init__(self, model: ModelSpec, gpu: GpuSpec, ep_group: int) -> None:
-        self.prefill_layer_s = partial(compute.prefill_layer_s, model, gpu)
+        self.prefill_layer_s = partial(compute.prefill_layer_s, model, gpu, ep_group)
         self.own_layer_s = partial(compute.own_layer_s, model, gpu)
-        self.expert_layer_s = partial(compute.expert_layer_s, model, gpu)
+        self.expert_layer_s = partial(compute.expert_layer_s, model, gpu, ep_group)
         self.attention_s = partial(compute.attention_s, model, gpu)
         self.decode_step_s = compute.DecodeStep(model, gpu, ep_group).seconds
         self.attended = partial(compute.attended, model)

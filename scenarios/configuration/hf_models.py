@@ -134,6 +134,7 @@ class _Derivation:
             attention_flops=scored * growing / layers,
             attention_top_k=config.index_topk or 0,
             index_flops=2.0 * (config.index_n_heads or 0) * (config.index_head_dim or 0),
+            cached_flops=self._up_projection() if latent else 0.0,
             # what is quantised leaves embeddings alone
             weight_bytes=routed * BYTES[weights] + shared * BYTES[plain] + embedded * BYTES["fp16"],
             expert_bytes=routed * BYTES[weights],
@@ -227,6 +228,11 @@ class _Derivation:
         latent, rope = self._need("kv_lora_rank"), self._need("qk_rope_head_dim")
         flops = 2.0 * self._need("num_attention_heads") * (2 * latent + rope)
         return (latent + rope) * BYTES[self._asked.kv], flops
+
+    def _up_projection(self) -> float:
+        """FLOP per cached token of a layer that make keys and values of its latent."""
+        widths = self._need("qk_nope_head_dim") + self._need("v_head_dim")
+        return 2.0 * self._need("kv_lora_rank") * self._need("num_attention_heads") * widths
 
     def _index_key(self) -> int:
         return self._need("index_head_dim") + _INDEX_SCALE if self._config.index_topk else 0

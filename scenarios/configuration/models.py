@@ -7,17 +7,26 @@ gives the paper's 4.8-5.8 GB per PFLOP within 10 %.
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import msgspec
+
 from plan.deployment import GpuSpec, ModelSpec
 
-_GIB = 2**30
 _MLA_LATENT = 512 + 64  # compressed KV and decoupled RoPE key, elements per token and layer
 _MLA_SCORED = 576 + 512  # elements met by a query: the latent for scores, 512 of it for values
+_MLA_UNCOMPRESSED = 128 + 128  # elements of key and value that a head makes of the latent
 _FP8_SCALES = 4  # an FP32 scale beside each indexer key
 
 
 def _latent_attention_flops(heads: int) -> float:
     """FLOP per (token, attended token, layer) of absorbed multi-head latent attention."""
     return heads * _MLA_SCORED * 2
+
+
+def _up_projection_flops(heads: int) -> float:
+    """FLOP per (cached token, layer) that make keys and values of the latent."""
+    return 2.0 * 512 * heads * _MLA_UNCOMPRESSED
 
 
 def _grouped_attention_flops(heads: int, head_dim: int) -> float:
@@ -46,6 +55,7 @@ def _ds_660b() -> ModelSpec:
         attention_flops=_latent_attention_flops(128),
         attention_top_k=2048,
         index_flops=64 * 128 * 2,
+        cached_flops=_up_projection_flops(128),
         weight_bytes=671e9,
         expert_bytes=58 * 256 * _expert_parameters(7168, 2048),
         hidden=7168,
@@ -79,6 +89,7 @@ def _ds_27b() -> ModelSpec:
         attention_flops=_latent_attention_flops(heads),
         attention_top_k=1024,
         index_flops=32 * 64 * 2,
+        cached_flops=_up_projection_flops(heads),
         weight_bytes=shared + head + 72 * moe_layers * expert,  # input embedding: read, no FLOP
         expert_bytes=72 * moe_layers * expert,
         hidden=hidden,
@@ -156,22 +167,50 @@ MODELS: dict[str, ModelSpec] = {
 }
 """Model presets by name."""
 
-GPUS: dict[str, GpuSpec] = {
-    "h800": GpuSpec(
-        name="h800",
-        flops=370e12,
-        hbm_bytes=80 * _GIB,
-        hbm_bytes_per_s=3.35e12,
-        decode_layer_overhead_s=0.455e-3,
-    )
-}
-"""GPU presets by name. Two constants of `h800` are calibrated, each against one figure:
 
-`flops` is what the paper's offline 2P4D run implies (370 TFLOP/s of prefill per GPU), and
-`decode_layer_overhead_s` makes a decode step of DS 660B in a group of 32 GPUs, 14 requests
-each at the mean 64K context, last the 0.039 s of the paper's Table 3 (0.4 agents/s on
-2P4D keep about that many requests decoding). Nothing else is fitted to either.
-"""
+class Fitted(msgspec.Struct, frozen=True, kw_only=True):
+    """A point that a GPU's constants were fitted to: a run of the Oracle in one part of
+    `slice_of` of the paper's cluster, model seconds."""
+
+    model: str
+    row: str
+    agents: int
+    slice_of: int
+    paper_jct_s: float
+    ours_jct_s: float
+
+
+class FittedStep(msgspec.Struct, frozen=True, kw_only=True):
+    """A decode step that they were fitted to, seconds: the Oracle's TPOT with a nearly idle
+    cluster, `batch` sequences on each of the `ep_group` GPUs that share the experts."""
+
+    model: str
+    ep_group: int
+    batch: int
+    context: int
+    paper_tpot_s: float
+    ours_tpot_s: float
+
+
+class Calibrated(msgspec.Struct, frozen=True, kw_only=True):
+    """A GPU, and what its constants were fitted to (`python -m scenarios.calibrate_gpu`)."""
+
+    gpu: GpuSpec
+    points: tuple[Fitted, ...]
+    steps: tuple[FittedStep, ...]
+
+
+def calibrated(name: str) -> Calibrated:
+    """A preset as it was written."""
+    return msgspec.json.decode(
+        Path(__file__).with_name(f"{name}.json").read_bytes(), type=Calibrated
+    )
+
+
+GPUS: dict[str, GpuSpec] = {"h800": calibrated("h800").gpu}
+"""GPU presets by name. Nothing of `h800` but its HBM is known: its five constants of computing
+are fitted to JCTs and TPOTs of the paper's Oracle, whose runs move no KV-Cache, and to nothing
+else."""
 
 
 def cache_compute_ratio(model: ModelSpec, append: int, context: int) -> float:

@@ -69,6 +69,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
         slice: the share of every node that is emulated: its GPUs, its SNIC and its DRAM.
             Every ratio of paper section 2 keeps its value.
         merge: so many GPUs of a node are one engine, with all their CNIC, FLOP/s and HBM.
+        block_cost: time that a whole node's SNIC spends on a Full Block beside its bytes: what it
+            delivers of its rate falls with the block's size. None: nothing.
         converged: one fabric for both planes.
         dram_buffer: DRAM of a whole node that is PE or DE buffer.
         dram_pool: DRAM of a whole decode node that `dram-pool` keeps KV-Cache in.
@@ -83,6 +85,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     gpus_per_node: Count = 8
     cnic: Bandwidth = Bandwidth(400e9)
     snic: Bandwidth = Bandwidth(400e9)
+    block_cost: Duration | None = None
     dram: ByteRate = ByteRate(500e9)
     dram_buffer: Size = Size(80e9)
     dram_pool: Size = Size(400e9)
@@ -122,6 +125,11 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     def node_snic_bps(self) -> float:
         """SNIC rate of one emulated node, bit/s."""
         return self.snic * float(self.slice)
+
+    def delivered_snic_bps(self, block_bytes: float) -> float:
+        """What one emulated SNIC delivers in Full Blocks of a size, bit/s."""
+        bytes_s = block_bytes * 8 / self.snic
+        return self.node_snic_bps * bytes_s / (bytes_s + float(self.block_cost or 0))
 
     @property
     def node_dram_bytes_per_s(self) -> float:

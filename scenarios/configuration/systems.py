@@ -27,17 +27,20 @@ BUILT_IN: dict[str, BuiltIn] = {
     one.system.name: one
     for one in (
         BuiltIn(
-            system=System(name="basic", layerwise=False, paths="pe", scheduler="round_robin"),
+            system=System(
+                name="basic", layerwise=False, paths="pe", scheduler="round_robin", quota=False
+            ),
             title="Basic",
             colour="#7f868f",
-            description="reads on the prefill side, a whole request before it computes; engines "
-            "are taken in turn",
+            description="reads on the prefill side, whole batches before it computes them, and "
+            "without a quota; engines are taken in turn",
         ),
         BuiltIn(
-            system=System(name="layerwise", paths="pe", scheduler="round_robin"),
+            system=System(name="layerwise", paths="pe", scheduler="round_robin", quota=False),
             title="Basic with layerwise prefill",
             colour="#56B4E9",
-            description="loads a layer while the one before computes",
+            description="reads while others compute, and loads a layer while the one before "
+            "computes",
         ),
         BuiltIn(
             system=System(name="dram-pool", paths="pe", dram_pool=True),
@@ -47,7 +50,7 @@ BUILT_IN: dict[str, BuiltIn] = {
             "its own is",
         ),
         BuiltIn(
-            system=System(name="dualpath-rr", scheduler="round_robin"),
+            system=System(name="dualpath-rr", scheduler="round_robin", quota=False),
             title="DualPath without its scheduler",
             colour="#E69F00",
             description="layerwise; reads on either side, engines and sides in turn",

@@ -55,7 +55,8 @@ def make_plan(scenario: Scenario) -> Planned:
     model, gpu, ep_group = _merged(scenario)
     layout, scale = _layout(scenario, model)
     trajectories, warnings = make_trajectories(scenario)
-    fabric = with_frames(_fabric(scenario.cluster), scale)
+    snic_bps = scenario.cluster.delivered_snic_bps(model.token_bytes * layout.tokens)
+    fabric = with_frames(_fabric(scenario.cluster, snic_bps), scale)
     arrivals = arrivals_of(scenario.workload, FIRST_ROUND_TOKENS)
     # what is replayed again has a first round more
     more = FIRST_ROUND_TOKENS + 1 if arrivals and arrivals.rates else 0
@@ -91,7 +92,7 @@ def make_plan(scenario: Scenario) -> Planned:
     )
     try:
         timing = timing_of(plan, "prefill")
-        plan = msgspec.structs.replace(plan, constants=_constants(scenario, plan, timing))
+        plan = msgspec.structs.replace(plan, constants=_constants(scenario, plan, timing, snic_bps))
         _check_plugins(scenario, plan, timing)
     except PluginError as error:
         raise ScenarioError("plug-in", None, "correct it", str(error)) from error
@@ -129,6 +130,8 @@ def _merged(scenario: Scenario) -> tuple[ModelSpec, GpuSpec, dict[NodeKind, int]
         msgspec.structs.replace(
             gpu,
             flops=gpu.flops * merge,
+            request_layer_s=gpu.request_layer_s / merge,
+            decode_request_layer_s=gpu.decode_request_layer_s / merge,
             hbm_bytes=gpu.hbm_bytes * merge,
             hbm_bytes_per_s=gpu.hbm_bytes_per_s * merge,
         ),
@@ -194,13 +197,13 @@ def _layout(scenario: Scenario, model: ModelSpec) -> tuple[BlockLayout, Scale]:
     return layout, Scale(byte_scale=block / wire, dilation=dilation)
 
 
-def _fabric(cluster: Cluster) -> Fabric:
+def _fabric(cluster: Cluster, snic_bps: float) -> Fabric:
     spec = FabricSpec(
         prefill=cluster.prefill,
         decode=cluster.decode,
         storage=cluster.storage.hosts,
         gpus_per_node=cluster.engines_per_node,
-        snic_bps=float(cluster.node_snic_bps),
+        snic_bps=snic_bps,
         cnic_bps=float(cluster.engine_cnic_bps),
         storage_bps=float(cluster.storage_bps),
         management_bps=float(cluster.management),
@@ -223,22 +226,23 @@ def _groups(fabric: Fabric, cluster: Cluster) -> tuple[tuple[str, ...], ...]:
     return tuple(groups)
 
 
-def _constants(scenario: Scenario, plan: Plan, timing: Timing) -> SchedulerConstants:
+def _constants(
+    scenario: Scenario, plan: Plan, timing: Timing, snic_bps: float
+) -> SchedulerConstants:
     """Alpha and beta in tokens: times of reading and of computing (paper section 4).
 
     Unfinished requests count with their whole prompts, so beta's rate is prompt tokens,
-    cached ones included, that one engine gets through in a second of this workload.
+    cached ones included, that one engine gets through in a second of this workload, in full
+    batches.
     """
     choice, model = scenario.scheduler, plan.model
-    read_per_s = scenario.cluster.node_snic_bps / 8 / model.token_bytes
-    prompts, compute_s = 0, 0.0
-    for step in all_steps(plan.trajectories):
-        prompts += step.prompt
-        pair = (step.hit, step.prompt - step.hit)
-        compute_s += model.layers * timing.truth.prefill_layer_s([pair])
+    read_per_s = snic_bps / 8 / model.token_bytes
+    steps = list(all_steps(plan.trajectories))
+    pairs = [(step.hit, step.prompt - step.hit) for step in steps]
+    compute_s = model.layers * timing.truth.prefill_layer_s(pairs)
     return SchedulerConstants(
         alpha_tokens=choice.alpha.tokens(read_per_s),
-        beta_tokens=choice.beta.tokens(prompts / compute_s),
+        beta_tokens=choice.beta.tokens(sum(step.prompt for step in steps) / compute_s),
         quota_s=float(choice.quota),
         fetch_interval_s=float(choice.fetch_interval),
         reads_in_flight=choice.reads_in_flight,

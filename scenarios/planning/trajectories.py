@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import takewhile
 from pathlib import Path
 from statistics import fmean
 
@@ -14,7 +14,7 @@ from plan.workload import Step, Trajectory, Turn, steps
 from scenarios.configuration.plugins import find
 from scenarios.configuration.schema import Scenario, Workload
 from scenarios.planning.memory import check_agents
-from scenarios.workload.generator import TABLE_2, MaxLen, drawn
+from scenarios.workload.generator import DATASET, MAX_TOKENS, TABLE_2, MaxLen, generate
 from scenarios.workload.plugged import plugged_reader
 from scenarios.workload.trace import Selection, extend, load, window
 from scenarios.workload.trace_formats import READERS, Reader
@@ -39,7 +39,7 @@ def make_trajectories(scenario: Scenario) -> tuple[list[Trajectory], list[str]]:
     cut = [
         window(agent, skip, count or len(agent.turns) - skip) for agent in agents[: workload.agents]
     ]
-    return [_timed(_scaled(trajectory, workload), workload) for trajectory in cut], warnings
+    return [_timed(trajectory, workload) for trajectory in cut], warnings
 
 
 def _by_start(found: list[Trajectory], workload: Workload, factor: float) -> list[Trajectory]:
@@ -81,9 +81,10 @@ def _source(workload: Workload, seed: int) -> tuple[list[Trajectory], list[str]]
                 max_context=workload.max_context,
             )
             try:
-                return load(Path(source.trace), _reader(source.format), selection), warnings
+                recorded = load(Path(source.trace), _reader(source.format), selection)
             except (TraceError, PluginError) as error:
                 raise ScenarioError("workload.source.trace", source.trace, str(error)) from None
+            return _long_enough(recorded, workload, workload.max_context), warnings
     assert row is not None
     _check_memory(workload, TABLE_2[row].turns)
     return _generated(workload, row, seed), warnings
@@ -102,51 +103,52 @@ def _check_memory(workload: Workload, turns: float) -> None:
 
 
 def _generated(workload: Workload, row: MaxLen, seed: int) -> list[Trajectory]:
-    """As many long enough trajectories as there are agents, in the generator's order."""
-    return list(islice(_long_enough(workload, row, seed), workload.agents))
-
-
-def _long_enough(workload: Workload, row: MaxLen, seed: int) -> Iterator[Trajectory]:
-    made, pool = 0, workload.agents
-    while made <= 100 * workload.agents:
-        for trajectory in drawn(row, range(made, pool), seed):
-            capped = _capped(trajectory, workload)
-            if len(capped.turns) >= workload.shortest:
-                yield capped
-        made, pool = pool, 2 * pool
+    """The long enough ones of a dataset as large as the paper's, for so many agents at most."""
+    capped = (_capped(trajectory, workload) for trajectory in generate(row, DATASET, seed))
+    limit = min(MAX_TOKENS[row], workload.max_context or MAX_TOKENS[row])
+    return _long_enough(capped, workload, limit)[: workload.agents]
 
 
 def _capped(trajectory: Trajectory, workload: Workload) -> Trajectory:
-    max_gen, max_context = workload.max_gen, workload.max_context
-    if max_gen is not None:
-        turns = tuple(msgspec.structs.replace(t, gen=min(t.gen, max_gen)) for t in trajectory.turns)
-        trajectory = msgspec.structs.replace(trajectory, turns=turns)
-    if max_context is not None:
-        fitting = sum(1 for step in steps(trajectory) if step.context <= max_context)
-        trajectory = msgspec.structs.replace(trajectory, turns=trajectory.turns[:fitting])
-    return trajectory
-
-
-def _scaled(trajectory: Trajectory, workload: Workload) -> Trajectory:
-    """Append and generation lengths times their factors (paper section 7, Fig 9)."""
-    if workload.append_scale == workload.gen_scale == 1.0:
+    max_gen = workload.max_gen
+    if max_gen is None:
         return trajectory
-    turns = []
-    for turn in trajectory.turns:
-        if turn.keep is not None:
+    turns = tuple(msgspec.structs.replace(t, gen=min(t.gen, max_gen)) for t in trajectory.turns)
+    return msgspec.structs.replace(trajectory, turns=turns)
+
+
+def _long_enough(
+    trajectories: Iterable[Trajectory], workload: Workload, limit: int | None
+) -> list[Trajectory]:
+    """Lengths scaled first, then cut at a limit, as the paper does (Fig 9); what has the turns
+    that are asked for."""
+    scaled = (_scaled(trajectory, workload, limit) for trajectory in trajectories)
+    return [trajectory for trajectory in scaled if len(trajectory.turns) >= workload.shortest]
+
+
+def _scaled(trajectory: Trajectory, workload: Workload, limit: int | None) -> Trajectory:
+    """Append and generation lengths times their factors, then cut at `limit` tokens, if any."""
+    turns = trajectory.turns
+    if not workload.append_scale == workload.gen_scale == 1.0:
+        if any(turn.keep is not None for turn in turns):
             raise ScenarioError(
                 "workload.append_scale",
                 workload.append_scale,
                 "leave append_scale and gen_scale at 1 for a trace with context resets",
             )
-        turns.append(
-            Turn(
-                max(1, round(turn.append * workload.append_scale)),
-                max(1, round(turn.gen * workload.gen_scale)),
-                gap_s=turn.gap_s,
+        turns = tuple(
+            msgspec.structs.replace(
+                turn,
+                append=max(1, round(turn.append * workload.append_scale)),
+                gen=max(1, round(turn.gen * workload.gen_scale)),
             )
+            for turn in turns
         )
-    return msgspec.structs.replace(trajectory, turns=tuple(turns))
+    scaled = msgspec.structs.replace(trajectory, turns=turns)
+    if limit is None:
+        return scaled
+    fitting = sum(1 for _ in takewhile(lambda step: step.context <= limit, steps(scaled)))
+    return msgspec.structs.replace(scaled, turns=turns[:fitting])
 
 
 def all_steps(trajectories: Iterable[Trajectory]) -> Iterator[Step]:

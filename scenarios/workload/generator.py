@@ -1,28 +1,33 @@
 """Synthetic agent trajectories with the statistics of the paper's Table 2 (paper section 5).
 
-The table's columns are means over trajectories, and turns x (append + gen) exceeds the
-total: long trajectories have short turns. That is what comes out when a session's length in
-turns T and its length in tokens S are independent, as here:
+The table's columns are means over trajectories, those of a turn over a trajectory's own turns
+first, and turns x (append + gen) is 1.6 to 1.7 times the total: many trajectories are over
+after a few turns, and early turns are long. So here:
 
-- T is log-normal. As E[append + gen] = E[S / T] = E[S] exp(sigma^2) / E[T], its spread
-  follows from the table.
-- S is log-normal and cut off at MaxLen.
-- the opening prompt (system prompt, tools, task) is a log-normal share of S; it lifts the
-  mean context above S / 2.
-- generated tokens are a logit-normal share of S.
-- within a trajectory, tokens are dealt out to the turns with log-normal weights, so single
-  appends and generations have the heavy tails of recorded ones (mean 3 to 4 x median).
+- What a trajectory has appended grows as a power of its turns, with about half a power: it
+  reads first and works with what it has read afterwards.
+- Generations are short in the first turns and then of one length.
+- Trajectories differ in how much they append and generate (log-normal). Each has an end of
+  its own, its turn Weibull-distributed with a falling hazard; three in four are not yet there
+  when they are cut off at MaxLen.
+- Single appends and generations are log-normal about their means, heavy-tailed as recorded
+  ones are.
 
-The four numbers of a trajectory come from a Kronecker sequence with a random start instead
+One family has made all three rows: they differ in MaxLen, and by less than 10 % in the two
+lengths of `ROWS`. Its constants are a least-squares fit to the 15 columns of the table and to two
+facts of the paper's Fig 15: an agent with MaxLen 48K sends 3.12 M prompt tokens in all, and how
+many agents still run by the time that a share of all prompt tokens has been served.
+
+The three numbers of a trajectory come from a Kronecker sequence with a random start instead
 of independent draws: each trajectory alone has the same distribution, and 500 of them
-meet the means within a few per cent for every seed. Tails beyond 2.7 sigma are left out.
+meet the means within a few per cent for every seed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from statistics import NormalDist, fmean
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -35,17 +40,23 @@ Floats = npt.NDArray[np.float64]
 
 MAX_TOKENS: dict[MaxLen, int] = {"32K": 32 * 1024, "48K": 48 * 1024, "64K": 64 * 1024}
 
-_TOTAL_SIGMA = 0.35
-_OPENING_SIGMA = 0.5
-_GEN_SIGMA = 0.4
-_WEIGHT_SIGMA = 1.3
-_TAIL = 0.003  # of each normal, left out at either end: no single session makes a mean
-_IRRATIONALS = np.array([(1 + np.sqrt(5)) / 2, np.sqrt(2), np.sqrt(7), np.sqrt(11)])
-_LARGEST_OPENING = 0.6  # of all appended tokens
-_FEWEST_TURNS = 4
-_TOKENS_PER_TURN = 32  # at least, on average: bounds the turns of a trajectory
-_FIT_SAMPLE = 8192
-_FIT_ROUNDS = 60
+DATASET = 500
+"""Trajectories of each of the paper's datasets; agents beyond them replay one of them again."""
+
+_GROWTH = 0.4905  # power of turns that appended tokens grow with
+_GEN_START = 0.338  # by so much of their later length first generations are shorter
+_GEN_RISE_TURNS = 24.1
+_APPEND_SIGMA = 0.276  # over trajectories
+_GEN_SIGMA = 0.63
+_GEN_COUPLING = 0.472  # power of a trajectory's factor on appends that its generations share
+_END_TURNS = 5193.0  # Weibull scale and shape of a trajectory's own end
+_END_SHAPE = 0.39
+_APPEND_NOISE = 0.9  # over the turns of a trajectory
+_GEN_NOISE = 1.2
+_OPENING_NOISE = 0.2  # of the first append: system prompt, tools and task
+_TAIL = 0.02  # of each normal over trajectories, left out at either end: none makes a mean
+_IRRATIONALS = np.array([(1 + np.sqrt(5)) / 2, np.sqrt(2), np.sqrt(7)])
+_CHUNK = 128
 
 
 class Table2Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,75 +78,18 @@ TABLE_2: dict[MaxLen, Table2Row] = {
 """The paper's figures."""
 
 
-class Family(msgspec.Struct, frozen=True, kw_only=True):
-    """The fitted parameters of one MaxLen.
+class Lengths(msgspec.Struct, frozen=True):
+    """Mean tokens of a dataset's first append, and of its later generations."""
 
-    Attributes:
-        turns_median, turns_sigma: of T.
-        total_median: of S before it is cut off, as a share of MaxLen.
-        opening_median: of the opening prompt as a share of S.
-        gen_median: of generated tokens as a share of S.
-    """
-
-    turns_median: float
-    turns_sigma: float
-    total_median: float
-    opening_median: float
-    gen_median: float
+    append: float
+    gen: float
 
 
-FAMILIES: dict[MaxLen, Family] = {
-    "32K": Family(
-        turns_median=47.6537,
-        turns_sigma=0.699686,
-        total_median=0.966972,
-        opening_median=0.226458,
-        gen_median=0.188681,
-    ),
-    "48K": Family(
-        turns_median=83.568,
-        turns_sigma=0.710903,
-        total_median=0.950588,
-        opening_median=0.186015,
-        gen_median=0.259476,
-    ),
-    "64K": Family(
-        turns_median=120.424,
-        turns_sigma=0.751314,
-        total_median=0.922628,
-        opening_median=0.169434,
-        gen_median=0.284639,
-    ),
+ROWS: dict[MaxLen, Lengths] = {
+    "32K": Lengths(append=3110.0, gen=152.0),
+    "48K": Lengths(append=2941.0, gen=168.1),
+    "64K": Lengths(append=2950.0, gen=166.4),
 }
-"""What `fit` returns, kept so that generating needs no fitting."""
-
-
-def fit(max_len: MaxLen) -> Family:
-    """Fit the family to its row of Table 2.
-
-    Each parameter is corrected by the miss of the column it governs until all columns meet;
-    the columns of a candidate are computed in closed form over a fixed sample.
-    """
-    row, limit = TABLE_2[max_len], MAX_TOKENS[max_len]
-    family = Family(
-        turns_median=0.8 * row.turns,
-        turns_sigma=0.7,
-        total_median=1.0,
-        opening_median=0.15,
-        gen_median=row.gen / (row.gen + row.append),
-    )
-    points = _points(np.zeros(4), np.arange(_FIT_SAMPLE))
-    for _ in range(_FIT_ROUNDS):
-        made = _expected(_shapes(family, limit, points))
-        shorter = (row.append + row.gen) / (made.append + made.gen)
-        family = Family(
-            turns_median=family.turns_median * row.turns / made.turns,
-            turns_sigma=family.turns_sigma * shorter,
-            total_median=family.total_median * (row.total / made.total) ** 2,
-            opening_median=family.opening_median * (row.context / made.context) ** 4,
-            gen_median=family.gen_median * row.gen / made.gen / shorter,
-        )
-    return family
 
 
 def generate(max_len: MaxLen, agents: int, seed: int) -> list[Trajectory]:
@@ -146,26 +100,35 @@ def generate(max_len: MaxLen, agents: int, seed: int) -> list[Trajectory]:
     Raises:
         ValueError: unknown `max_len`, or a negative `agents` or `seed`.
     """
-    return list(drawn(max_len, range(agents), seed))
-
-
-def drawn(max_len: MaxLen, numbers: range, seed: int) -> Iterator[Trajectory]:
-    """Those of these numbers, each when it is asked for; see `generate`."""
     if max_len not in MAX_TOKENS:
         raise ValueError(f"max_len: unknown {max_len!r}; use one of {', '.join(MAX_TOKENS)}")
-    for field, value in (("agents", numbers.stop), ("seed", seed)):
+    for field, value in (("agents", agents), ("seed", seed)):
         if value < 0:
             raise ValueError(f"{field} must be >= 0, not {value}")
-    start = np.random.default_rng(seed).random(4)
-    points = _points(start, np.asarray(numbers, np.int64))
-    shapes = _shapes(FAMILIES[max_len], MAX_TOKENS[max_len], points)
-    for i, number in enumerate(numbers):
-        yield Trajectory(
-            name=f"{max_len}-{seed}-{number}",
-            turns=_turns(
-                np.random.default_rng([seed, number]), *(int(column[i]) for column in shapes)
-            ),
+    start = np.random.default_rng(seed).random(3)
+    fractions = (start + np.outer(np.arange(1, agents + 1), _IRRATIONALS)) % 1.0
+    return [
+        Trajectory(
+            name=f"{max_len}-{seed}-{i}",
+            turns=_turns(np.random.default_rng([seed, i]), max_len, *map(float, point)),
         )
+        for i, point in enumerate(fractions)
+    ]
+
+
+def cut(turns: Sequence[Turn], max_tokens: int) -> tuple[Turn, ...]:
+    """The leading turns of an append-only trajectory with at most `max_tokens` in all; of a
+    first turn that is longer by itself, what fits."""
+    context, kept = 0, 0
+    for turn in turns:
+        context += turn.append + turn.gen
+        if context > max_tokens:
+            break
+        kept += 1
+    if turns and not kept:
+        gen = min(turns[0].gen, max_tokens // 2)
+        return (Turn(max_tokens - gen, gen),)
+    return tuple(turns[:kept])
 
 
 def statistics(trajectories: Sequence[Trajectory]) -> Table2Row:
@@ -186,64 +149,55 @@ def statistics(trajectories: Sequence[Trajectory]) -> Table2Row:
     )
 
 
-class _Shapes(NamedTuple):
-    """Tokens and turns of many trajectories, whole numbers: one array element each."""
-
-    turns: Floats
-    opening: Floats
-    appended: Floats  # the opening included
-    generated: Floats
-
-
-def _points(start: Floats, index: npt.NDArray[np.int64]) -> Floats:
-    """Points index of the 4-dimensional Kronecker sequence from `start`, [index, 4]."""
-    fractions: Floats = (start + np.outer(index + 1, _IRRATIONALS)) % 1.0
-    return fractions
-
-
-def _shapes(family: Family, limit: int, points: Floats) -> _Shapes:
-    quantile = np.vectorize(NormalDist().inv_cdf, otypes=[float])
-    t, s, o, q = quantile(_TAIL + (1 - 2 * _TAIL) * points).T
-    total = np.minimum(family.total_median * np.exp(_TOTAL_SIGMA * s), 1.0) * limit
-    total = np.floor(np.maximum(total, _FEWEST_TURNS * _TOKENS_PER_TURN))
-    turns = np.rint(family.turns_median * np.exp(family.turns_sigma * t))
-    turns = np.clip(turns, _FEWEST_TURNS, total // _TOKENS_PER_TURN)
-    odds = family.gen_median / (1 - family.gen_median) * np.exp(_GEN_SIGMA * q)
-    generated = np.clip(np.rint(total * odds / (1 + odds)), turns, total // 2)
-    appended = total - generated
-    opening = total * family.opening_median * np.exp(_OPENING_SIGMA * o)
-    opening = np.rint(np.minimum(opening, _LARGEST_OPENING * appended))
-    return _Shapes(turns, opening, appended, generated)
-
-
-def _expected(shapes: _Shapes) -> Table2Row:
-    """Table 2 of trajectories of these shapes, expected over the dealing of tokens to turns.
-
-    Before turn i (from 0) the context is the opening (i > 0), i generations and i - 1
-    appends of mean size; summed over i and divided by the turns this is linear.
-    """
-    turns, opening, appended, generated = shapes
-    context = generated * (turns - 1) / (2 * turns)
-    context += opening * (turns - 1) / turns
-    context += (appended - opening) * (turns - 2) / (2 * turns)
-    return Table2Row(
-        turns=float(turns.mean()),
-        append=float((appended / turns).mean()),
-        gen=float((generated / turns).mean()),
-        total=float((appended + generated).mean()),
-        context=float(context.mean()),
-    )
-
-
 def _turns(
-    rng: np.random.Generator, turns: int, opening: int, appended: int, generated: int
+    rng: np.random.Generator, max_len: MaxLen, append: float, gen: float, end: float
 ) -> tuple[Turn, ...]:
-    appends = [opening, *_deal(rng, appended - opening, turns - 1)]
-    return tuple(map(Turn, appends, _deal(rng, generated, turns)))
+    """The turns of one trajectory, cut off at MaxLen.
+
+    Args:
+        append, gen, end: uniform numbers that tell it from others, 0 to 1.
+    """
+    limit = MAX_TOKENS[max_len]
+    own_end = np.ceil(_END_TURNS * (-np.log1p(-end)) ** (1 / _END_SHAPE))
+    turns: list[Turn] = []
+    tokens = 0
+    for chunk in _endless(rng, ROWS[max_len], _factor(append, _APPEND_SIGMA), gen):
+        turns += chunk
+        tokens += sum(turn.append + turn.gen for turn in chunk)
+        if tokens > limit or len(turns) >= own_end:
+            break
+    return cut(turns[: int(max(1, min(own_end, len(turns))))], limit)
 
 
-def _deal(rng: np.random.Generator, tokens: int, turns: int) -> list[int]:
-    """Log-normal parts of at least 1 that sum to `tokens`, for `turns` turns."""
-    weights = np.cumsum(rng.lognormal(sigma=_WEIGHT_SIGMA, size=turns))
-    edges = np.rint(weights / weights[-1] * (tokens - turns)).astype(int)
-    return [int(part) for part in np.diff(edges, prepend=0) + 1]
+def _endless(
+    rng: np.random.Generator, lengths: Lengths, factor: float, gen: float
+) -> Iterator[list[Turn]]:
+    """A trajectory without an end, so many turns at a time.
+
+    Args:
+        factor: on its appends; gen: uniform number for its generations, 0 to 1.
+    """
+    gen_factor = _factor(gen, _GEN_SIGMA) * factor**_GEN_COUPLING
+    done = 0
+    while True:
+        before = np.arange(done, done + _CHUNK, dtype=float)
+        appends = factor * lengths.append * ((before + 1) ** _GROWTH - before**_GROWTH)
+        gens = gen_factor * lengths.gen * (1 - _GEN_START * np.exp(-before / _GEN_RISE_TURNS))
+        appends *= _noise(rng, np.where(before > 0, _APPEND_NOISE, _OPENING_NOISE))
+        gens *= _noise(rng, np.full(_CHUNK, _GEN_NOISE))
+        yield list(map(Turn, _whole(appends), _whole(gens)))
+        done += _CHUNK
+
+
+def _factor(uniform: float, sigma: float) -> float:
+    """Log-normal with median 1, its tails left out."""
+    return float(np.exp(sigma * NormalDist().inv_cdf(_TAIL + (1 - 2 * _TAIL) * uniform)))
+
+
+def _noise(rng: np.random.Generator, sigma: Floats) -> Floats:
+    """Log-normal with mean 1, for every turn of a chunk."""
+    return rng.lognormal(-sigma * sigma / 2, sigma)
+
+
+def _whole(tokens: Floats) -> list[int]:
+    return [int(value) for value in np.maximum(np.rint(tokens), 1.0)]

@@ -9,12 +9,12 @@ from typing import Literal
 import msgspec
 
 from controller.lanes import lane_table
-from plan.deployment import BlockLayout, SchedulerConstants, System
+from plan.deployment import BlockLayout, GpuSpec, SchedulerConstants, System
 from plan.fabric import End, Fabric, Nic
 from plan.model import Plan
 from plan.scale import Scale
 from plan.workload import Trajectory, Turn
-from scenarios.configuration.models import GPUS, MODELS
+from scenarios.configuration.models import MODELS
 from scenarios.planning.egresses import all_egresses
 from topology.fattree import FabricSpec, build_fabric
 
@@ -22,6 +22,14 @@ TOKENS = 64
 GROUPS = 6
 WIRE_BYTES = 64
 MODEL = MODELS["ds-27b"]
+GPU = GpuSpec(
+    name="test",
+    flops=370e12,
+    hbm_bytes=80 * 2**30,
+    hbm_bytes_per_s=3.35e12,
+    decode_layer_s=0.455e-3,
+)
+"""Its own, whatever the presets are calibrated to."""
 LAYER_BLOCK_BYTES = TOKENS * MODEL.token_bytes // GROUPS
 """A Layer Block here stands for five layers of 64 tokens; model bytes."""
 
@@ -55,7 +63,7 @@ def make_plan(
     collectives: Literal["alltoall", "tensor"] | None = None,
     dram_buffer_bytes: float = 80e9,
 ) -> Plan:
-    """A plan of DS 27B on H800s; every plane is one switch or a small fat-tree."""
+    """A plan of DS 27B; every plane is one switch or a small fat-tree."""
     fabric = build_fabric(
         FabricSpec(
             prefill=prefill,
@@ -76,7 +84,7 @@ def make_plan(
         lanes=lane_table(),
         layout=BlockLayout(tokens=TOKENS, groups=GROUPS, wire_bytes=WIRE_BYTES),
         model=MODEL,
-        gpu=GPUS["h800"],
+        gpu=GPU,
         ep_group={"prefill": prefill * gpus, "decode": decode * gpus},
         groups=(
             tuple(node.name for node in fabric.nodes_of("prefill")),

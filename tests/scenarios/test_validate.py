@@ -181,13 +181,14 @@ def high_lane_share(first: CounterSample, last: CounterSample) -> float:
 
 
 def compute_use(plan: Plan, result: SystemResult) -> float:
-    """Share of its time that a prefill engine computed in the middle of the run."""
+    """Share of its time that a prefill engine computed for requests in the middle of the run,
+    what a batch costs whatever is in it left out."""
     first, last = middle(result)
     engines = sum(node.gpus for node in plan.fabric.nodes_of("prefill"))
-    busy_s = sum(
-        plan.model.layers
-        * prefill_layer_s(plan.model, plan.gpu, [(r.hit_tokens, r.prompt_tokens - r.hit_tokens)])
+    pairs = [
+        (r.hit_tokens, r.prompt_tokens - r.hit_tokens)
         for r in result.records
         if r.first_s is not None and first.t_s <= r.first_s < last.t_s
-    )
-    return busy_s / (engines * (last.t_s - first.t_s))
+    ]
+    layer_s = prefill_layer_s(plan.model, plan.gpu, plan.ep_group["prefill"], pairs)
+    return plan.model.layers * layer_s / (engines * (last.t_s - first.t_s))

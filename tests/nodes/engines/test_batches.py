@@ -26,12 +26,13 @@ def numbers(parts: list[Part]) -> list[int]:
 
 
 def three(claim: Callable[[Batches, list[Job]], Awaitable[None]]) -> None:
-    """Three requests in the queue, none of them admitted."""
+    """Three requests in the queue, whose hits are where batches need them; none is admitted."""
 
     async def main() -> None:
         batches, jobs = Batches(list, TOKENS), [job(number) for number in range(3)]
         for one in jobs:
             batches.add(one)
+            one.here.set_result(None)
         await claim(batches, jobs)
 
     run(main())
@@ -39,11 +40,12 @@ def three(claim: Callable[[Batches, list[Job]], Awaitable[None]]) -> None:
 
 def test_a_batch_waits_for_the_first_request_to_be_admitted() -> None:
     async def claim(batches: Batches, jobs: list[Job]) -> None:
-        forming = asyncio.ensure_future(batches.form())
+        ready = asyncio.ensure_future(batches.ready())
         await asyncio.sleep(1)
-        assert not forming.done()
+        assert not ready.done()
         batches.admit(jobs[0])
-        assert numbers(await forming) == [0]
+        await ready
+        assert numbers(batches.form()) == [0]
 
     three(claim)
 
@@ -52,7 +54,7 @@ def test_a_batch_ends_before_the_first_request_that_is_not_admitted() -> None:
     async def claim(batches: Batches, jobs: list[Job]) -> None:
         for number in (0, 2):
             batches.admit(jobs[number])
-        assert numbers(await batches.form()) == [0]
+        assert numbers(batches.form()) == [0]
 
     three(claim)
 
@@ -62,12 +64,35 @@ def test_who_is_dropped_holds_up_nobody() -> None:
 
     async def claim(batches: Batches, jobs: list[Job]) -> None:
         batches.admit(jobs[1])
-        forming = asyncio.ensure_future(batches.form())
+        ready = asyncio.ensure_future(batches.ready())
         await asyncio.sleep(1)
         batches.drop(jobs[0])
-        assert numbers(await forming) == [1]
+        await ready
+        assert numbers(batches.form()) == [1]
 
     three(claim)
+
+
+def test_whoever_hbm_can_take_is_called_and_a_batch_is_of_those_who_came() -> None:
+    """The second is dropped meanwhile, the third is not admitted."""
+
+    async def main() -> None:
+        batches, jobs = Batches(list, TOKENS), [job(number) for number in range(3)]
+        for one in jobs:
+            batches.add(one)
+        for one in jobs[:2]:
+            batches.admit(one)
+        bringing = asyncio.ensure_future(batches.bring())
+        await asyncio.sleep(1)
+        assert [one.called.done() for one in jobs] == [True, True, False]
+        jobs[0].here.set_result(None)
+        await asyncio.sleep(1)
+        assert not bringing.done()
+        batches.drop(jobs[1])
+        await bringing
+        assert numbers(batches.form()) == [0]
+
+    run(main())
 
 
 def test_a_request_is_waiting_until_a_batch_has_its_end() -> None:
@@ -81,10 +106,11 @@ def test_a_request_is_waiting_until_a_batch_has_its_end() -> None:
 
         batches, one = Batches(half, TOKENS), job(0)  # type: ignore[arg-type]
         batches.add(one)
+        one.here.set_result(None)
         batches.admit(one)
         waiting = []
         for _ in range(2):
-            await batches.form()
+            batches.form()
             waiting.append(batches.waiting)
         return waiting
 
@@ -97,10 +123,11 @@ def test_parts_complete_every_row_once() -> None:
     async def main() -> list[tuple[int, int, bool]]:
         batches, one = Batches(_one_token_beyond_a_block, TOKENS), job(0)
         batches.add(one)
+        one.here.set_result(None)
         batches.admit(one)
         parts = []
         while batches.waiting:
-            parts += await batches.form()
+            parts += batches.form()
         return [(part.lo, part.hi, part.first) for part in parts]
 
     found = run(main())

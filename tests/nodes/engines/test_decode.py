@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from itertools import accumulate
 from math import inf
 
 import msgspec
@@ -17,9 +18,10 @@ from nodes.protocol.messages import Assign, Request
 from nodes.timing.compute import DecodeStep, attended
 from nodes.timing.timing import timing_of
 from nodes.worlds.virtual.loop import run
+from plan.deployment import System
 from plan.model import Plan
 from tests.examples import tries
-from tests.nodes.plans import BASIC, LAYERWISE, ORACLE, TOKENS, agent, make_plan
+from tests.nodes.plans import BASIC, LAYERWISE, ORACLE, SYSTEMS, TOKENS, agent, make_plan
 from tests.nodes.recording import recorded
 from tests.nodes.simulated import simulate
 
@@ -198,3 +200,26 @@ def test_a_turn_that_can_never_fit_is_an_error_not_a_wait() -> None:
     assert caught.group_contains(
         ValueError, match=r"700 asked of HBM of de0\.0 \(tokens\), which has 650"
     )
+
+
+def most_decoding(plan: Plan, system: System) -> int:
+    """Tokens of those that decode in one engine, at the worst moment."""
+    changes: list[tuple[float, int]] = []
+    for record in simulate(plan, system, 1.0).records:
+        assert record.second_s is not None
+        assert record.done_s is not None
+        tokens = record.prompt_tokens + record.gen_tokens
+        changes += [(record.second_s, tokens), (record.done_s, -tokens)]
+    return max(accumulate(change for _, change in sorted(changes)))
+
+
+@pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)
+def test_no_system_has_more_in_a_decode_engine_than_its_hbm_holds(system: System) -> None:
+    """Nor would they keep to it by themselves."""
+    roomy = make_plan([agent((500, 200), (100, 200))] * 12)
+    room = 2500
+    needed = roomy.model.weight_bytes + room * roomy.model.token_bytes
+    tight = msgspec.structs.replace(
+        roomy, gpu=msgspec.structs.replace(roomy.gpu, hbm_bytes=needed + 1)
+    )
+    assert most_decoding(tight, system) <= room < most_decoding(roomy, system)

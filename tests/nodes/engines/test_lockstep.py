@@ -27,4 +27,4 @@ def test_attention_is_balanced_by_the_quota() -> None:
         run = simulate(plan, LAYERWISE, 1.0)
         return max(f.attention_max_s for node in run.stats for f in node.forwards)
 
-    assert worst(0.02) <= 0.02 < worst(10.0)
+    assert worst(0.05) <= 0.05 < worst(10.0)

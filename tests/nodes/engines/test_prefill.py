@@ -36,7 +36,7 @@ POSTING_S = 2e-4
 
 
 def group_compute_s(plan: Plan, hits: int = HITS, misses: int = MISSES) -> float:
-    layer_s = prefill_layer_s(plan.model, plan.gpu, [(hits * TOKENS, misses * TOKENS)])
+    layer_s = prefill_layer_s(plan.model, plan.gpu, 1, [(hits * TOKENS, misses * TOKENS)])
     return plan.model.layers / GROUPS * layer_s
 
 
@@ -65,7 +65,7 @@ def test_layerwise_prefill_hides_loading_behind_longer_computing() -> None:
 
 def test_layerwise_prefill_hides_computing_behind_longer_loading() -> None:
     """On the DE path nothing but the load crosses into the PE's CNIC."""
-    slow_bps = 40e9
+    slow_bps = 20e9
     plan = make_plan([READS_FIRST, TURN], cnic_bps=slow_bps)
     load_s, compute_s = group_load_s(slow_bps), group_compute_s(plan)
     assert compute_s < load_s / 2

@@ -143,9 +143,7 @@ def test_phase_2_follows_r_z_and_hbm_at_every_step(
     lengths: list[int], loads: list[tuple[int, int, int]]
 ) -> None:
     """The paper's definition, checked choice by choice. Loads: (tok, seq, free HBM)."""
-    engines = [
-        de(str(i), tok, seq=seq, capacity=tok + free) for i, (tok, seq, free) in enumerate(loads)
-    ]
+    engines = [de(str(i), tok, seq=seq, capacity=free) for i, (tok, seq, free) in enumerate(loads)]
     chosen = choose_des(lengths, engines)
 
     tok = [tok for tok, _, _ in loads]

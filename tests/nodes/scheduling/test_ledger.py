@@ -41,6 +41,8 @@ def check_loads(ledger: Ledger) -> None:
     for engine in ledger.decode.engines:
         charges = [r.de_tokens for r in records if r.de is engine and r.de_tokens]
         assert (engine.seq, engine.tok) == (len(charges), sum(charges))
+        decoding = [r for r in records if r.de is engine and r.state is State.PREFILLED]
+        assert engine.decoding == sum(r.de_tokens for r in decoding)
     for group, tokens in ledger.group_tokens.items():
         assert tokens == sum(r.group_tokens for r in records if r.group == group)
 
@@ -173,6 +175,18 @@ def test_an_attempt_does_not_end_before_it_is_given() -> None:
     ledger.give_pe(ledger.submitted(request(1)), ledger.prefill.engines[0])
     with pytest.raises(ValueError, match="pe0 reports the end"):
         ledger.ended(Attempt(1, 1), "pe0")
+
+
+def test_hbm_is_taken_from_the_end_of_prefill_to_the_end_of_decode() -> None:
+    """Not while it is read or in prefill: the DE allocates at decode start (paper section 1)."""
+    ledger = assigned()
+    engine = ledger.decode.groups[2][0]
+    engine.capacity = 5000
+    assert engine.free == 5000
+    ledger.ended(Attempt(1, 1), "pe0")
+    assert engine.free == 5000 - 1100
+    ledger.ended(Attempt(1, 1), "de4")
+    assert engine.free == 5000
 
 
 def test_a_read_counts_as_queued_until_the_node_reports() -> None:

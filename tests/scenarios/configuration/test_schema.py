@@ -49,8 +49,8 @@ def test_the_workload_is_all_that_must_be_given() -> None:
 def test_the_quickstart_is_one_gpu_and_an_eighth_of_the_snic_on_each_side() -> None:
     cluster = load_scenario(QUICKSTART).cluster
     assert cluster.engines_per_node == 1
-    assert cluster.node_snic_bps == 50e9
-    assert cluster.storage_bps == 100e9
+    assert cluster.node_snic_bps == 25e9
+    assert cluster.storage_bps == 50e9
 
 
 def test_merged_engines_keep_the_node_s_total_cnic_rate() -> None:

@@ -11,6 +11,7 @@ from scenarios.configuration.loading import load_scenario
 from scenarios.planning.plan import make_plan
 
 TINY = Path(__file__).parents[1] / "tiny.yaml"
+SMALL_GPU = "gpu={name: small, flops: 4e14, hbm_bytes: 6.7e10, hbm_bytes_per_s: 3e12}"
 
 
 @pytest.mark.parametrize(
@@ -23,7 +24,7 @@ TINY = Path(__file__).parents[1] / "tiny.yaml"
         (["model=ds-660b", "ep=false"], r"GB of weights per engine do not fit \d+"),
         (["scale.byte_scale=1e9"], "scale.byte_scale: 1000000000.0 "),
         (["workload.min_turns=5000"], "workload.min_turns: 5000 .*no trajectory is that long"),
-        (["model=qwen-32b", "ep=false", "workload.append_scale=50"], "tokens of context cannot be"),
+        (["model=qwen-32b", "ep=false", SMALL_GPU], "tokens of context cannot be"),
     ],
 )
 def test_a_refusal_says_what_would_do(overrides: list[str], expected: str) -> None:

@@ -139,7 +139,7 @@ def test_a_resolved_scenario_holds_the_dilation_that_was_found(tmp_path: Path) -
     assert load_scenario(tmp_path / "tiny.yaml").scale.dilation == 2.5
 
 
-@pytest.mark.parametrize(("agents", "taken_up"), [(48, True), (47, False)])
+@pytest.mark.parametrize(("agents", "taken_up"), [(32, True), (31, False)])
 def test_a_sweep_is_taken_up_at_whatever_dilation_was_found(
     tmp_path: Path, agents: int, taken_up: bool
 ) -> None:

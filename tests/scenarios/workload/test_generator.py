@@ -3,18 +3,19 @@
 from statistics import fmean, median
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from plan.workload import Trajectory, Turn, steps
+from scenarios.reproduction.paper import paper
 from scenarios.workload.generator import (
-    FAMILIES,
     MAX_TOKENS,
     TABLE_2,
     MaxLen,
     Table2Row,
-    fit,
+    cut,
     generate,
     statistics,
 )
@@ -59,11 +60,51 @@ def test_tails_are_heavy_like_those_of_recorded_traces(field: str) -> None:
     assert 2 < fmean(values) / median(values) < 6
 
 
-@pytest.mark.parametrize("max_len", LENGTHS)
-def test_the_stored_parameters_are_the_fitted_ones(max_len: MaxLen) -> None:
-    fitted = msgspec.structs.asdict(fit(max_len))
-    for name, value in msgspec.structs.asdict(FAMILIES[max_len]).items():
-        assert value == pytest.approx(fitted[name], rel=1e-3), name
+def test_an_agent_sends_as_many_prompt_tokens_as_fig_15_says() -> None:
+    """Hits included, with MaxLen 48K: what Table 2 alone does not give."""
+    sent = [sum(step.prompt for step in steps(t)) for t in generate("48K", 500, 1)]
+    assert fmean(sent) == pytest.approx(paper().scale.prompt_tokens_an_agent, rel=0.1)
+
+
+def test_agents_end_when_fig_15_says() -> None:
+    """How many still run by the time that a share of all prompt tokens has been served, all
+    going on at the same pace: a turn waits as long as it takes to generate 300 tokens."""
+    scale, agents = paper().scale, generate("48K", 500, 1)
+    served: list[tuple[float, int]] = []
+    ends = []
+    for agent in agents:
+        t = 0.0
+        for turn, step in zip(agent.turns, steps(agent), strict=True):
+            t += 1 + turn.gen / 300
+            served.append((t, step.prompt))
+        ends.append(t)
+    served.sort()
+    tokens = np.cumsum([prompt for _, prompt in served])
+    rates = np.array(scale.prompt_tps_1e7)
+    share = np.concatenate([[0], np.cumsum((rates[1:] + rates[:-1]) / 2)])
+    times = np.interp(share / share[-1], tokens / tokens[-1], [t for t, _ in served])
+    running = [fmean(end > t for end in ends) for t in times]
+    expected = np.array(scale.running_agents) / scale.agents
+    assert running == pytest.approx(expected, abs=0.1)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 3000), st.integers(1, 3000)), min_size=1, max_size=20),
+    st.integers(2, 10_000),
+)
+def test_a_cut_keeps_leading_turns_and_at_least_a_part_of_the_first(
+    turns: list[tuple[int, int]], limit: int
+) -> None:
+    whole = [Turn(*turn) for turn in turns]
+    kept = cut(whole, limit)
+    tokens = [turn.append + turn.gen for turn in kept]
+    assert 1 <= sum(tokens) <= limit
+    if tokens[0] == whole[0].append + whole[0].gen:
+        assert list(kept) == whole[: len(kept)]
+        assert len(kept) == len(whole) or sum(tokens) + sum(turns[len(kept)]) > limit
+    else:
+        assert len(kept) == 1
+        assert min(kept[0].append, kept[0].gen) >= 1
 
 
 def test_statistics_are_means_over_trajectories() -> None:

@@ -1,0 +1,1 @@
+"""The paper's points, ours beside them, and which runs they need."""

@@ -1,0 +1,39 @@
+"""Claims: a case is run in the paper's deployment, at full size unless a slice is asked for."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from scenarios.configuration.models import GPUS
+from scenarios.reproduction.cases import scenario_of
+from scenarios.reproduction.paper import Case, points
+
+
+@pytest.mark.parametrize(
+    ("model", "nodes"), [("ds-660b", (2, 4)), ("ds-27b", (1, 1)), ("qwen-32b", (1, 2))]
+)
+def test_a_model_is_served_by_the_papers_nodes(model: str, nodes: tuple[int, int]) -> None:
+    scenario = scenario_of(Case(model, "48K", 512, "dualpath"))
+    assert (scenario.cluster.prefill, scenario.cluster.decode) == nodes
+    assert scenario.workload.agents == 512
+    assert scenario.workload.source.generator == "48K"
+    assert [system.name for system in scenario.compared] == ["dualpath"]
+    assert scenario.cluster.slice == 1
+
+
+def test_a_slice_has_its_share_of_the_agents() -> None:
+    scenario = scenario_of(Case("ds-27b", "32K", 512, "oracle"), 8)
+    assert scenario.workload.agents == 64
+    assert scenario.cluster.engines_per_node == 1
+
+
+def test_a_gpu_that_is_given_takes_the_place_of_the_preset() -> None:
+    gpu = msgspec.structs.replace(GPUS["h800"], flops=1e12)
+    assert scenario_of(Case("ds-27b", "32K", 512, "oracle"), gpu=gpu).gpu_spec is gpu
+
+
+def test_every_point_has_a_scenario() -> None:
+    cases = {point.case for point in points() if point.case}
+    names = {scenario_of(case).name for case in cases}
+    assert len(names) == len(cases)

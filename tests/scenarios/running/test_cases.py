@@ -1,0 +1,53 @@
+"""Claims: a case is measured once, and what went wrong with one is its result alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from plan.errors import RunError
+from scenarios.configuration.loading import load_scenario
+from scenarios.configuration.schema import Scenario
+from scenarios.reproduction.comparison import Measured
+from scenarios.running import cases
+
+TINY = Path(__file__).parents[1] / "tiny.yaml"
+
+
+@pytest.fixture
+def tiny() -> Scenario:
+    return load_scenario(TINY, ["systems=[oracle]", "workload.agents=2"])
+
+
+def test_a_run_s_figures_are_those_of_its_requests(tiny: Scenario) -> None:
+    found = cases.measure(tiny)
+    assert found.requests == 2 * tiny.workload.turns.needed - 2 * tiny.workload.turns.skip
+    assert 0 < found.ttft_mean_s < found.jct_s
+    assert found.tpot_mean_s is not None
+    assert found.jct_s == cases.measure(tiny).jct_s
+
+
+def test_what_was_measured_is_kept_until_the_scenario_changes(
+    tiny: Scenario, tmp_path: Path
+) -> None:
+    (first,) = cases.measured({"one": tiny}, tmp_path, 1)
+    (kept,) = tmp_path.iterdir()
+    mark = Measured(jct_s=-1.0, ttft_mean_s=0.0, requests=0, cpu_s=0.0)
+    kept.write_bytes(msgspec.json.encode(mark))
+    assert list(cases.measured({"one": tiny}, tmp_path, 1)) == [("one", mark)]
+    other = msgspec.structs.replace(tiny, seed=tiny.seed + 1)
+    ((_, again),) = cases.measured({"one": other}, tmp_path, 1)
+    assert isinstance(again, Measured)
+    assert again != first[1]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_case_that_cannot_be_honoured_leaves_the_others(tiny: Scenario, tmp_path: Path) -> None:
+    workload = msgspec.structs.replace(tiny.workload, min_turns=5000)
+    wrong = msgspec.structs.replace(tiny, workload=workload)
+    found = dict(cases.measured({"wrong": wrong, "right": tiny}, tmp_path, 1))
+    assert isinstance(found["wrong"], RunError)
+    assert "min_turns" in str(found["wrong"])
+    assert isinstance(found["right"], Measured)
