@@ -175,7 +175,7 @@ def test_an_emulated_run_is_done(emulated: Finished) -> None:
     # how well a busy machine keeps time is for the run's own verdict to say
     assert emulated.status in (DONE, DOUBTED)
     for figures in emulated.summary["systems"].values():
-        assert figures["completed"] == figures["requests"] == 96
+        assert figures["completed"] == figures["requests"] == 64
 
 
 @pytest.mark.network
