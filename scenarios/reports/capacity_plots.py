@@ -94,7 +94,8 @@ def ttft_parts(found: Capacities) -> Figure | None:
         return None
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     panels = figure.subplots(1, len(told), sharey=True, squeeze=False)[0]
-    highest = max(p.ttft_s or 0.0 for points in told.values() for p in points if p.slo_met)
+    kept = [p.ttft_s or 0.0 for points in told.values() for p in points if p.slo_met]
+    highest = max(kept, default=0.0)
     for axes, (name, points) in zip(panels, told.items(), strict=True):
         below = np.zeros(len(points))
         places = np.arange(len(points))

@@ -93,6 +93,16 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(
     assert "a disk is full" in (out / "capacity.html").read_text()
 
 
+def test_a_rate_that_no_system_bears_is_told_and_drawn(scenario: Path, tmp_path: Path) -> None:
+    out = tmp_path / "found"
+    grid = ["--rates", "1", "--set", "slo.ttft=1 ms"]
+    assert main([str(scenario), "--out", str(out), "--jobs", "1", *grid]) == DONE
+    for one in told(out)["systems"].values():
+        assert one["capacity_aps"] is None
+        assert one["points"][0]["slo_met"] is False
+    assert (out / "capacity.html").read_text().count('src="data:image/png;base64,') == 3
+
+
 def test_of_a_sweep_every_point_is_searched_and_all_are_set_side_by_side(
     scenario: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,7 +32,7 @@ def test_runs_are_set_side_by_side_on_standard_output_and_on_a_page(
     assert 'src="data:image/png;base64,' in page
     told = json.loads((out / "comparison.json").read_text())
     assert told["runs"] == ["one", "<other>"]
-    assert {"key": "workload.agents", "values": [192, 7]} in told["settings"]
+    assert {"key": "workload.agents", "values": [64, 7]} in told["settings"]
 
 
 def test_the_same_run_differs_in_nothing(

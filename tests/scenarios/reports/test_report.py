@@ -169,7 +169,8 @@ def test_the_summary_file_holds_what_was_summarised(written: Path) -> None:
 
 def test_the_prediction_is_the_paper_s_for_one_prefill_and_one_decode_node() -> None:
     # (B s / g) times 2, 1 + D/P, P/D + 2 and 2 P/D + 1, over B
-    assert cnic_theory(SCENARIO.cluster) == {
+    whole = load_scenario(library.find(library.QUICKSTART), ["cluster.snic=400 Gbit/s"])
+    assert cnic_theory(whole.cluster) == {
         "prefill": pytest.approx((2 / 8, 2 / 8)),
         "decode": pytest.approx((3 / 8, 3 / 8)),
     }
