@@ -17,6 +17,8 @@ from tests.scenarios.commands import TINY, await_entry, started
 pytestmark = pytest.mark.network
 
 LONG = ("--set", "workload.turns.count=20", "--set", "workload.agents=400")
+FAST = ("--set", "cluster.snic=400 Gbit/s")
+"""A hundred requests take a minute where the SNIC is what limits them."""
 
 
 def at_once(entry: JournalEvent) -> bool:
@@ -49,7 +51,7 @@ MOMENTS = {
 def test_nothing_is_left_of_a_run_that_was_killed_after(moment: str) -> None:
     before = look()
     out = Path("/tmp/run")
-    with started(TINY, out, *LONG) as process:
+    with started(TINY, out, *LONG, *FAST) as process:
         await_entry(process, out, MOMENTS[moment])
         process.kill()
         process.wait()
