@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 import msgspec
@@ -51,9 +51,9 @@ def at_start(samples: Sequence[CounterSample], idle_s: float) -> CounterSample:
     A reading from the idle time is exact; interpolating would leave out a part of what the
     first bytes after 0 added.
     """
-    before = [sample for sample in samples if sample.t_s <= 0.0]
-    if before and before[-1].t_s >= idle_s:
-        return msgspec.structs.replace(before[-1], t_s=0.0)
+    after = bisect_right(samples, 0.0, key=lambda sample: sample.t_s)
+    if after and samples[after - 1].t_s >= idle_s:
+        return msgspec.structs.replace(samples[after - 1], t_s=0.0)
     return at(samples, 0.0)
 
 

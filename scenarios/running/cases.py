@@ -21,6 +21,7 @@ from scenarios.configuration.loading import resolved_yaml
 from scenarios.configuration.schema import Scenario
 from scenarios.planning.plan import make_plan
 from scenarios.reproduction.comparison import Measured
+from scenarios.results.latencies import tpot_s, ttft_s
 from scenarios.results.readable_json import write_json
 from scenarios.running import compiled
 from scenarios.running.simulation import rare_collections
@@ -76,14 +77,10 @@ def measure(scenario: Scenario) -> Measured:
         run = simulate(plan, system, SAMPLE_S, records.append, _ignore)
     if not run.complete:
         raise RunError(f"{scenario.name}: broken off")
-    per_token = [
-        (r.done_s - r.second_s) / (r.gen_tokens - 2)
-        for r in records
-        if r.gen_tokens > 2 and r.done_s is not None and r.second_s is not None
-    ]
+    per_token = tpot_s(records)
     return Measured(
         jct_s=max(r.done_s for r in records if r.done_s is not None),
-        ttft_mean_s=fmean(r.first_s - r.submit_s for r in records if r.first_s is not None),
+        ttft_mean_s=fmean(ttft_s(records)),
         tpot_mean_s=fmean(per_token) if per_token else None,
         requests=len(records),
         cpu_s=time.process_time() - begun_s,
