@@ -6,7 +6,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from topology.namespace import run
@@ -48,6 +48,16 @@ def look() -> Machine:
     )
 
 
+def differences(before: Machine, after: Machine) -> list[str]:
+    """What has come and what has gone between two looks, one line each."""
+    found = []
+    for field in fields(Machine):
+        old, new = (_parts(getattr(machine, field.name)) for machine in (before, after))
+        found += [f"{field.name}: gone {part!r}" for part in old - new]
+        found += [f"{field.name}: come {part!r}" for part in new - old]
+    return found + [_described(pid) for pid in after.processes - before.processes]
+
+
 def eventually(holds: Callable[[], bool], within_s: float) -> bool:
     """Whether it holds before so many seconds are over."""
     deadline = time.monotonic() + within_s
@@ -56,6 +66,21 @@ def eventually(holds: Callable[[], bool], within_s: float) -> bool:
             return False
         time.sleep(0.01)  # noqa: TID251  between two looks
     return True
+
+
+def _described(pid: str) -> str:
+    """What a process is and where in the kernel it waits."""
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        status = Path(f"/proc/{pid}/status").read_text().split("\n")
+        waits = Path(f"/proc/{pid}/wchan").read_text()
+    except OSError:
+        return f"{pid}: has ended since"
+    return f"{pid}: {command!r} {status[0]} {status[2]} {status[6]} waits in {waits}"
+
+
+def _parts(seen: str | frozenset[object]) -> set[object]:
+    return set(seen.splitlines()) if isinstance(seen, str) else set(seen)
 
 
 def _namespaces(pid: str) -> Iterator[str]:

@@ -11,7 +11,7 @@ import pytest
 
 from plan.events import JournalEvent, Phase, PhaseName, Served
 from scenarios.running.outcome import DONE, DOUBTED
-from tests.machine_state import eventually, look
+from tests.machine_state import differences, eventually, look
 from tests.scenarios.commands import TINY, await_entry, started
 
 pytestmark = pytest.mark.network
@@ -55,8 +55,10 @@ def test_nothing_is_left_of_a_run_that_was_killed_after(moment: str) -> None:
         await_entry(process, out, MOMENTS[moment])
         process.kill()
         process.wait()
-    shutil.rmtree(out, ignore_errors=True)  # its results are the user's
-    assert eventually(lambda: look() == before, within_s=10), look()
+    # inside they die a moment later and write till then; what they wrote is the user's
+    assert eventually(lambda: look().processes == before.processes, within_s=10)
+    shutil.rmtree(out)
+    assert eventually(lambda: look() == before, within_s=10), differences(before, look())
 
 
 def test_two_runs_work_side_by_side(tmp_path: Path) -> None:

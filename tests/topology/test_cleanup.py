@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from plan.errors import MachineError
-from tests.machine_state import eventually, look
+from tests.machine_state import differences, eventually, look
 from topology import sandbox
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(120)]
@@ -49,7 +49,7 @@ def test_nothing_is_left_when_the_outer_process_dies_by(number: signal.Signals) 
         outer.wait()
     assert len(during.processes) > len(before.processes) + 5
     assert len(during.namespaces) > len(before.namespaces) + 5
-    assert eventually(lambda: look() == before, within_s=10), look()
+    assert eventually(lambda: look() == before, within_s=10), differences(before, look())
 
 
 def test_a_sandbox_hands_on_the_exit_code_and_starts_empty() -> None:
