@@ -105,12 +105,15 @@ class BacklogSample(msgspec.Struct, kw_only=True):
 
 
 class ForwardRecord(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
-    """One forward pass of an expert-parallel prefill group (paper section 7, Fig 14).
+    """A forward pass of an expert-parallel prefill group (paper section 7, Fig 14), or, in a
+    long run, several that followed each other.
 
     Attributes:
-        t_s: when its first attention barrier was passed, model seconds.
-        engines: participants; tokens: new tokens of all of them.
-        attention_max_s, attention_mean_s: over the participants, all layers.
+        t_s: when the first attention barrier was passed, model seconds.
+        engines: participants, tokens: new tokens of all of them; sums over the passes.
+        attention_max_s, attention_mean_s: over the participants, all layers; means over the
+            passes, weighted by their tokens.
+        passes: how many.
     """
 
     t_s: float
@@ -118,6 +121,7 @@ class ForwardRecord(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     tokens: int
     attention_max_s: float
     attention_mean_s: float
+    passes: int = 1
 
 
 class NodeStats(msgspec.Struct, kw_only=True):
@@ -132,7 +136,7 @@ class NodeStats(msgspec.Struct, kw_only=True):
         bubble_s: time that the node's engines waited at the expert-parallel barrier, summed.
         collectives_s: durations of the collectives of the node's engines.
         collectives_wire_s: what the same bytes take at the rate of an idle CNIC, summed.
-        forwards: of the groups that the node leads.
+        forwards: of the group that the node leads, in some 2000 records at most.
         buffer: what of its PE or DE buffer was leased, (model seconds, model bytes from then on);
             not every change, but its last in every so many milliseconds.
     """

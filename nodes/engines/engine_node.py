@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from nodes.engines.budget import Budget
-from nodes.engines.levels import Levels
+from nodes.engines.course import Course
 from nodes.engines.lockstep import Beat
 from nodes.engines.memory import Memory
 from nodes.protocol.messages import (
@@ -37,6 +37,11 @@ class Reading(NamedTuple):
     buffer_wait_s: float
 
 
+def later(_: tuple[float, float], level: tuple[float, float]) -> tuple[float, float]:
+    """Of two levels the one that lasts."""
+    return level
+
+
 class Stepping(Protocol):
     """An engine that an expert-parallel group may let go on."""
 
@@ -64,8 +69,7 @@ class EngineNode(ABC, Generic[_Engine]):
         self._leader = Leader(world, plan, lambda: self._storage.queued_tokens)
         self._beat = Beat(world)
         self._engines = {name: make_engine(name) for name in node.engines}
-        self._levels = Levels(plan.constants.fetch_interval_s)
-        world.stats.buffer = self._levels.kept
+        self._levels = Course(world.stats.buffer, plan.constants.fetch_interval_s, later)
 
     def start(self) -> None:
         for engine in self._engines.values():
@@ -90,11 +94,11 @@ class EngineNode(ABC, Generic[_Engine]):
 
     def _buffer(self, name: str) -> Budget:
         """The node's DRAM for buffers, bytes; how full it is goes to the node's statistics."""
-        return Budget(
-            name,
-            self._plan.dram_buffer_bytes,
-            lambda leased: self._levels.note(self._world.clock.now(), leased),
-        )
+        return Budget(name, self._plan.dram_buffer_bytes, self._leased)
+
+    def _leased(self, leased_bytes: float) -> None:
+        now_s = self._world.clock.now()
+        self._levels.note(now_s, (now_s, leased_bytes))
 
     async def _read(
         self, request: Request, lo: int, hi: int, buffer: Memory, buffer_wait_s: float

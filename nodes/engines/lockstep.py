@@ -11,10 +11,14 @@ from __future__ import annotations
 
 import asyncio
 
+from nodes.engines.course import Course
 from nodes.protocol.messages import Arrive, Go, Join
 from nodes.protocol.world import World
 from plan.names import node_of
 from plan.records import ForwardRecord
+
+_APART_S = 1e-6
+"""Forwards are kept one by one as long as there are not too many."""
 
 
 class Beat:
@@ -26,6 +30,7 @@ class Beat:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._forwards = Course(world.stats.forwards, _APART_S, together)
         self._waiting: dict[str, None] = {}
         self._inside: dict[str, None] = {}
         self._arrived: dict[str, Arrive] = {}
@@ -70,15 +75,31 @@ class Beat:
 
     def _log(self, arrived: list[Arrive]) -> None:
         times = [arrival.attention_s for arrival in arrived]
-        self._world.stats.forwards.append(
-            ForwardRecord(
-                t_s=self._world.clock.now(),
-                engines=len(times),
-                tokens=sum(arrival.tokens for arrival in arrived),
-                attention_max_s=max(times),
-                attention_mean_s=sum(times) / len(times),
-            )
+        forward = ForwardRecord(
+            t_s=self._world.clock.now(),
+            engines=len(times),
+            tokens=sum(arrival.tokens for arrival in arrived),
+            attention_max_s=max(times),
+            attention_mean_s=sum(times) / len(times),
         )
+        self._forwards.note(forward.t_s, forward)
+
+
+def together(first: ForwardRecord, then: ForwardRecord) -> ForwardRecord:
+    """Forwards as one record of them all."""
+    tokens = first.tokens + then.tokens
+
+    def mean(a: float, b: float) -> float:
+        return (first.tokens * a + then.tokens * b) / tokens
+
+    return ForwardRecord(
+        t_s=first.t_s,
+        engines=first.engines + then.engines,
+        tokens=tokens,
+        attention_max_s=mean(first.attention_max_s, then.attention_max_s),
+        attention_mean_s=mean(first.attention_mean_s, then.attention_mean_s),
+        passes=first.passes + then.passes,
+    )
 
 
 class Lockstep:

@@ -82,6 +82,12 @@ def attention_max_over_avg(passes: Iterable[ForwardRecord]) -> float | None:
     return float(tokens @ longest) / weight if weight else None
 
 
+def engines_a_forward(passes: Sequence[ForwardRecord]) -> float | None:
+    """Mean number of engines that took part in a forward; None without forwards."""
+    count = sum(one.passes for one in passes)
+    return sum(one.engines for one in passes) / count if count else None
+
+
 def bubble_share(plan: Plan, stats: Sequence[NodeStats], jct_s: float | None) -> dict[str, float]:
     """By side, the share of its engines' time that was spent waiting at the expert-parallel
     barrier; a side without one is left out."""

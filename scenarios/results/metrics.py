@@ -92,7 +92,7 @@ def summarise_system(plan: Plan, result: SystemResult, slo: Slo = PAPERS) -> Sys
         attention_max_over_avg_first=congestion.attention_max_over_avg(
             forward for forward in forwards if forward.t_s <= first_s
         ),
-        forward_engines=float(np.mean([f.engines for f in forwards])) if forwards else None,
+        forward_engines=congestion.engines_a_forward(forwards),
         bubble_share=congestion.bubble_share(plan, result.node_stats, run_s),
         collectives=congestion.collectives(result.node_stats),
         retransmits=sum(stats.retransmits for stats in result.node_stats),

@@ -56,6 +56,11 @@ def counters_path(directory: Path) -> Path:
     return directory / "counters.jsonl"
 
 
+def backlog_path(directory: Path) -> Path:
+    """Where is what waited in the fabric's queues while a system was served."""
+    return directory / "backlog.jsonl"
+
+
 def write(path: Path, records: Iterable[msgspec.Struct]) -> None:
     """Write all records of a file at once."""
     path.write_bytes(msgspec.json.Encoder().encode_lines(records))

@@ -1,4 +1,4 @@
-"""Counter samples over time: at a moment, and within a window."""
+"""Counter samples over time: at a moment, from a start on, and up to an end."""
 
 from __future__ import annotations
 
@@ -57,11 +57,10 @@ def at_start(samples: Sequence[CounterSample], idle_s: float) -> CounterSample:
     return at(samples, 0.0)
 
 
-def window(samples: Sequence[CounterSample], idle_s: float, end_s: float) -> list[CounterSample]:
-    """Samples from 0 to `end_s`, counted from what was there at 0 (see `at_start`)."""
-    base = at_start(samples, idle_s)
-    inside = [sample for sample in samples if 0.0 < sample.t_s < end_s]
-    return [since(sample, base) for sample in (base, *inside, at(samples, end_s))]
+def until(samples: Sequence[CounterSample], end_s: float) -> list[CounterSample]:
+    """Samples up to `end_s`, model seconds, the last one at that moment."""
+    inside = [sample for sample in samples if sample.t_s < end_s]
+    return [*inside, at(samples, end_s)]
 
 
 def since(sample: CounterSample, base: CounterSample) -> CounterSample:

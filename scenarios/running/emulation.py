@@ -16,8 +16,14 @@ from plan.errors import PeerLost, RunError, reading
 from plan.events import Start
 from plan.fabric import Node
 from plan.model import Plan
-from plan.records import Ending, NodeStats, RequestRecord
-from scenarios.results.record_files import counters_path, read, requests_path, write
+from plan.records import BacklogSample, Ending, NodeStats, RequestRecord
+from scenarios.results.record_files import (
+    backlog_path,
+    counters_path,
+    read,
+    requests_path,
+    write,
+)
 from scenarios.results.result import SystemResult
 from scenarios.results.taps import Tap
 from scenarios.running.fabric import Fabric
@@ -47,7 +53,7 @@ def serve(
 
     Args:
         directory: the system's own, for logs, raw results and captures.
-        watcher: told requests done and each SNIC's use since the last call (0..1).
+        watcher: told how far it is, see `Watcher`.
         taps: links to record meanwhile.
 
     Raises:
@@ -104,7 +110,7 @@ def serve(
         ending=ending,
         wall_s=time.monotonic() - begun,
         probes=fabric.probes,
-        backlog=following.backlog,
+        backlog=read(backlog_path(directory), BacklogSample),
         cpu=cpu,
         incidents=fabric.controller.incidents[earlier:],
         paused_s=following.pauses.total_s,

@@ -230,7 +230,7 @@ class _Run:
         self._serving = system
         directory = self._out / "systems" / system.name
         directory.mkdir(parents=True)
-        self._progress.system(system.name, self._plan.requests)
+        self._progress.system(system.name, self._plan.requests, self._plan.end)
         return directory
 
     def _keep(self, result: SystemResult) -> None:
@@ -242,7 +242,6 @@ class _Run:
         self.results.append(result)
         self._journal.over(result.system.name, len(result.records), complete=result.complete)
         directory = self._out / "systems" / result.system.name
-        write(directory / "backlog.jsonl", result.backlog)
         write(directory / "nodes.jsonl", result.node_stats)
         write_json(directory / "ending.json", result.ending)
         if not result.complete:

@@ -12,8 +12,8 @@ from plan.events import Ask, Completed, NodeEvent, Progress, Status
 from plan.model import Plan
 from plan.patience import standstill_s
 from plan.records import BacklogSample, CounterSample, Ending
-from scenarios.results.record_files import RecordFile, counters_path
-from scenarios.results.samples import at_start, since, window
+from scenarios.results.record_files import RecordFile, backlog_path, counters_path
+from scenarios.running.counting import Counting
 from scenarios.running.fabric import Fabric
 from scenarios.running.node_processes import NodeProcesses
 from scenarios.running.snic_watch import SnicWatch
@@ -26,20 +26,19 @@ LOOK_S = 1.0
 LAST_SAMPLE_S = 10.0
 """Wall seconds within which the controller has to take a sample after the end."""
 
-Watcher = Callable[[int, Mapping[str, float]], None]
-"""Told requests done and each SNIC's use since the last call (0..1)."""
+Watcher = Callable[[int, Mapping[str, float], float], None]
+"""Told requests done, each SNIC's use since the last call (0..1) and the model time, seconds."""
 
 
 class Following:
     """What is seen of a system while it is served.
 
     Args:
-        directory: the system's own, for its counters.
+        directory: the system's own, for its counters and what waits in its queues.
         start: the run's start on CLOCK_MONOTONIC.
         idle: since when the fabric had nothing to carry before it, likewise.
 
     Attributes:
-        backlog: what waited in the queues, at every look since the start.
         pauses: in which the fabric stood still.
     """
 
@@ -54,13 +53,11 @@ class Following:
         idle: float,
         watcher: Watcher,
     ) -> None:
-        self.backlog: list[BacklogSample] = []
         self._plan = plan
         self._system = system.name
         self._nodes = nodes
         self._fabric = fabric
         self._start = start
-        self._idle_s = plan.scale.model_s(idle - start)
         self._watcher = watcher
         self.pauses = Pauses()
         self._standstill = Standstill(
@@ -71,11 +68,11 @@ class Following:
         self._done = 0
         self._ending: Ending | None = None
         self._snics = SnicWatch(plan)
-        self._counters_path = counters_path(directory)
-        self._samples: list[CounterSample] = []
+        self._backlog_path = backlog_path(directory)
+        self._counting = Counting(counters_path(directory), plan.scale.model_s(idle - start))
         fabric.telemetry.take()
         if fabric.telemetry.last is not None:
-            self._samples.append(fabric.telemetry.sample(fabric.telemetry.last, start))
+            self._counting.hold([fabric.telemetry.sample(fabric.telemetry.last, start)])
 
     def to_the_end(self) -> Ending | None:
         """Until the run has come to its end; None if the user broke it off.
@@ -83,9 +80,9 @@ class Following:
         Raises:
             RunError: a node, the controller or a daemon failed, or the run stands still.
         """
-        self._look()
         looked = time.monotonic()
-        with RecordFile(self._counters_path) as written:
+        with RecordFile(self._backlog_path) as backlog, self._counting:
+            self._look(backlog)
             try:
                 while self._ending is None:
                     for event in self._nodes.events(POLL_S):
@@ -93,8 +90,9 @@ class Following:
                     self._look_for_a_pause()
                     if time.monotonic() - looked >= LOOK_S:
                         looked = time.monotonic()
-                        self._look()
-                        self._sample(written)
+                        self._look(backlog)
+                        self._take()
+                        self._counting.write()
             except KeyboardInterrupt:
                 return None
         return self._ending
@@ -117,7 +115,7 @@ class Following:
 
     def counters(self, end_s: float) -> list[CounterSample]:
         """Counters from the start to `end_s`, model seconds."""
-        return window(self._samples, self._idle_s, end_s)
+        return self._counting.until(end_s)
 
     def _heed(self, event: NodeEvent) -> None:
         match event:
@@ -129,15 +127,16 @@ class Following:
                 self._done = event.done
                 self._fabric.journal.served(self._system, event.done, event.total)
 
-    def _look(self) -> None:
+    def _look(self, backlog: RecordFile) -> None:
         network, scale = self._fabric.network, self._plan.scale
         now_s = scale.model_s(time.monotonic() - self._start)
         if now_s >= 0:
             queues = counters.backlog(network, self._plan)
-            self.backlog.append(BacklogSample(t_s=now_s, queues=queues))
+            backlog.append(BacklogSample(t_s=now_s, queues=queues))
+            backlog.flush()
         now_s = scale.model_s(time.monotonic() - self._start)
         nics = counters.egress_bytes(network, self._plan)
-        self._watcher(self._done, self._snics.look(now_s, nics))
+        self._watcher(self._done, self._snics.look(now_s, nics), now_s)
         self._look_for_a_standstill(sum(into for _, into in nics.values()))
 
     def _look_for_a_standstill(self, arrived_bytes: float) -> None:
@@ -153,20 +152,6 @@ class Following:
         if still and counters.sockets_hold(self._fabric.network):
             self.pauses.hold()
 
-    def _take(self) -> list[CounterSample]:
+    def _take(self) -> None:
         telemetry = self._fabric.telemetry
-        taken = [telemetry.sample(line, self._start) for line in telemetry.take()]
-        self._samples += taken
-        return taken
-
-    def _sample(self, written: RecordFile) -> None:
-        """Counters so far; the last one may still be cut off by the end."""
-        taken = self._take()
-        if self._samples and self._samples[-1].t_s >= 0:
-            base = at_start(self._samples, self._idle_s)
-            if not written.written:
-                written.append(since(base, base))
-            for sample in taken:
-                if sample.t_s > 0:
-                    written.append(since(sample, base))
-            written.flush()
+        self._counting.hold([telemetry.sample(line, self._start) for line in telemetry.take()])

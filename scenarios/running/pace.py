@@ -1,4 +1,4 @@
-"""How fast requests are done, and so how long the rest will take.
+"""How fast requests are done, or model time goes by, and so how long the rest will take.
 
 The second half of the time so far counts. So a start, in which all wait and nothing is done yet,
 is forgotten as time goes by, and a tail, in which few are left to be served at once, is noticed.
@@ -13,18 +13,19 @@ _FINENESS = 0.01
 
 
 class Pace:
-    """Of one system's requests.
+    """Of one system.
 
     Args:
-        total: requests to be done; now_s: wall seconds, as at every look.
+        total: requests to be done, or model seconds to go by; now_s: wall seconds, as at every
+            look.
     """
 
-    def __init__(self, total: int, now_s: float) -> None:
+    def __init__(self, total: float, now_s: float) -> None:
         self._total = total
         self._begun_s = now_s
-        self._looks = deque([(now_s, 0)])
+        self._looks = deque([(now_s, 0.0)])
 
-    def look(self, done: int, now_s: float) -> float | None:
+    def look(self, done: float, now_s: float) -> float | None:
         """So many are done now; returns how long the rest takes, seconds (None: who knows)."""
         passed_s = now_s - self._begun_s
         looks = self._looks

@@ -20,7 +20,7 @@ from scenarios.running.snic_watch import SnicWatch
 YOUNG_OBJECTS = 500_000
 """New objects between two rounds of the garbage collector."""
 
-Progress = Callable[[int, Mapping[str, float]], None]
+Progress = Callable[[int, Mapping[str, float], float], None]
 
 
 def serve(
@@ -39,7 +39,7 @@ def serve(
     Args:
         sample_s: model seconds between two counter samples.
         directory: the system's own.
-        progress: told requests done and each SNIC's use (0..1).
+        progress: told requests done, each SNIC's use (0..1) and the model time, seconds.
 
     Raises:
         Standstill: the nodes wait for each other for ever, or are busy without an end.
@@ -61,7 +61,7 @@ def serve(
             counters.flush()
             requests.flush()
             journal.served(system.name, requests.written, total)
-            progress(requests.written, watch.look(sample.t_s, sample.nics))
+            progress(requests.written, watch.look(sample.t_s, sample.nics), sample.t_s)
 
         with rare_collections():
             run = simulate(plan, system, sample_s, requests.append, sampled)

@@ -4,10 +4,12 @@ ends, every system is asked the same."""
 from __future__ import annotations
 
 import gc
+import sys
 
 import msgspec
 import pytest
 
+from nodes.engines import course
 from nodes.virtual_run import VirtualRun, simulate
 from plan.arrivals import Arrivals, Gaps
 from plan.deployment import System
@@ -20,8 +22,8 @@ SHORT = agent((3 * TOKENS, 5), (TOKENS, 70), (40, 3))
 STORED = agent((TOKENS, 5), (100, 9, 2 * TOKENS), preloaded=6 * TOKENS)
 
 
-def online(rate: float, end: End, **changes: object) -> Plan:
-    plan = make_plan([SHORT, STORED], storage=2)
+def online(rate: float, end: End, gpus: int = 1, **changes: object) -> Plan:
+    plan = make_plan([SHORT, STORED], storage=2, gpus=gpus)
     return msgspec.structs.replace(
         plan, arrivals=Arrivals(rates=((0.0, rate),)), end=end, **changes
     )
@@ -32,9 +34,11 @@ def run(plan: Plan, system: System) -> tuple[VirtualRun, list[RequestRecord]]:
     return simulate(plan, system, 5.0, records.append, lambda _: None), records
 
 
-def test_a_long_run_holds_what_is_alive() -> None:
-    """Without its records and counters, which are on disk."""
-    held: list[int] = []
+def test_a_long_run_holds_what_is_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its records and counters, which are on disk; and what is kept of its course is
+    bounded from the first look on."""
+    monkeypatch.setattr(course, "MOST", 100)
+    held: list[tuple[int, int]] = []
     requests = 0
 
     def count(_: RequestRecord) -> None:
@@ -44,13 +48,17 @@ def test_a_long_run_holds_what_is_alive() -> None:
     def look(sample: CounterSample) -> None:
         if sample.t_s and sample.t_s % 50 == 0:
             gc.collect()
-            held.append(len(gc.get_objects()))
+            held.append((len(gc.get_objects()), sys.getallocatedblocks()))
 
-    ended = simulate(online(8.0, End(after_s=201.0)), DUALPATH, 5.0, count, look)
+    ended = simulate(online(8.0, End(after_s=201.0), gpus=2), DUALPATH, 5.0, count, look)
     assert ended.ending.agents_done > 1500
     assert requests > 4000
-    # one object kept of every agent would be 1200 between the first look and the last
-    assert max(held) - min(held) < 400
+    assert sum(one.passes for stats in ended.stats for one in stats.forwards) > 4000
+    # one object kept of every agent would be 1200 between the first look and the last, one
+    # block of memory of every request, or of every forward, 3600
+    objects, blocks = zip(*held, strict=True)
+    assert max(objects) - min(objects) < 1000
+    assert max(blocks) - min(blocks) < 3000
 
 
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)

@@ -15,6 +15,4 @@ from scenarios.running.journal import JOURNAL, Journal
 def served(plan: Plan, system: System, sample_s: float) -> SystemResult:
     """What is left of it, counters taken every `sample_s` model seconds."""
     with TemporaryDirectory() as place, Journal(Path(place, JOURNAL)) as journal:
-        return simulation.serve(
-            plan, system, sample_s, Path(place), journal, lambda done, use: None
-        )
+        return simulation.serve(plan, system, sample_s, Path(place), journal, lambda *_: None)

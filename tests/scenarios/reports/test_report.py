@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from rich.console import Console
 
 from plan.model import Plan
 from plan.records import Ending
@@ -22,7 +20,6 @@ from scenarios.results import provenance
 from scenarios.results.metrics import summarise
 from scenarios.results.result import SystemResult
 from scenarios.results.summary import Summary
-from scenarios.running.display import PLAIN_EVERY_S, Progress
 from tests.scenarios.synthetic import basic_and_dualpath, make_plan, make_result
 
 pytestmark = pytest.mark.slow
@@ -181,31 +178,6 @@ def test_provenance_names_code_machine_and_command() -> None:
     assert (origin.command, origin.seed, origin.datapath) == ("run x.yaml", 3, "netdev")
     assert "unknown" not in origin.project
     assert origin.packages["mininet"][0].isdigit()
-
-
-def test_without_a_terminal_progress_is_a_line_every_few_seconds() -> None:
-    clock = [0.0]
-    console = Console(file=io.StringIO(), force_terminal=False)
-    with Progress(console, lambda: clock[0]) as progress:
-        progress.system("basic", 40)
-        for done in range(1, 21):
-            clock[0] += PLAIN_EVERY_S / 2
-            progress.update(done, {"pe0": 0.97, "de0": 0.0})
-    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
-    assert lines[0] == "basic: 40 requests"
-    assert lines[-1] == "basic: 20/40 done, about 0:50 left, SNICs pe0 97% de0 0%"
-    assert len(lines) == 11
-
-
-def test_on_a_terminal_progress_shows_each_snic(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TERM", "xterm")
-    console = Console(file=io.StringIO(), force_terminal=True, width=100)
-    with Progress(console) as progress:
-        progress.system("basic", 4)
-        progress.update(2, {"pe0": 0.97})
-    text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "2/4 requests" in text
-    assert "97%" in text
 
 
 def without_end(result: SystemResult) -> SystemResult:

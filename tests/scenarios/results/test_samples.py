@@ -1,11 +1,11 @@
-"""Counters at the start of a run, and what is counted from there."""
+"""Counters at the start of a run."""
 
 from __future__ import annotations
 
 import pytest
 
 from plan.records import CounterSample
-from scenarios.results.samples import at_start, window
+from scenarios.results.samples import at_start
 
 
 def sample(t_s: float, count: float) -> CounterSample:
@@ -13,13 +13,6 @@ def sample(t_s: float, count: float) -> CounterSample:
 
 
 IDLE_THEN_BUSY = [sample(-3.0, 70.0), sample(-0.5, 100.0), sample(0.5, 300.0), sample(1.0, 300.0)]
-
-
-def test_the_first_bytes_of_a_run_count_in_full() -> None:
-    """They came after 0, and no reading was made just then."""
-    counted = window(IDLE_THEN_BUSY, -1.0, 1.0)
-    assert [one.t_s for one in counted] == [0.0, 0.5, 1.0]
-    assert [one.nics["pe0"][1] for one in counted] == [0.0, 200.0, 200.0]
 
 
 def test_without_a_reading_from_the_idle_time_the_start_is_interpolated() -> None:

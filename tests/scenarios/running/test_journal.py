@@ -72,7 +72,7 @@ def test_a_simulated_run_leaves_its_records_so_far_whenever_it_is_killed(tmp_pat
     left: list[int] = []
     told: list[int] = []
 
-    def look(done: int, use: object) -> None:
+    def look(done: int, _use: object, _at_s: float) -> None:
         told.append(done)
         left.append(len(read(requests_path(tmp_path), RequestRecord)))
         assert len(read(counters_path(tmp_path), CounterSample)) == len(told)
@@ -85,9 +85,7 @@ def test_a_simulated_run_leaves_its_records_so_far_whenever_it_is_killed(tmp_pat
 
 def test_a_simulated_result_is_what_its_files_hold(tmp_path: Path) -> None:
     with Journal(tmp_path / JOURNAL) as journal:
-        result = simulation.serve(
-            PLAN, SYSTEMS["basic"], 0.1, tmp_path, journal, lambda done, use: None
-        )
+        result = simulation.serve(PLAN, SYSTEMS["basic"], 0.1, tmp_path, journal, lambda *_: None)
     assert len(result.records) == PLAN.requests
     assert read(requests_path(tmp_path), RequestRecord) == result.records
     assert read(counters_path(tmp_path), CounterSample) == result.samples
@@ -98,7 +96,5 @@ def test_counters_that_are_read_when_the_run_ends_stand_there_once(tmp_path: Pat
         PLAN, arrivals=Arrivals(rates=((0.0, 5.0),)), end=End(after_s=2.0)
     )
     with Journal(tmp_path / JOURNAL) as journal:
-        result = simulation.serve(
-            plan, SYSTEMS["basic"], 0.5, tmp_path, journal, lambda done, use: None
-        )
+        result = simulation.serve(plan, SYSTEMS["basic"], 0.5, tmp_path, journal, lambda *_: None)
     assert [sample.t_s for sample in result.samples] == [0, 0.5, 1, 1.5, 2]
