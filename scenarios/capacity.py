@@ -120,7 +120,9 @@ def _tell(search: CapacitySearch, out: Path) -> None:
     found = capacity.conclude(search.points)
     for name, one in found.systems.items():
         kept = "no rate tried" if one.capacity_aps is None else f"{one.capacity_aps:g} agents/s"
-        above = "" if one.missed_aps is None else f" (missed at {one.missed_aps:g})"
+        ends = [("undecided", one.undecided_aps), ("missed", one.missed_aps)]
+        told = ", ".join(f"{word} at {rate:g}" for word, rate in ends if rate is not None)
+        above = f" ({told})" if told else ""
         gain = found.gain_over_basic.get(name)
         print(f"{name}: {kept}{above}{'' if gain is None else f', {gain:.2f}x over Basic'}")
     print(f"report: {out / 'capacity.html'}")

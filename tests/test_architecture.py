@@ -153,7 +153,6 @@ COVERED = {
     "scenarios/results/windows.py": "tests/scenarios/results/test_metrics.py",
     "scenarios/running/controller_process.py": "tests/scenarios/running/test_events.py",
     "scenarios/running/cpu.py": "tests/scenarios/running/test_events.py",
-    "scenarios/running/display.py": "tests/scenarios/test_run.py",
     "scenarios/running/execution.py": "tests/scenarios/test_run.py",
     "scenarios/running/fabric.py": "tests/scenarios/running/test_emulation.py",
     "scenarios/running/following.py": "tests/scenarios/test_run.py",

@@ -16,6 +16,7 @@ WIDEST = 64.0
 """The search ends so many times above or below the rate that it began with."""
 DIGITS = 4
 """Of a rate, so that its text is short and gives the same rate."""
+UNDECIDED = "undecided"
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,8 +24,9 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         aps: agents that arrive a second.
-        slo_met: None where it has no figures, because of `error`.
-        verdict: on the measurement; ended_by: what ended the run.
+        slo_met: None where it has no figures, because of `error`, or is undecided.
+        verdict: on the measurement, or `UNDECIDED`: the SLO was kept, but TTFT still rose when
+            the run ended; ended_by: what ended it.
         ttft_parts_s: see `scenarios.results.latencies`.
         working_set_bytes, working_set_formula_bytes: see `scenarios.results.working_set`.
     """
@@ -44,19 +46,28 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     working_set_bytes: float | None = None
     working_set_formula_bytes: float | None = None
 
+    @property
+    def said(self) -> str:
+        """Of the SLO, in a word; nothing where there are no figures."""
+        if self.slo_met is None:
+            return UNDECIDED if self.verdict == UNDECIDED else ""
+        return "kept" if self.slo_met else "missed"
+
 
 class SystemCapacity(msgspec.Struct, frozen=True, kw_only=True):
     """What was found of one system.
 
     Attributes:
         capacity_aps: the largest rate tried that keeps the SLO, below every rate tried that
-            does not; None: there is none.
+            does not or is undecided; None: there is none.
         missed_aps: the smallest rate tried that does not; None: there is none.
+        undecided_aps: the smallest rate tried that is undecided; None: there is none.
         points: by rate.
     """
 
     capacity_aps: float | None
     missed_aps: float | None
+    undecided_aps: float | None
     points: tuple[Point, ...]
 
 
@@ -80,21 +91,30 @@ def conclude(points: Mapping[str, Sequence[Point]]) -> Capacities:
 
 
 def _capacity(points: Sequence[Point]) -> SystemCapacity:
-    kept, missed = bracket(points)
-    ordered = tuple(sorted(points, key=lambda point: point.aps))
-    return SystemCapacity(capacity_aps=kept, missed_aps=missed, points=ordered)
+    kept, _ = bracket(points)
+    return SystemCapacity(
+        capacity_aps=kept,
+        missed_aps=_smallest(points, "missed"),
+        undecided_aps=_smallest(points, UNDECIDED),
+        points=tuple(sorted(points, key=lambda point: point.aps)),
+    )
 
 
 def bracket(points: Sequence[Point]) -> tuple[float | None, float | None]:
-    """The largest rate that keeps the SLO below all that miss it, and the smallest of those."""
-    missed = min((p.aps for p in points if p.slo_met is False), default=None)
-    kept = [p.aps for p in points if p.slo_met and (missed is None or p.aps < missed)]
-    return max(kept, default=None), missed
+    """The largest rate that keeps the SLO below all that miss it or are undecided, and the
+    smallest of those."""
+    beyond = _smallest(points, "missed", UNDECIDED)
+    kept = [p.aps for p in points if p.slo_met and (beyond is None or p.aps < beyond)]
+    return max(kept, default=None), beyond
+
+
+def _smallest(points: Sequence[Point], *said: str) -> float | None:
+    return min((point.aps for point in points if point.said in said), default=None)
 
 
 def of_grid(rates: Sequence[float], points: Sequence[Point], count: int) -> list[float]:
     """The next rates of a given grid, at most so many; none beyond one that misses the SLO."""
-    _, missed = bracket(points)
+    missed = _smallest(points, "missed")
     tried = {point.aps for point in points}
     left = [rate for rate in sorted(set(rates)) if rate not in tried]
     return [rate for rate in left if missed is None or rate < missed][:count]
@@ -104,28 +124,29 @@ def of_search(start: float, precision: float, points: Sequence[Point], count: in
     """The next rates of a search: doubling or halving until the capacity lies between two, then
     equal parts of what lies between, until that is a share `precision` of the upper one.
 
-    A rate without figures ends the search of its system: there is nothing to go by.
+    An undecided rate counts as one that misses, on the safe side. A rate without figures ends
+    the search of its system: there is nothing to go by.
     """
     tried = {point.aps for point in points}
     found = [rate for rate in _searched(start, precision, points, count) if rate not in tried]
-    return [] if any(point.slo_met is None for point in points) else found[:count]
+    return [] if any(not point.said for point in points) else found[:count]
 
 
 def _searched(
     start: float, precision: float, points: Sequence[Point], count: int
 ) -> Iterator[float]:
-    kept, missed = bracket(points)
-    if kept is None and missed is None:
+    kept, beyond = bracket(points)
+    if kept is None and beyond is None:
         yield from map(rounded, _growing(start, count))
-    elif missed is None:
+    elif beyond is None:
         assert kept is not None
         wanted = _growing(kept * GROWTH, count)
         yield from (rounded(rate) for rate in wanted if rate <= start * WIDEST)
     elif kept is None:
-        wanted = [missed / GROWTH ** (i + 1) for i in range(count)]
+        wanted = [beyond / GROWTH ** (i + 1) for i in range(count)]
         yield from (rounded(rate) for rate in wanted if rate >= start / WIDEST)
-    elif missed - kept > precision * missed:
-        yield from (rounded(kept + (missed - kept) * i / (count + 1)) for i in range(1, count + 1))
+    elif beyond - kept > precision * beyond:
+        yield from (rounded(kept + (beyond - kept) * i / (count + 1)) for i in range(1, count + 1))
 
 
 def _growing(first: float, count: int) -> list[float]:

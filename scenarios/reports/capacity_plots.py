@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from scenarios.analysis.capacity import Capacities, Point
+from scenarios.analysis.capacity import UNDECIDED, Capacities, Point
 from scenarios.configuration.schema import Slo
 from scenarios.reports.drawing import INK, PART_COLOURS, STYLE, Picture, colour
 from scenarios.results.latencies import PARTS
 
 Value = Callable[[Point], float | None]
 APS = "agents a second"
-
+FILLED: Mapping[str, Literal["full", "none", "left"]] = {
+    "kept": "full",
+    "missed": "none",
+    UNDECIDED: "left",
+}
+"""How a point's mark is filled, by what is said of its SLO."""
 
 WORDS = {
     "service": (
         "Service over the arrival rate",
         "Means over the requests of each run's measured window, and over the agents that ended in "
-        "it. Dashed is the SLO; a hollow mark missed it.",
+        "it. Dashed is the SLO; a hollow mark missed it, at a half-filled one TTFT still rose when "
+        "the run ended.",
     ),
     "ttft_parts": (
         "Where the time to the first token goes",
@@ -138,7 +145,7 @@ def working_set(found: Capacities) -> Figure | None:
 
 def _told(found: Capacities, name: str) -> list[Point]:
     """The points of a system that have figures."""
-    return [point for point in found.systems[name].points if point.slo_met is not None]
+    return [point for point in found.systems[name].points if point.said]
 
 
 def _line(axes: Axes, found: Capacities, name: str, value: Value) -> None:
@@ -146,8 +153,15 @@ def _line(axes: Axes, found: Capacities, name: str, value: Value) -> None:
     points = [(p, y) for p in _told(found, name) if (y := value(p)) is not None]
     axes.plot(*_columns([(p.aps, y) for p, y in points]), color=tint, lw=1.4, label=name)
     for point, y in points:
-        face = tint if point.slo_met else "white"
-        axes.plot(point.aps, y, "o", color=tint, markerfacecolor=face, ms=5)
+        axes.plot(
+            point.aps,
+            y,
+            "o",
+            color=tint,
+            ms=5,
+            fillstyle=FILLED[point.said],
+            markerfacecoloralt="white",
+        )
 
 
 def _columns(rows: list[tuple[float, float]]) -> tuple[list[float], list[float]]:

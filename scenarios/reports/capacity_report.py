@@ -59,6 +59,8 @@ def between(one: SystemCapacity) -> str:
     """Where a capacity lies."""
     kept = "no rate tried" if one.capacity_aps is None else f"{one.capacity_aps:.4g}"
     missed = "none missed" if one.missed_aps is None else f"missed at {one.missed_aps:.4g}"
+    if one.undecided_aps is not None:
+        missed = f"undecided at {one.undecided_aps:.4g}, {missed}"
     return f"{kept} ({missed})"
 
 
@@ -66,7 +68,7 @@ def cells(point: Point) -> tuple[str, ...]:
     """What stands in `COLUMNS`."""
     return (
         number(point.aps),
-        ABSENT if point.slo_met is None else "kept" if point.slo_met else "missed",
+        point.said or ABSENT,
         number(point.ttft_s),
         number(_times(point.ttst_s, 1e3)),
         number(_times(point.tpot_s, 1e3)),

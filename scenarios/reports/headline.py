@@ -56,8 +56,9 @@ def _service(systems: Sequence[System], summary: Summary) -> str:
         if tpot is not None:
             times += f", TPOT {1e3 * tpot.mean:.3g} ms"
         kept = "kept" if service.met else "did not keep"
+        rises = ", but TTFT still rose at the end" if service.met and figures.ttft_rising else ""
         said.append(
-            f"{title(system.name)} {kept} the SLO with {came:.3g} agents a second ({times}; "
+            f"{title(system.name)} {kept} the SLO{rises} with {came:.3g} agents a second ({times}; "
             f"{service.share:.0%} of requests within it)"
         )
     text = "; ".join(said)

@@ -167,11 +167,13 @@ def table(summary: Summary) -> list[Row]:
 
 def _service_rows(systems: Sequence[SystemSummary]) -> list[Row]:
     judged, sets = [s.service for s in systems], [s.working_set for s in systems]
+    rest = ["still rising" if s.ttft_rising else ABSENT for s in systems]
     return [
         *_headed(
             "Service",
             [
                 Row("SLO", [ABSENT if s is None else "met" if s.met else "missed" for s in judged]),
+                *([Row("TTFT at the end", rest)] if any(s.ttft_rising for s in systems) else []),
                 Row("requests within TTFT, %", _each(judged, lambda s: 100 * s.ttft_share)),
                 Row("requests within TPOT, %", _each(judged, lambda s: 100 * s.tpot_share)),
                 Row("requests within both, %", _each(judged, lambda s: 100 * s.share)),

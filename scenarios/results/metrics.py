@@ -16,6 +16,7 @@ from scenarios.results import congestion, fidelity, windows
 from scenarios.results.fidelity import Signs
 from scenarios.results.latencies import tpot_s, ttft_parts, ttft_s, ttst_s
 from scenarios.results.measured import measured
+from scenarios.results.rest import rising
 from scenarios.results.result import SystemResult
 from scenarios.results.samples import at
 from scenarios.results.service import service
@@ -79,6 +80,7 @@ def summarise_system(plan: Plan, result: SystemResult, slo: Slo = PAPERS) -> Sys
         tpot_s=distribution(tpot_s(done)),
         ttft_parts_s=ttft_parts(done),
         service=service(slo, seen),
+        ttft_rising=rising(result.records, plan.end.warmup_s if plan.end else 0.0, result.ending),
         working_set=working_set(plan, seen),
         prompt_tokens=sum(record.prompt_tokens for record in done),
         generated_tokens=sum(record.gen_tokens for record in done),

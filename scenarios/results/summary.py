@@ -90,7 +90,10 @@ class SystemSummary(msgspec.Struct, frozen=True, kw_only=True):
             was not to serve them all.
         agent_jct_s: the same agent by agent, of those that ended within.
         ttft_parts_s: means of what makes up TTFT, in order (paper section 7, Fig 12).
-        service: within the scenario's SLO; working_set: KV-Cache of agents alive (section 8.2).
+        service: within the scenario's SLO.
+        ttft_rising: the run ended, by a rule that says
+            nothing of TTFT, while that still rose: longer it may not keep the SLO.
+        working_set: KV-Cache of agents alive (section 8.2).
         prompt_tokens, generated_tokens, hit_tokens: sums over measured requests.
         pool_tokens: hits that came from a DRAM pool, the others are from storage.
         snic, dram: by node. cnic: by node, then GPU. lanes: by lane.
@@ -115,6 +118,7 @@ class SystemSummary(msgspec.Struct, frozen=True, kw_only=True):
     tpot_s: Distribution | None
     ttft_parts_s: dict[str, float]
     service: Service | None = None
+    ttft_rising: bool = False
     working_set: WorkingSet | None = None
     prompt_tokens: int
     generated_tokens: int

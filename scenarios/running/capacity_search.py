@@ -14,7 +14,7 @@ import msgspec
 
 from plan.deployment import System
 from plan.errors import ScenarioError
-from scenarios.analysis.capacity import Point, bracket, digits, directory
+from scenarios.analysis.capacity import UNDECIDED, Point, bracket, digits, directory
 from scenarios.configuration.online import PAPERS_END, Arrival
 from scenarios.configuration.schema import Scenario
 from scenarios.configuration.units import Rate
@@ -108,12 +108,13 @@ class CapacitySearch:
         if point.error is not None:
             complain(f"{where}: {point.error}")
             return
-        kept, missed = bracket(self.points[system.name])
-        ends = [("above", kept), ("below", missed)]
+        kept, beyond = bracket(self.points[system.name])
+        ends = [("above", kept), ("below", beyond)]
         known = " and ".join(f"{word} {end:g}" for word, end in ends if end is not None)
         ttft = "no first token" if point.ttft_s is None else f"mean TTFT {point.ttft_s:.3g} s"
-        said = "kept" if point.slo_met else "missed"
-        print(f"[{done} runs] {where}: SLO {said}, {ttft}; capacity {known}", file=sys.stderr)
+        rises = " and rising" if point.said == UNDECIDED else ""
+        said = f"SLO {point.said}, {ttft}{rises}"
+        print(f"[{done} runs] {where}: {said}; capacity {known}", file=sys.stderr)
 
 
 def at_rate(scenario: Scenario, system: System, rate: float) -> Scenario:
@@ -167,12 +168,13 @@ def _figures(rate: float, figures: SystemSummary, summary: Summary) -> Point:
     }
     ended_by = figures.ending.ended_by if figures.ending else None
     kept = figures.service is not None and figures.service.met and ended_by != "ttft_beyond"
+    undecided = kept and figures.ttft_rising
     held = figures.working_set
     return Point(
         aps=rate,
         **means,
-        slo_met=kept,
-        verdict=figures.fidelity.verdict,
+        slo_met=None if undecided else kept,
+        verdict=UNDECIDED if undecided else figures.fidelity.verdict,
         ended_by=ended_by,
         error=summary.error,
         ttft_parts_s=figures.ttft_parts_s,

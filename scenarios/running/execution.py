@@ -261,7 +261,8 @@ def _tell(summary: Summary, out: Path) -> None:
         done = "JCT -" if figures.jct_s is None else f"JCT {figures.jct_s:.1f} s"
         if figures.jct_s is None and figures.service and figures.ttft_s:
             kept = "kept" if figures.service.met else "missed"
-            done = f"SLO {kept}, mean TTFT {figures.ttft_s.mean:.3g} s"
+            rises = " and still rising" if figures.ttft_rising else ""
+            done = f"SLO {kept}, mean TTFT {figures.ttft_s.mean:.3g} s{rises}"
         speedup = summary.speedup_over_basic.get(name)
         gain = f", {speedup:.2f}x over {title(BASELINE)}" if speedup and name != BASELINE else ""
         print(f"{name}: {done}{gain}; {figures.fidelity.verdict}")

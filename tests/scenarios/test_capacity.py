@@ -12,6 +12,7 @@ import pytest
 
 from plan.errors import RunError
 from scenarios.capacity import main
+from scenarios.results import rest
 from scenarios.running import execution, simulation
 from scenarios.running.outcome import DONE, FAILED, WRONG
 
@@ -101,6 +102,24 @@ def test_a_rate_that_no_system_bears_is_told_and_drawn(scenario: Path, tmp_path:
         assert one["capacity_aps"] is None
         assert one["points"][0]["slo_met"] is False
     assert (out / "capacity.html").read_text().count('src="data:image/png;base64,') == 3
+
+
+def test_a_rate_at_which_ttft_still_rises_is_undecided_and_no_capacity(
+    scenario: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "found"
+    arguments = [str(scenario), "--out", str(out), "--jobs", "1", "--systems", "basic"]
+    with patch.object(rest, "rises", lambda means: True):
+        assert main([*arguments, "--rates", "1"]) == DONE
+    one = told(out)["systems"]["basic"]
+    [point] = one["points"]
+    assert (point["slo_met"], point["verdict"], point["ended_by"]) == (None, "undecided", "after")
+    assert (one["capacity_aps"], one["undecided_aps"], one["missed_aps"]) == (None, 1.0, None)
+    assert "undecided at 1" in (out / "capacity.html").read_text()
+    told_so_far = capsys.readouterr()
+    assert "SLO undecided" in told_so_far.err
+    assert "no rate tried (undecided at 1)" in told_so_far.out
+    assert "TTFT still rose at the end" in (out / "points/basic-1/report.html").read_text()
 
 
 def test_of_a_sweep_every_point_is_searched_and_all_are_set_side_by_side(

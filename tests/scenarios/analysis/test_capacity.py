@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scenarios.analysis.capacity import (
+    UNDECIDED,
     WIDEST,
     Point,
     bracket,
@@ -51,6 +52,44 @@ def test_a_search_ends_with_the_capacity_between_two_rates_as_near_as_asked(
     assert missed - kept <= precision * missed
     rates = [point.aps for point in points]
     assert len(set(rates)) == len(rates)
+
+
+@tries(100)
+@given(
+    st.floats(2 * START / WIDEST, START * WIDEST / 4),
+    st.floats(1.0, 2.0),
+    st.integers(1, 4),
+)
+def test_what_is_undecided_is_never_a_capacity(capacity: float, width: float, count: int) -> None:
+    """Between a capacity and what is missed for certain."""
+
+    def point(rate: float) -> Point:
+        if capacity < rate <= width * capacity:
+            return undecided(rate)
+        return Point(aps=rate, slo_met=rate <= capacity)
+
+    points: list[Point] = []
+    while rates := of_search(START, 0.05, points, count):
+        points += map(point, rates)
+        assert len(points) < 100
+    found = conclude({"basic": points}).systems["basic"]
+    assert found.capacity_aps is not None
+    assert found.capacity_aps <= capacity
+    beyond = [rate for rate in (found.undecided_aps, found.missed_aps) if rate is not None]
+    assert min(beyond) - found.capacity_aps <= 0.05 * min(beyond)
+
+
+def undecided(rate: float) -> Point:
+    return Point(aps=rate, verdict=UNDECIDED)
+
+
+def test_a_grid_goes_on_beyond_what_is_undecided_and_says_both() -> None:
+    points = [*tried([0.1], 1.0), undecided(0.2)]
+    assert of_grid([0.1, 0.2, 0.3], points, 2) == [0.3]
+    found = conclude({"basic": [*points, *tried([0.3], 0.0)]}).systems["basic"]
+    assert (found.capacity_aps, found.undecided_aps, found.missed_aps) == (0.1, 0.2, 0.3)
+    later = conclude({"basic": [*points, *tried([0.3], 1.0)]}).systems["basic"]
+    assert (later.capacity_aps, later.missed_aps) == (0.1, None)
 
 
 def test_a_search_costs_few_runs() -> None:
