@@ -304,8 +304,13 @@ def _fidelity_rows(systems: Sequence[SystemSummary]) -> list[Row]:
         Row("timers late, p99, ms", [number(None if x is None else 1e3 * x) for x in late]),
         Row("fabric stood still, s", [number(f.paused_s) for f in judged]),
         *(Row(f"cores used by {who}", _each(cpus, of)) for who, of in CPU_USERS.items()),
+        Row("requests a CPU second of the scheduler", [number(_scheduled(s)) for s in systems]),
         Row("wall time, s", [number(figures.wall_s) for figures in systems]),
     ]
+
+
+def _scheduled(figures: SystemSummary) -> float | None:
+    return figures.completed / figures.scheduler_cpu_s if figures.scheduler_cpu_s else None
 
 
 def _percent(value: float | None) -> str:

@@ -79,7 +79,7 @@ def summarise_system(plan: Plan, result: SystemResult, slo: Slo = PAPERS) -> Sys
         ttst_s=distribution(ttst_s(done)),
         tpot_s=distribution(tpot_s(done)),
         ttft_parts_s=ttft_parts(done),
-        service=service(slo, seen),
+        service=service(slo, seen, beyond=_beyond(plan, result, slo)),
         ttft_rising=rising(result.records, plan.end.warmup_s if plan.end else 0.0, result.ending),
         working_set=working_set(plan, seen),
         prompt_tokens=sum(record.prompt_tokens for record in done),
@@ -103,6 +103,7 @@ def summarise_system(plan: Plan, result: SystemResult, slo: Slo = PAPERS) -> Sys
         wall_s=result.wall_s,
         fidelity=fidelity.judge(_signs(plan, result, cut)),
         dram=_drams(plan, result.node_stats, run_s),
+        scheduler_cpu_s=_scheduler_cpu_s(plan, result.node_stats),
         steady=_steady(result, served, nics),
     )
 
@@ -236,6 +237,18 @@ def _drams(plan: Plan, stats: Sequence[NodeStats], run_s: float) -> dict[str, Dr
         for node in stats
         if node.node in engine_nodes
     }
+
+
+def _beyond(plan: Plan, result: SystemResult, slo: Slo) -> bool:
+    """Whether the run ended because mean TTFT was beyond a bound not below the SLO's."""
+    bound_s = plan.end.ttft_beyond_s if plan.end else None
+    return result.ending.ended_by == "ttft_beyond" and (bound_s or 0.0) >= slo.ttft
+
+
+def _scheduler_cpu_s(plan: Plan, stats: Sequence[NodeStats]) -> float | None:
+    names = {node.name for node in plan.fabric.nodes_of("scheduler")}
+    spent = [node.cpu_s for node in stats if node.node in names and node.cpu_s is not None]
+    return sum(spent) if spent else None
 
 
 def _lanes(result: SystemResult) -> dict[str, LaneUse]:

@@ -16,7 +16,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     """Service within the measured window.
 
     Attributes:
-        met: whether the statistic of TTFT and that of TPOT are within the SLO.
+        met: whether the statistic of TTFT and that of TPOT are within the SLO; not where the
+            run ended because mean TTFT, those counted who still waited, was beyond it.
         ttft_share, tpot_share: shares of requests whose own is; of fewer than 3 tokens TPOT is.
         share: of requests for which both hold.
         requests_per_s, tokens_per_s: goodput, such requests and the tokens they generated.
@@ -30,8 +31,12 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     tokens_per_s: float
 
 
-def service(slo: Slo, measured: Measured) -> Service | None:
-    """Judge the requests of the window; None where none was done."""
+def service(slo: Slo, measured: Measured, *, beyond: bool = False) -> Service | None:
+    """Judge the requests of the window; None where none was done.
+
+    Args:
+        beyond: the run ended because mean TTFT was beyond the SLO's.
+    """
     done = measured.done
     if not done or measured.span_s <= 0:
         return None
@@ -39,7 +44,11 @@ def service(slo: Slo, measured: Measured) -> Service | None:
     steady = [_within(tpot_of(record), slo.tpot) for record in done]
     good = [record for record, *both in zip(done, early, steady, strict=True) if all(both)]
     return Service(
-        met=statistic(slo, ttft_s(done)) <= slo.ttft and statistic(slo, tpot_s(done)) <= slo.tpot,
+        met=(
+            not beyond
+            and statistic(slo, ttft_s(done)) <= slo.ttft
+            and statistic(slo, tpot_s(done)) <= slo.tpot
+        ),
         ttft_share=sum(early) / len(done),
         tpot_share=sum(steady) / len(done),
         share=len(good) / len(done),

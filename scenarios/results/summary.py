@@ -103,6 +103,8 @@ class SystemSummary(msgspec.Struct, frozen=True, kw_only=True):
             expert-parallel prefill group; `_first` over the run's first 5 % (paper section
             7, Fig 14); forward_engines: mean number of engines that had work in one.
         bubble_share: by side, share of its engines' time spent waiting at the barrier.
+        scheduler_cpu_s: CPU time of the scheduler's process, its start included; None where
+            virtual.
         steady: None where the run is incomplete or agents were never all at work.
     """
 
@@ -139,6 +141,7 @@ class SystemSummary(msgspec.Struct, frozen=True, kw_only=True):
     wall_s: float
     fidelity: Fidelity
     dram: dict[str, DramUse] = {}
+    scheduler_cpu_s: float | None = None
     steady: SteadyUse | None = None
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import gc
 import sys
+from bisect import bisect
+from itertools import islice
 
 import msgspec
 import pytest
@@ -98,17 +100,43 @@ def test_the_same_run_again_gives_the_same_bytes() -> None:
     assert once == again
 
 
-def test_an_overload_ends_by_its_bound() -> None:
+def overload(end: End) -> Plan:
     """The one engine is asked for far more than it can compute."""
-    big = agent((20_000, 3))
-    plan = msgspec.structs.replace(
-        make_plan([big]),
-        arrivals=Arrivals(rates=((0.0, 30.0),)),
-        end=End(ttft_beyond_s=4.0, window_s=10.0, after_s=1000.0),
-    )
-    ended, records = run(plan, DUALPATH)
+    plan = make_plan([agent((20_000, 3))])
+    return msgspec.structs.replace(plan, arrivals=Arrivals(rates=((0.0, 30.0),)), end=end)
+
+
+def test_an_overload_ends_by_its_bound() -> None:
+    ended, records = run(overload(End(ttft_beyond_s=4.0, window_s=10.0, after_s=1000.0)), DUALPATH)
     assert ended.ending.ended_by == "ttft_beyond"
     assert ended.ending.to_s < 40
     assert ended.ending.under_way > 100
     assert ended.ending.from_s == ended.ending.to_s - 10
     assert len(records) - ended.ending.under_way >= ended.ending.agents_done
+
+
+def test_an_overload_holds_no_more_of_an_agent_the_longer_it_takes() -> None:
+    plan = overload(End(after_s=60.0))
+    came_s = [arrival.at_s for arrival in islice(plan.arriving(), 3000)]
+    done = 0
+    held: dict[float, float] = {}
+    before = 0
+
+    def count(_: RequestRecord) -> None:
+        nonlocal done
+        done += 1
+
+    def look(sample: CounterSample) -> None:
+        nonlocal before
+        gc.collect()
+        blocks = sys.getallocatedblocks()
+        if not sample.t_s:
+            before = blocks
+        elif sample.t_s < 60:
+            alive = bisect(came_s, sample.t_s) - done
+            held[sample.t_s] = (blocks - before) / alive
+
+    simulate(plan, DUALPATH, 10.0, count, look)
+    first, *_, last = held.values()
+    assert len(held) == 5
+    assert last < 1.2 * first

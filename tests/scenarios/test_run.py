@@ -148,6 +148,18 @@ def test_any_system_of_any_size_gets_a_report(tmp_path: Path, system: str, agent
     assert (tmp_path / "run/report.html").exists()
 
 
+def test_an_overload_ends_by_its_bound_with_a_report(tmp_path: Path) -> None:
+    small = ["systems=[basic]", "workload.arrival=1 /s", "slo.ttft=500 ms"]
+    small.append("run.end={ttft_beyond: 500 ms, window: 20 s, after: 7200 s}")
+    options = [word for one in small for word in ("--set", one)]
+    assert main(["overload", "--out", str(tmp_path), *options]) == DONE
+    figures = Finished(DONE, tmp_path).summary["systems"]["basic"]
+    assert figures["ending"]["ended_by"] == "ttft_beyond"
+    assert figures["ending"]["to_s"] < 100
+    assert figures["service"]["met"] is False
+    assert "Basic did not keep the SLO" in (tmp_path / "report.html").read_text()
+
+
 def test_storage_bound_dualpath_lies_between_basic_and_the_oracle(simulated: Finished) -> None:
     assert_paper_claims(simulated.summary)
 
@@ -155,7 +167,7 @@ def test_storage_bound_dualpath_lies_between_basic_and_the_oracle(simulated: Fin
 def test_ctrl_c_ends_a_simulated_run_with_a_report_marked_incomplete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def press(progress: Progress, done: int, use: Mapping[str, float]) -> None:
+    def press(progress: Progress, done: int, use: Mapping[str, float], at_s: float) -> None:
         if done >= 10:
             signal.raise_signal(signal.SIGINT)
 

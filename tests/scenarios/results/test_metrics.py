@@ -8,7 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from plan.records import NodeStats, RequestRecord
+from plan.end import End
+from plan.records import Ending, NodeStats, RequestRecord
+from scenarios.configuration.schema import Slo
+from scenarios.configuration.units import Duration
 from scenarios.results import latencies
 from scenarios.results.metrics import summarise, summarise_system
 from scenarios.results.result import CpuShares
@@ -194,6 +197,25 @@ def test_in_virtual_time_there_is_no_lateness() -> None:
     assert full(node_stats=[NodeStats(node="a", blocks_verified=1)]).fidelity.verdict == (
         "believable"
     )
+
+
+@pytest.mark.parametrize(("bound_s", "met"), [(100.0, False), (50.0, True)])
+def test_a_run_that_ttft_ended_beyond_the_slo_missed_it(bound_s: float, met: bool) -> None:
+    """A bound below the SLO's says nothing of it."""
+    plan = msgspec.structs.replace(make_plan(), end=End(ttft_beyond_s=bound_s))
+    result = make_result(plan, "basic", 40.0, {"pe0": 0.5, "de0": 0.0})
+    ended = replace(result, ending=Ending(ended_by="ttft_beyond", from_s=0.0, to_s=40.0))
+    slo = Slo(ttft=Duration(100))
+    found = summarise_system(plan, ended, slo).service
+    assert found is not None
+    assert found.met is met
+
+
+def test_the_scheduler_s_cpu_time_is_its_process_s_where_it_has_one() -> None:
+    (scheduler,) = make_plan().fabric.nodes_of("scheduler")
+    assert full().scheduler_cpu_s is None
+    stats = [NodeStats(node="pe0", cpu_s=9.0), NodeStats(node=scheduler.name, cpu_s=2.0)]
+    assert full(node_stats=stats).scheduler_cpu_s == 2.0
 
 
 def test_a_summary_is_json_without_loss() -> None:

@@ -66,6 +66,15 @@ def test_both_times_have_to_be_within() -> None:
     assert judged([request(4.1)], replace_ttft(5)).met
 
 
+def test_what_ended_beyond_the_slo_did_not_keep_it_whoever_was_served_before() -> None:
+    slo = Slo()
+    assert judged([request(3.9)]).met
+    found = service(slo, Measured(0.0, 20.0, [request(3.9)], []), beyond=True)
+    assert found is not None
+    assert not found.met
+    assert found.ttft_share == 1.0
+
+
 def replace_ttft(seconds: float) -> Slo:
     return msgspec.structs.replace(Slo(), ttft=Duration(seconds))
 
