@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 
 from scenarios.analysis.capacity import UNDECIDED, Capacities, Point
 from scenarios.configuration.schema import Slo
-from scenarios.reports.drawing import INK, PART_COLOURS, STYLE, Picture, colour
+from scenarios.reports.charts import Picture
+from scenarios.reports.drawing import INK, PART_COLOURS, STYLE, colour
 from scenarios.results.latencies import PARTS
 
 Value = Callable[[Point], float | None]

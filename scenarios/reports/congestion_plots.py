@@ -12,15 +12,14 @@ from matplotlib.figure import Figure
 from plan.fabric import SIDES, Fabric
 from plan.names import into, node_of, out_of
 from plan.records import ForwardRecord
+from scenarios.reports.charts import Chart, Curve, Panel
 from scenarios.reports.drawing import (
     FAINT,
     INK,
     LANE_COLOURS,
     Run,
     colour,
-    legend,
     plain_log,
-    single,
 )
 from scenarios.results import congestion, windows
 from scenarios.results.windows import Series
@@ -35,27 +34,29 @@ LONGEST_QUEUES = 24
 LEVELS = ("edge", "aggregation", "core")
 
 
-def attention_balance(run: Run) -> Figure | None:
+def attention_balance(run: Run) -> Chart | None:
     """Longest over average attention time in a forward, over time, per system."""
-    figure, axes = single(run, height=2.9)
     names = [result.system.name for result in run.results]
     edges = np.linspace(0, run.end_s, COLUMNS // 2 + 1)
+    centres = (edges[:-1] + edges[1:]) / 2
+    curves = []
     for result in run.results:
         name = result.system.name
         mean = run.summary.systems[name].attention_max_over_avg
         if mean is not None:
             ratio = _ratio(congestion.forwards(result.node_stats), edges)
-            centres = (edges[:-1] + edges[1:]) / 2
             label = f"{name}, mean {mean:.2f}"
-            axes.plot(centres, ratio, color=colour(name, names), label=label, lw=1.2)
-    if not axes.lines:
+            curves.append(Curve(label, colour(name, names), centres, ratio))
+    if not curves:
         return None
-    axes.axhline(PAPER_ATTENTION, color=INK, lw=0.7, ls=(0, (4, 3)))
-    axes.text(0.995, PAPER_ATTENTION, "paper", transform=axes.get_yaxis_transform(), ha="right")
-    axes.set_ylim(1, None)
-    axes.set_ylabel("longest / average attention")
-    legend(axes)
-    return figure
+    panel = Panel(
+        "longest / average attention",
+        curves,
+        gaps=True,
+        levels=[(PAPER_ATTENTION, "paper")],
+        bottom=1.0,
+    )
+    return Chart([panel], end=run.end_s, height=2.0)
 
 
 def _ratio(passes: Sequence[ForwardRecord], edges: Series) -> Series:
@@ -116,26 +117,20 @@ def _name_engines(axes: Axes, engines: Sequence[str]) -> None:
         axes.axhline(start, color="white", lw=0.7)
 
 
-def collective_times(run: Run) -> Figure | None:
+def collective_times(run: Run) -> Chart | None:
     """Cumulative distribution of the collectives' durations, per system."""
-    figure = Figure(figsize=(9, 2.9), layout="constrained")
-    axes = figure.subplots()
     names = [result.system.name for result in run.results]
+    curves = []
     for result in run.results:
         durations = congestion.durations(result.node_stats)
         if durations.count:
-            times, shares = np.array(durations.cumulative()).T
+            times, part = np.array(durations.cumulative()).T
             name = result.system.name
-            axes.step(1e3 * times, shares, where="post", color=colour(name, names), label=name)
-    if not axes.lines:
+            curves.append(Curve(name, colour(name, names), 1e3 * times, part))
+    if not curves:
         return None
-    axes.set_xscale("log")
-    plain_log(axes.xaxis)
-    axes.set_ylim(0, 1.02)
-    axes.set_xlabel("duration of a collective, model milliseconds")
-    axes.set_ylabel("share of collectives")
-    legend(axes)
-    return figure
+    panel = Panel("share of collectives", curves, steps=True, top=1.02)
+    return Chart([panel], x_labels=["duration of a collective, model ms"], log_x=True, height=2.0)
 
 
 def fabric_use(run: Run) -> Figure | None:
@@ -150,7 +145,7 @@ def fabric_use(run: Run) -> Figure | None:
     figure = Figure(figsize=(9, 0.5 + height * len(run.cuts)), layout="constrained")
     panels = figure.subplots(len(run.cuts), 1, sharex=True, squeeze=False)[:, 0]
     for axes, (system, cut) in zip(panels, run.cuts.items(), strict=True):
-        use = np.stack([100 * series for series in _uses(run.plan.fabric, cut, rows)])
+        use = np.stack([100 * series for series in uses(run.plan.fabric, cut, rows)])
         image = axes.pcolormesh(cut.edges_s, places, use, cmap="Blues", vmin=0, vmax=100)
         axes.set_title(system)
         _name_rows(axes, groups, places, named=named)
@@ -185,7 +180,7 @@ def fabric_rows(fabric: Fabric) -> dict[str, list[str]]:
     return groups
 
 
-def _uses(fabric: Fabric, cut: windows.Windows, rows: Sequence[str]) -> list[Series]:
+def uses(fabric: Fabric, cut: windows.Windows, rows: Sequence[str]) -> list[Series]:
     """Use (1 is the rate) of each row of `fabric_rows` in each window."""
     found: dict[str, Series] = {}
     for nic in fabric.nics:
@@ -221,29 +216,24 @@ def _name_rows(axes: Axes, groups: dict[str, list[str]], places: Series, *, name
         axes.set_yticks(middles, labels, fontsize=7)
 
 
-def lane_backlog(run: Run) -> Figure | None:
+def lane_backlog(run: Run) -> Chart | None:
     """What waits in each lane's queues over time: a row per system."""
-    results = [result for result in run.results if result.backlog]
-    if not results:
-        return None
-    figure = Figure(figsize=(9, 0.9 + 1.6 * len(results)), layout="constrained")
-    rows = figure.subplots(len(results), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
-    for axes, result in zip(rows, results, strict=True):
-        times = [sample.t_s for sample in result.backlog]
-        for lane in run.plan.lanes.lanes:
-            waiting = congestion.lane_backlog(result.backlog, lane.name) / 1e6
-            if waiting.any():
-                shade = LANE_COLOURS.get(lane.name, FAINT)
-                axes.plot(times, waiting, color=shade, label=lane.name, lw=1.1)
-        axes.set_title(result.system.name)
-        axes.set_yscale("symlog", linthresh=1.0)
-        plain_log(axes.yaxis, linthresh=1.0)
-        axes.set_ylim(0, None)
-        axes.set_ylabel("MB waiting")
-    rows[0].set_xlim(0, run.end_s)
-    rows[-1].set_xlabel("model seconds")
-    legend(*rows)
-    return figure
+    panels = []
+    for result in run.results:
+        times = np.array([sample.t_s for sample in result.backlog])
+        waiting = {
+            lane.name: congestion.lane_backlog(result.backlog, lane.name) / 1e6
+            for lane in run.plan.lanes.lanes
+            if result.backlog
+        }
+        curves = [
+            Curve(name, LANE_COLOURS.get(name, FAINT), times, level)
+            for name, level in waiting.items()
+            if level.any()
+        ]
+        if result.backlog:
+            panels.append(Panel("MB waiting", curves, title=result.system.name))
+    return Chart(panels, end=run.end_s, log_y=True) if panels else None
 
 
 def egress_backlog(run: Run) -> Figure | None:

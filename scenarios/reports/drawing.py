@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
 from plan.fabric import Nic, Side
@@ -72,15 +70,6 @@ CnicTheory = Mapping[Side, tuple[float, float]]
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A PNG and the words that go with it."""
-
-    path: Path
-    title: str
-    caption: str
-
-
-@dataclass(frozen=True)
 class Run:
     """What the pictures are drawn from; `cuts` are the windows of systems that have any."""
 
@@ -111,15 +100,6 @@ def colour(system: str, among: Sequence[str]) -> str:
         return BUILT_IN[system].colour
     others = [name for name in among if name not in BUILT_IN]
     return OTHER_COLOURS[others.index(system) % len(OTHER_COLOURS)]
-
-
-def single(run: Run, height: float) -> tuple[Figure, Axes]:
-    """One diagram over the run's time; height in inches."""
-    figure = Figure(figsize=(9, height), layout="constrained")
-    axes = figure.subplots()
-    axes.set_xlim(0, run.end_s)
-    axes.set_xlabel("model seconds")
-    return figure, axes
 
 
 def plain_log(axis: Axis, **options: Any) -> None:

@@ -10,13 +10,14 @@ from matplotlib.figure import Figure
 
 from plan.model import Plan
 from scenarios.configuration.systems import BASELINE, BUILT_IN
-from scenarios.reports import congestion_plots, plots, service_plots
-from scenarios.reports.drawing import STYLE, CnicTheory, Picture, Run
+from scenarios.reports import charts, congestion_plots, plots, service_plots
+from scenarios.reports.charts import Chart, Picture
+from scenarios.reports.drawing import STYLE, CnicTheory, Run
 from scenarios.results.metrics import windows_of
 from scenarios.results.result import SystemResult
 from scenarios.results.summary import Summary
 
-PICTURES: dict[str, tuple[Callable[[Run], Figure | None], str, str]] = {
+PICTURES: dict[str, tuple[Callable[[Run], Chart | Figure | None], str, str]] = {
     "jct": (
         plots.jct,
         "Who finished first",
@@ -129,23 +130,27 @@ PICTURES: dict[str, tuple[Callable[[Run], Figure | None], str, str]] = {
 """Function, title and caption of each picture."""
 
 
-def draw(
-    out_dir: Path,
-    plan: Plan,
-    results: Sequence[SystemResult],
-    summary: Summary,
-    theory: CnicTheory | None = None,
-) -> list[Picture]:
-    """Write every picture that the results have data for into `out_dir`."""
-    cuts = {r.system.name: cut for r in results if (cut := windows_of(plan, r)) is not None}
-    run = Run(plan, results, summary, cuts, theory)
+def draw(out_dir: Path, run: Run) -> list[Picture]:
+    """Write every picture that the run has data for into `out_dir`."""
     out_dir.mkdir(parents=True, exist_ok=True)
     pictures = []
     for name, (function, title, caption) in PICTURES.items():
         with style.context(STYLE):
-            figure = function(run)
-            if figure is not None:
+            found = function(run)
+            if found is not None:
                 path = out_dir / f"{name}.png"
-                figure.savefig(path)
-                pictures.append(Picture(path, title, caption))
+                chart = found if isinstance(found, Chart) else None
+                (charts.draw(found) if isinstance(found, Chart) else found).savefig(path)
+                pictures.append(Picture(path, title, caption, chart))
     return pictures
+
+
+def run_of(
+    plan: Plan,
+    results: Sequence[SystemResult],
+    summary: Summary,
+    theory: CnicTheory | None = None,
+) -> Run:
+    """What pictures are drawn from."""
+    cuts = {r.system.name: cut for r in results if (cut := windows_of(plan, r)) is not None}
+    return Run(plan, results, summary, cuts, theory)

@@ -10,8 +10,9 @@ import jinja2
 ABSENT = "-"
 """Stands where there is no figure."""
 
+_HERE = Path(__file__).parent
 _ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
+    loader=jinja2.FileSystemLoader([_HERE / "templates", _HERE / "vendor"]),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,

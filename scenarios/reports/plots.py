@@ -1,4 +1,4 @@
-"""The pictures of a report: one function each, from measured data to a matplotlib Figure.
+"""The pictures of a report: one function each, from measured data to a Chart, or a Figure.
 
 Colours are Okabe and Ito's, which stay apart for all kinds of colour vision. Everything is
 in model units. A function returns None where there is no data for its picture.
@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from plan.fabric import Nic, Side
+from plan.fabric import Nic
 from plan.names import engine_name
 from plan.records import RequestRecord
 from scenarios.configuration.systems import BASELINE
+from scenarios.reports.charts import Chart, Curve, Panel, shares, stairs
 from scenarios.reports.drawing import (
     DECODE,
     FAINT,
@@ -26,12 +26,12 @@ from scenarios.reports.drawing import (
     Run,
     colour,
     legend,
-    single,
 )
 from scenarios.results import latencies, metrics
 from scenarios.results.latencies import PARTS
+from scenarios.results.steps import steps
 from scenarios.results.summary import Summary
-from scenarios.results.windows import Series, Windows
+from scenarios.results.windows import Windows
 
 MANY_NODES = 8
 """With more nodes than this, nodes of a kind share one panel."""
@@ -64,129 +64,115 @@ def _speedup(summary: Summary, name: str) -> str:
     return "" if speedup is None or name == BASELINE else f"  {speedup:.2f}x"
 
 
-def snic_use(run: Run) -> Figure | None:
+def snic_use(run: Run) -> Chart | None:
     """Each SNIC's read use over time: a row per system, a column per node."""
     if not run.cuts:
         return None
-    panels = _panels(run)
-    size = (max(8.0, min(2.8 * len(panels), 14.0)), 0.7 + 1.5 * len(run.cuts))
-    figure = Figure(figsize=size, layout="constrained")
-    grid = figure.subplots(len(run.cuts), len(panels), sharex=True, sharey=True, squeeze=False)
-    for row, (system, cut) in zip(grid, run.cuts.items(), strict=True):
-        for axes, (label, nics) in zip(row, panels.items(), strict=True):
-            uses = np.stack([100 * cut.read[nic.name] / nic.rate_bps for nic in nics])
-            _snic_panel(axes, cut, uses, run.side(nics[0].node))
-            if measured := run.summary.systems[system].snic:
-                use = [measured[nic.node].utilisation for nic in nics]
-                _label_mean(axes, 100 * float(np.mean(use)))
-            axes.set_title(f"{system} · {label}")
-        row[0].set_ylabel("SNIC read, %")
-    grid[0][0].set_xlim(0, run.end_s)
-    grid[0][0].set_ylim(0, 108)
-    for axes in grid[-1]:
-        axes.set_xlabel("model seconds")
-    return figure
+    groups = _groups(run)
+    panels = [
+        _snic_panel(run, system, cut, label, nics)
+        for system, cut in run.cuts.items()
+        for label, nics in groups.items()
+    ]
+    return Chart(panels, columns=len(groups), end=run.end_s, height=1.5)
 
 
-def _panels(run: Run) -> dict[str, list[Nic]]:
+def _groups(run: Run) -> dict[str, list[Nic]]:
     if len(run.snics) <= MANY_NODES:
         return {f"{nic.node} ({run.side(nic.node)})": [nic] for nic in run.snics}
-    panels: dict[str, list[Nic]] = {}
+    groups: dict[str, list[Nic]] = {}
     for nic in run.snics:
-        panels.setdefault(run.side(nic.node), []).append(nic)
-    return {f"{len(nics)} {kind} nodes": nics for kind, nics in panels.items()}
+        groups.setdefault(run.side(nic.node), []).append(nic)
+    return {f"{len(nics)} {kind} nodes": nics for kind, nics in groups.items()}
 
 
-def _snic_panel(axes: Axes, cut: Windows, uses: Series, side: Side) -> None:
+def _snic_panel(run: Run, system: str, cut: Windows, label: str, nics: Sequence[Nic]) -> Panel:
+    uses = np.stack([100 * cut.read[nic.name] / nic.rate_bps for nic in nics])
+    side = run.side(nics[0].node)
     fill = PREFILL if side == "prefill" else DECODE
-    mean = uses.mean(axis=0)
-    axes.stairs(mean, cut.edges_s, fill=True, color=fill, alpha=0.3)
-    axes.stairs(mean, cut.edges_s, color=fill, lw=1.3, baseline=None)
+    curves = [Curve(f"{side} nodes", fill, *stairs(cut.edges_s, uses.mean(axis=0)))]
     if len(uses) > 1:
-        axes.stairs(uses.max(axis=0), cut.edges_s, color=fill, lw=0.7, ls=":", baseline=None)
-    axes.axhline(100, color=INK, lw=0.7, ls=(0, (4, 3)))
-    axes.axvline(cut.edges_s[-1], color=FAINT, lw=0.8)
-
-
-def _label_mean(axes: Axes, level: float) -> None:
-    axes.text(
-        0.03,
-        0.5 if level < 40 else 0.14,
-        f"mean {level:.{0 if level >= 10 else 1}f} %",
-        transform=axes.transAxes,
-        color=INK,
-        fontweight="bold",
-        bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 2},
+        fullest = stairs(cut.edges_s, uses.max(axis=0))
+        curves.append(Curve("fullest", fill, *fullest, dashed=True))
+    note = ""
+    if measured := run.summary.systems[system].snic:
+        level = 100 * float(np.mean([measured[nic.node].utilisation for nic in nics]))
+        note = f"mean {level:.{0 if level >= 10 else 1}f} %"
+    return Panel(
+        "SNIC read, %",
+        curves,
+        title=f"{system} · {label}",
+        note=note,
+        steps=True,
+        filled=True,
+        levels=[(100, "")],
+        marks=[float(cut.edges_s[-1])],
+        top=108,
     )
 
 
-def snic_balance(run: Run) -> Figure | None:
+def snic_balance(run: Run) -> Chart | None:
     """Largest over average SNIC read rate over time, per system."""
-    if not run.cuts:
-        return None
-    figure, axes = single(run, height=2.9)
+    curves = []
     for system, cut in run.cuts.items():
         ratio = metrics.balance(cut, run.snics)
         if np.isfinite(ratio).any():
             label = f"{system}, mean {np.nanmean(ratio):.2f}"
-            axes.plot(cut.centres_s, ratio, color=colour(system, list(run.cuts)), label=label)
-    if not axes.lines:
+            tint = colour(system, list(run.cuts))
+            curves.append(Curve(label, tint, cut.centres_s, ratio))
+    if not curves:
         return None
-    axes.axhline(1, color=INK, lw=0.7, ls=(0, (4, 3)))
-    axes.set_ylim(0.95, max(1.25, axes.get_ylim()[1] * 1.05))
-    axes.set_ylabel("fullest SNIC / average SNIC")
-    legend(axes)
-    return figure
+    top = max(1.25, 1.05 * max(float(np.nanmax(curve.y)) for curve in curves))
+    panel = Panel(
+        "fullest SNIC / average", curves, gaps=True, levels=[(1, "")], bottom=0.95, top=top
+    )
+    return Chart([panel], end=run.end_s, height=2.0)
 
 
-def lane_traffic(run: Run) -> Figure | None:
+def lane_traffic(run: Run) -> Chart | None:
     """Traffic of each lane over time, stacked: a row per system."""
     names = [lane.name for lane in run.plan.lanes.lanes]
     used = [name for name in names if any(cut.lanes[name].any() for cut in run.cuts.values())]
     if not used:
         return None
-    figure = Figure(figsize=(9, 0.9 + 1.6 * len(run.cuts)), layout="constrained")
-    rows = figure.subplots(len(run.cuts), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
-    for axes, (system, cut) in zip(rows, run.cuts.items(), strict=True):
-        axes.stackplot(
-            cut.centres_s,
-            [cut.lanes[name] / 1e9 for name in used],
-            colors=[LANE_COLOURS.get(name, FAINT) for name in used],
-            labels=used,
-            lw=0,
+    top = max(
+        float(np.sum([cut.lanes[n] for n in used], axis=0).max()) for cut in run.cuts.values()
+    )
+    panels = [
+        Panel(
+            "Gbit/s",
+            [
+                Curve(name, LANE_COLOURS.get(name, FAINT), cut.centres_s, cut.lanes[name] / 1e9)
+                for name in used
+            ],
+            title=system,
+            stacked=True,
+            top=1.05 * top / 1e9,
         )
-        axes.set_title(system)
-        axes.set_ylabel("Gbit/s")
-    rows[0].set_xlim(0, run.end_s)
-    rows[-1].set_xlabel("model seconds")
-    legend(rows[0])
-    return figure
+        for system, cut in run.cuts.items()
+    ]
+    return Chart(panels, end=run.end_s)
 
 
-def token_times(run: Run) -> Figure | None:
+def token_times(run: Run) -> Chart | None:
     """Cumulative distributions of TTFT, TTST and TPOT per system."""
     kinds: dict[str, Callable[[Sequence[RequestRecord]], list[float]]] = {
         "TTFT, s": latencies.ttft_s,
         "TTST, ms": lambda records: [1e3 * value for value in latencies.ttst_s(records)],
         "TPOT, ms": lambda records: [1e3 * value for value in latencies.tpot_s(records)],
     }
-    figure = Figure(figsize=(9, 3.0), layout="constrained")
-    columns = figure.subplots(1, len(kinds), sharey=True)
     names = [result.system.name for result in run.results]
-    for axes, (label, measure) in zip(columns, kinds.items(), strict=True):
-        for result in run.results:
-            if values := sorted(measure(result.records)):
-                share = np.arange(1, len(values) + 1) / len(values)
-                name = result.system.name
-                axes.step(values, share, where="post", color=colour(name, names), label=name)
-        axes.set_xlabel(label)
-        axes.set_xlim(left=0)
-        axes.set_ylim(0, 1.02)
-    if not any(axes.lines for axes in columns):
+    panels = []
+    for measure in kinds.values():
+        curves = [
+            Curve(r.system.name, colour(r.system.name, names), *shares(values))
+            for r in run.results
+            if (values := measure(r.records))
+        ]
+        panels.append(Panel("share of requests", curves, steps=True, top=1.02))
+    if not any(panel.curves for panel in panels):
         return None
-    columns[0].set_ylabel("share of requests")
-    figure.legend(*columns[0].get_legend_handles_labels(), loc="outside upper left", ncols=5)
-    return figure
+    return Chart(panels, columns=len(kinds), x_labels=list(kinds), height=2.1)
 
 
 def ttft_parts(run: Run) -> Figure | None:
@@ -238,24 +224,23 @@ def cnic_use(run: Run) -> Figure | None:
     return figure
 
 
-def tokens_in_progress(run: Run) -> Figure | None:
+def tokens_in_progress(run: Run) -> Chart | None:
     """Tokens (prompt and generation) of the requests in flight, over time."""
-    figure, axes = single(run, height=2.9)
     names = [result.system.name for result in run.results]
+    curves = []
     for result in run.results:
-        done = [record for record in result.records if record.done_s is not None]
+        done = [
+            (record.submit_s, record.done_s, record.prompt_tokens + record.gen_tokens)
+            for record in result.records
+            if record.done_s is not None
+        ]
         if done:
-            tokens = np.array([record.prompt_tokens + record.gen_tokens for record in done])
-            moments = [record.submit_s for record in done] + [record.done_s or 0 for record in done]
-            times, order = np.unique(moments, return_inverse=True)
-            changes = np.bincount(order, weights=np.concatenate([tokens, -tokens]))
+            held = steps(
+                [*((at_s, tokens) for at_s, _, tokens in done)]
+                + [(at_s, -tokens) for _, at_s, tokens in done]
+            )
             name = result.system.name
-            level = np.cumsum(changes) / 1e3
-            axes.step(times, level, where="post", color=colour(name, names), label=name, lw=1.2)
-    if not axes.lines:
+            curves.append(Curve(name, colour(name, names), held.times_s, held.levels / 1e3))
+    if not curves:
         return None
-    axes.set_xlim(0, None)
-    axes.set_ylim(0, None)
-    axes.set_ylabel("thousand tokens in progress")
-    legend(axes)
-    return figure
+    return Chart([Panel("thousand tokens", curves, steps=True)], height=2.0)

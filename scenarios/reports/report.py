@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -15,10 +15,13 @@ from scenarios.analysis import theory
 from scenarios.configuration.loading import resolved_yaml
 from scenarios.configuration.schema import Cluster, Scenario
 from scenarios.configuration.systems import BASELINE, title
-from scenarios.reports import gallery, sections, wire_report
-from scenarios.reports.drawing import CnicTheory
+from scenarios.reports import gallery, interactive, sections, wire_report
+from scenarios.reports.charts import Picture
+from scenarios.reports.drawing import CnicTheory, Run
+from scenarios.reports.fabric_map import fabric_map
 from scenarios.reports.headline import headline
 from scenarios.reports.page import ABSENT, embedded, number, render
+from scenarios.reports.ways import ways
 from scenarios.results.metrics import summarise
 from scenarios.results.provenance import Provenance
 from scenarios.results.readable_json import write_json
@@ -73,9 +76,8 @@ def write_report(
         error=error,
     )
     write_json(out_dir / "summary.json", summary)
-    pictures = gallery.draw(
-        out_dir / "plots", plan, results, summary, cnic_theory(scenario.cluster)
-    )
+    run = gallery.run_of(plan, results, summary, cnic_theory(scenario.cluster))
+    pictures = gallery.draw(out_dir / "plots", run)
     own = {name: plan.plugins[name] for name in scenario.report.sections}
     written = sections.write(out_dir / "plots", own, plan, results, summary)
     page = render(
@@ -93,7 +95,10 @@ def write_report(
             if figures.fidelity.verdict == "not believable"
         ],
         warnings=warnings,
-        pictures=[(picture, embedded(picture.path)) for picture in pictures],
+        pictures=[
+            (picture, None if picture.chart else embedded(picture.path)) for picture in pictures
+        ],
+        data=interactive.data(parts(run, pictures)),
         wires=[
             (section, embedded(section.picture.path))
             for section in wire_report.sections(out_dir / "plots", results)
@@ -108,6 +113,15 @@ def write_report(
         if section.error is not None:
             raise section.error
     return summary
+
+
+def parts(run: Run, pictures: Sequence[Picture]) -> dict[str, Any]:
+    """What the page draws by itself."""
+    return {
+        "charts": {p.path.stem: interactive.of_chart(p.chart) for p in pictures if p.chart},
+        "fabric": fabric_map(run),
+        "requests": ways(run),
+    }
 
 
 def cnic_theory(cluster: Cluster) -> CnicTheory:

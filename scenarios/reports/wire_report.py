@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from scenarios.configuration.systems import title
-from scenarios.reports.drawing import FAINT, INK, STYLE, Picture
+from scenarios.reports.charts import Picture
+from scenarios.reports.drawing import FAINT, INK, STYLE
 from scenarios.results.result import SystemResult
 from scenarios.results.wire import LinkTraffic
 

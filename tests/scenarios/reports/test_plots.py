@@ -25,7 +25,8 @@ def make_run() -> Run:
 
 def test_every_picture_is_drawn_from_a_whole_run(tmp_path: Path) -> None:
     plan, results = basic_and_dualpath()
-    pictures = gallery.draw(tmp_path, plan, results, summarise(plan, results))
+    run = gallery.run_of(plan, results, summarise(plan, results))
+    pictures = gallery.draw(tmp_path, run)
     assert [picture.path.stem for picture in pictures] == list(gallery.PICTURES)
     assert all(picture.path.read_bytes().startswith(b"\x89PNG") for picture in pictures)
 
@@ -35,7 +36,8 @@ def test_a_run_that_measured_nothing_has_no_pictures(tmp_path: Path) -> None:
     nothing = replace(
         make_result(plan, "basic", 9.0, {}), records=[], samples=[], node_stats=[], backlog=[]
     )
-    assert gallery.draw(tmp_path, plan, [nothing], summarise(plan, [nothing])) == []
+    run = gallery.run_of(plan, [nothing], summarise(plan, [nothing]))
+    assert gallery.draw(tmp_path, run) == []
 
 
 def test_the_bars_are_as_long_as_the_jobs_took() -> None:
@@ -47,10 +49,9 @@ def test_the_bars_are_as_long_as_the_jobs_took() -> None:
 
 
 def test_basic_leaves_the_decode_panel_empty_and_fills_the_prefill_panel() -> None:
-    figure = plots.snic_use(make_run())
-    assert figure is not None
-    means = {axes.get_title(): axes.texts[0].get_text() for axes in figure.axes}
-    assert means == {
+    chart = plots.snic_use(make_run())
+    assert chart is not None
+    assert {panel.title: panel.note for panel in chart.panels} == {
         "basic · pe0 (prefill)": "mean 100 %",
         "basic · de0 (decode)": "mean 0.0 %",
         "dualpath · pe0 (prefill)": "mean 100 %",
@@ -63,9 +64,9 @@ def test_many_nodes_share_one_panel_a_kind() -> None:
     result = make_result(plan, "basic", 9.0, {"pe0": 1.0})
     windows = cut(result.samples, plan.fabric, 9.0)
     assert windows is not None
-    figure = plots.snic_use(Run(plan, [result], summarise(plan, [result]), {"basic": windows}))
-    assert figure is not None
-    assert [axes.get_title() for axes in figure.axes] == [
+    chart = plots.snic_use(Run(plan, [result], summarise(plan, [result]), {"basic": windows}))
+    assert chart is not None
+    assert [panel.title for panel in chart.panels] == [
         "basic · 4 prefill nodes",
         "basic · 6 decode nodes",
     ]
@@ -89,18 +90,18 @@ def test_windows_conserve_bytes() -> None:
 
 
 def test_load_shows_every_request_from_its_submission_to_its_end() -> None:
-    figure = service_plots.load(make_run())
-    assert figure is not None
-    _, alive, *_ = figure.axes
-    [basic, _] = [line.get_ydata() for line in alive.lines]
-    assert set(np.asarray(basic)[:-1]) == {8.0}
+    chart = service_plots.load(make_run())
+    assert chart is not None
+    _, alive, *_ = chart.panels
+    [basic, _] = alive.curves
+    assert set(basic.y[:-1]) == {8.0}
 
 
 def test_service_over_time_is_in_the_units_it_is_labelled_with() -> None:
-    figure = service_plots.service(make_run())
-    assert figure is not None
-    first, later = figure.axes
-    assert first.get_ylabel() == "mean TTFT, s"
-    shown = np.asarray(later.lines[0].get_ydata(), dtype=float)
+    chart = service_plots.service(make_run())
+    assert chart is not None
+    first, later = chart.panels
+    assert first.unit == "mean TTFT, s"
+    shown = later.curves[0].y
     # 102 tokens, of which 100 take what is left of 7.6 s after 4.71 s
     assert np.nanmax(shown) == pytest.approx(1e3 * (7.6 - 0.6 * 7.6 - 0.15) / 100)

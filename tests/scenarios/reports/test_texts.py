@@ -19,7 +19,7 @@ from scenarios.analysis.sweep_figures import gather
 from scenarios.configuration import library
 from scenarios.configuration.loading import load_scenario
 from scenarios.planning.points import load_points
-from scenarios.reports import drawing, gallery, validation_report
+from scenarios.reports import charts, drawing, gallery, validation_report
 from scenarios.reports.report import write_report
 from scenarios.reports.sweep_report import write_sweep
 from scenarios.results import provenance
@@ -85,7 +85,8 @@ def test_no_axis_is_labelled_in_mathematics() -> None:
     run = drawing.Run(plan, results, summarise(plan, results), {})
     for function, _, _ in gallery.PICTURES.values():
         with style.context(drawing.STYLE):
-            figure = function(run)
+            found = function(run)
+            figure = charts.draw(found) if isinstance(found, charts.Chart) else found
             if figure is not None:
                 figure.canvas.draw()
                 for axes in figure.axes:
