@@ -15,6 +15,7 @@ from importlib.metadata import version
 DISTRIBUTION = "dualpath-testbed"
 COMMANDS = {
     "run": "serve a scenario's agents, emulated or simulated, and write a report",
+    "trace": "what is in a trace, and the same in another format",
     "compare": "set runs side by side, difference by difference",
     "export": "write what a run measured for Perfetto, AIPerf and vLLM",
     "capacity": "find the largest arrival rate at which each system keeps its SLO",

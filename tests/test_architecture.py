@@ -144,6 +144,7 @@ COVERED = {
     "scenarios/reports/sweep_plots.py": "tests/scenarios/running/test_sweep.py",
     "scenarios/reports/sweep_report.py": "tests/scenarios/running/test_sweep.py",
     "scenarios/reports/theory_plot.py": "tests/scenarios/test_theory.py",
+    "scenarios/reports/trace_report.py": "tests/scenarios/test_trace.py",
     "scenarios/reports/validation_report.py": "tests/scenarios/test_validate.py",
     "scenarios/reports/wire_report.py": "tests/scenarios/results/test_wire.py",
     "scenarios/results/fidelity.py": "tests/scenarios/results/test_metrics.py",
@@ -162,8 +163,11 @@ COVERED = {
     "scenarios/running/recording.py": "tests/scenarios/test_run.py",
     "scenarios/running/simulation.py": "tests/scenarios/test_validate.py",
     "scenarios/running/snic_watch.py": "tests/scenarios/test_run.py",
+    "scenarios/workload/lengths.py": "tests/scenarios/workload/test_trace.py",
+    "scenarios/workload/requests.py": "tests/scenarios/workload/test_trace.py",
+    "scenarios/workload/sniffing.py": "tests/scenarios/test_trace.py",
     "scenarios/workload/trace_files.py": "tests/scenarios/workload/test_trace.py",
-    "scenarios/workload/trace_formats.py": "tests/scenarios/workload/test_trace.py",
+    "scenarios/workload/turn_rows.py": "tests/scenarios/workload/test_trace_writers.py",
 }
 """A file whose claims are made through another -> the test that makes them."""
 
@@ -241,7 +245,9 @@ def test_a_node_process_loads_nothing_it_does_not_use() -> None:
     assert done.stdout.split() == []
 
 
-@pytest.mark.parametrize("command", ["run", "capacity", "compare", "export", "validate", "theory"])
+@pytest.mark.parametrize(
+    "command", ["run", "capacity", "compare", "export", "trace", "validate", "theory"]
+)
 def test_a_command_loads_what_draws_and_what_builds_networks_only_when_it_has_to(
     command: str,
 ) -> None:

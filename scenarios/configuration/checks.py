@@ -36,6 +36,7 @@ def check(scenario: Scenario) -> None:
     _check_model(scenario)
     _check_source(scenario.workload.source)
     _check_turns(scenario.workload)
+    _check_prefix(scenario.workload)
     _check_arrival(scenario.workload)
     _check_gap(scenario.workload)
     _check_end(scenario)
@@ -113,6 +114,12 @@ def _check_turns(workload: Workload) -> None:
     if workload.min_turns is not None and workload.min_turns < needed:
         remedy = f"turns.skip and turns.count need trajectories of at least {needed} turns"
         raise ScenarioError("workload.min_turns", workload.min_turns, remedy, "is too small")
+
+
+def _check_prefix(workload: Workload) -> None:
+    if workload.shared_prefix == "recorded" and workload.source.trace is None:
+        remedy = "write none, or a number of tokens: what is generated has no recorded prefixes"
+        raise ScenarioError("workload.shared_prefix", "recorded", remedy, "needs a recorded trace")
 
 
 def _check_arrival(workload: Workload) -> None:

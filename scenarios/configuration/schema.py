@@ -207,6 +207,9 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
         max_gen: cut generations to that many tokens; None leaves them.
         max_context: a trajectory ends before its context exceeds it; None: no limit.
         append_scale, gen_scale: factors on the lengths (paper section 7, Fig 9).
+        shared_prefix: of an agent's first prompt, what is in storage before it begins: nothing,
+            so that hits stay within a trajectory; what others had before it in its trace; or
+            so many tokens of every agent's.
         arrival: `offline`: all agents start together; a rate, `0.45 /s`; `trace`: as they
             did there; or more exactly.
         gap: time between a turn's last token and the next turn's request.
@@ -221,6 +224,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     max_context: Count | None = None
     append_scale: Positive = 1.0
     gen_scale: Positive = 1.0
+    shared_prefix: Literal["none", "recorded"] | Count = "none"
     arrival: str | Arrival = "offline"
     gap: Literal["none", "trace"] | Gap = "none"
     gap_scale: Positive = 1.0

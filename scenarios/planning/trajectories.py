@@ -16,7 +16,7 @@ from scenarios.configuration.schema import Scenario, Workload
 from scenarios.planning.memory import check_agents
 from scenarios.workload.generator import DATASET, MAX_TOKENS, TABLE_2, MaxLen, generate
 from scenarios.workload.plugged import plugged_reader
-from scenarios.workload.trace import Selection, extend, load, window
+from scenarios.workload.trace import Selection, extend, load, sharing, window
 from scenarios.workload.trace_formats import READERS, Reader
 
 FIRST_ROUND_TOKENS = 128
@@ -34,6 +34,9 @@ def make_trajectories(scenario: Scenario) -> tuple[list[Trajectory], list[str]]:
     _check_memory(workload, fmean(len(trajectory.turns) for trajectory in found))
     if workload.arrivals and workload.arrivals.trace:
         found = _by_start(found, workload, workload.arrivals.trace)
+    prefix = workload.shared_prefix
+    if isinstance(prefix, int):
+        found = [sharing(trajectory, prefix) for trajectory in found]
     agents = extend(found, workload.agents, scenario.seed, FIRST_ROUND_TOKENS)
     skip, count = workload.turns.skip, workload.turns.count
     cut = [
@@ -81,7 +84,10 @@ def _source(workload: Workload, seed: int) -> tuple[list[Trajectory], list[str]]
                 max_context=workload.max_context,
             )
             try:
-                recorded = load(Path(source.trace), _reader(source.format), selection)
+                shared = workload.shared_prefix == "recorded"
+                recorded = load(
+                    Path(source.trace), _reader(source.format), selection, shared=shared
+                )
             except (TraceError, PluginError) as error:
                 raise ScenarioError("workload.source.trace", source.trace, str(error)) from None
             return _long_enough(recorded, workload, workload.max_context), warnings

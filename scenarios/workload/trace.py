@@ -1,7 +1,8 @@
 """Agent trajectories (paper section 5): loaded, measured out, cut into windows, extended.
 
 A trajectory is one chain of tokens: turn i keeps a prefix of the context so far (usually
-all of it), appends prompt tokens and generates. Hits are found within a trajectory only.
+all of it), appends prompt tokens and generates. Hits are found within a trajectory only, unless
+what it shares with others is asked for.
 """
 
 from __future__ import annotations
@@ -47,7 +48,11 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load(
-    path: Path, format: Format | Reader, selection: Selection | None = None
+    path: Path,
+    format: Format | Reader,
+    selection: Selection | None = None,
+    *,
+    shared: bool = False,
 ) -> list[Trajectory]:
     """Load a recorded trace, gzipped or not. What each format loses: see `trace_formats`.
 
@@ -55,6 +60,8 @@ def load(
         path: the trace file; for kv-cache-tester-raw a file or a folder of them.
         format: who recorded it, or what reads it.
         selection: which part of it to use (default: all).
+        shared: what others had of a trajectory's first prompt is in storage before it begins;
+            otherwise it has to append that, too.
 
     Raises:
         TraceError: the trace is missing, unreadable, malformed or beyond a bound of
@@ -65,7 +72,8 @@ def load(
         raise ValueError(f"format: unknown {format!r}; use one of {', '.join(READERS)}")
     selection = selection or Selection()
     reader = READERS[format] if isinstance(format, str) else format
-    selected = (_select(trajectory, selection) for trajectory in _bounded(path, reader))
+    read = (one if shared else alone(one) for one in _bounded(path, reader))
+    selected = (_select(trajectory, selection) for trajectory in read)
     return [trajectory for trajectory in selected if len(trajectory.turns) >= selection.min_turns]
 
 
@@ -76,6 +84,26 @@ def _bounded(path: Path, reader: Reader) -> Iterator[Trajectory]:
         if turns > trace_files.MAX_TURNS:
             raise TraceError(f"{path}: more than {trace_files.MAX_TURNS} turns: take a part of it")
         yield trajectory
+
+
+def alone(trajectory: Trajectory) -> Trajectory:
+    """The trajectory with a cache of its own: what it found in storage it appends itself."""
+    if not trajectory.preloaded:
+        return trajectory
+    first, *others = trajectory.turns
+    kept = trajectory.preloaded if first.keep is None else first.keep
+    first = msgspec.structs.replace(first, append=kept + first.append, keep=None)
+    return msgspec.structs.replace(trajectory, turns=(first, *others), preloaded=0)
+
+
+def sharing(trajectory: Trajectory, tokens: int) -> Trajectory:
+    """The trajectory with at least that much of its first prompt in storage before it begins,
+    but for a token, say because all agents have one system prompt."""
+    own = alone(trajectory)
+    first, *others = own.turns
+    tokens = max(min(tokens, first.append - 1), trajectory.preloaded)
+    first = msgspec.structs.replace(first, append=first.append - tokens)
+    return msgspec.structs.replace(own, turns=(first, *others), preloaded=tokens)
 
 
 def window(trajectory: Trajectory, skip: int, count: int) -> Trajectory:
@@ -108,11 +136,11 @@ def extend(
 
     An extra agent samples a trajectory and puts a synthetic first round of `first_tokens`
     random tokens with one generated token before it, so nothing of it hits what another
-    agent stored. A larger `n` with the same seed begins with the same agents.
+    agent stored; where the trajectory starts from stored context, the round is part of that.
+    A larger `n` with the same seed begins with the same agents.
 
     Raises:
-        ValueError: nothing to sample from, `first_tokens` < 1, or a sampled trajectory has
-            preloaded tokens.
+        ValueError: nothing to sample from, or `first_tokens` < 1.
     """
     if first_tokens < 1:
         raise ValueError(f"first_tokens must be >= 1, not {first_tokens}")
@@ -120,12 +148,6 @@ def extend(
         raise ValueError(f"trajectories: none to make {n} agents from; load or generate some")
     rng = random.Random(seed)
     sampled = [rng.choice(trajectories) for _ in range(n - len(trajectories))]
-    for trajectory in sampled:
-        if trajectory.preloaded:
-            raise ValueError(
-                f"preloaded: {trajectory.name} continues a stored context, so no round can come "
-                "before it; extend first, then take windows"
-            )
     extra = [resampled(t, number, first_tokens) for number, t in enumerate(sampled)]
     return [*trajectories[:n], *extra]
 
@@ -133,7 +155,7 @@ def extend(
 def _select(trajectory: Trajectory, selection: Selection) -> Trajectory:
     turns = trajectory.turns[: selection.max_turns]
     if selection.max_gen is not None:
-        turns = _shorten_generations(turns, selection.max_gen)
+        turns = _shorten_generations(turns, selection.max_gen, trajectory.preloaded)
     cut = msgspec.structs.replace(trajectory, turns=turns)
     limit = selection.max_context
     if limit is None:
@@ -142,9 +164,8 @@ def _select(trajectory: Trajectory, selection: Selection) -> Trajectory:
     return msgspec.structs.replace(cut, turns=turns[:fitting])
 
 
-def _shorten_generations(turns: Sequence[Turn], max_gen: int) -> tuple[Turn, ...]:
+def _shorten_generations(turns: Sequence[Turn], max_gen: int, context: int) -> tuple[Turn, ...]:
     """Cap generations; a later `keep` loses the tokens that were cut out below it."""
-    context = 0
     cuts: list[tuple[int, int]] = []  # (start, length) of what is gone, in recorded tokens
     shortened = []
     for turn in turns:

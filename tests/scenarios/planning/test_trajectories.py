@@ -7,6 +7,7 @@ from statistics import fmean
 
 import pytest
 
+from plan.errors import ScenarioError
 from plan.workload import Trajectory
 from scenarios.configuration.loading import load_scenario
 from scenarios.planning.trajectories import FIRST_ROUND_TOKENS, all_steps, make_trajectories
@@ -52,3 +53,33 @@ def test_agents_beyond_the_dataset_replay_one_of_it_behind_a_first_round() -> No
     for agent in agents[DATASET:]:
         assert (agent.turns[0].append, agent.turns[0].gen) == (FIRST_ROUND_TOKENS, 1)
         assert agent.turns[1:] in dataset
+
+
+def test_a_shared_prefix_is_in_storage_before_an_agent_begins() -> None:
+    """All else is the same: prompts, generations, and what later turns keep."""
+    agents = f"workload.agents={DATASET + 3}"
+    plain, shared = made(agents), made(agents, "workload.shared_prefix=500")
+    assert [agent.preloaded for agent in plain] == [0] * len(plain)
+    for before, after in zip(plain[:DATASET], shared[:DATASET], strict=True):
+        first = before.turns[0].append
+        assert after.preloaded == min(500, first - 1)
+        assert after.turns[0].append == first - after.preloaded
+        assert after.turns[1:] == before.turns[1:]
+    for extra in shared[DATASET:]:  # the synthetic round is stored with it
+        assert extra.preloaded == 500 + FIRST_ROUND_TOKENS + 1
+
+
+def test_a_recorded_prefix_is_a_hit_where_it_is_asked_for(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.csv"
+    trace.write_text("agent,time,cached,append,gen\na,0,0,900,10\nb,1,640,200,10\n")
+    source = [f"workload.source={{trace: {trace}, format: turns}}", "workload.agents=2"]
+    assert [agent.preloaded for agent in made(*source)] == [0, 0]
+    assert [agent.turns[0].append for agent in made(*source)] == [900, 840]
+    shared = made(*source, "workload.shared_prefix=recorded")
+    assert [agent.preloaded for agent in shared] == [0, 640]
+    assert [agent.turns[0].append for agent in shared] == [900, 200]
+
+
+def test_what_is_generated_has_no_recorded_prefix() -> None:
+    with pytest.raises(ScenarioError, match=r"shared_prefix: .recorded. needs a recorded trace"):
+        made("workload.shared_prefix=recorded")

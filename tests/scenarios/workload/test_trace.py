@@ -294,10 +294,12 @@ def test_more_extra_agents_begin_with_the_same_ones() -> None:
     assert extend(base, 4, 7, 100) == base[:4]
 
 
-def test_extending_what_starts_in_storage_is_refused() -> None:
-    preloaded = Trajectory(name="t", turns=(Turn(1, 1),), preloaded=5)
-    with pytest.raises(ValueError, match="extend first, then take windows"):
-        extend([preloaded], 2, 0, 10)
+def test_the_synthetic_round_of_what_starts_in_storage_is_stored_with_it() -> None:
+    preloaded = Trajectory(name="t", turns=(Turn(1, 1), Turn(2, 1, 3)), preloaded=5)
+    first, extra = extend([preloaded], 2, 0, 10)
+    assert first == preloaded
+    assert extra.preloaded == 5 + 11
+    assert extra.turns == (Turn(1, 1), Turn(2, 1, 3 + 11))
 
 
 def test_extending_nothing_is_refused() -> None:

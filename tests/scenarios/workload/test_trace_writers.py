@@ -1,0 +1,94 @@
+"""Claims: trajectories that are written as a trace are read again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plan.errors import TraceError
+from plan.workload import Trajectory, Turn, steps
+from scenarios.workload.generator import generate
+from scenarios.workload.sniffing import format_of
+from scenarios.workload.trace import load
+from scenarios.workload.trace_formats import Format
+from scenarios.workload.trace_writers import WRITERS
+
+FORMATS: list[tuple[str, Format]] = [
+    ("turns.csv", "turns"),
+    ("turns.jsonl", "turns"),
+    ("mooncake.jsonl", "mooncake"),
+    ("weka.jsonl", "weka"),
+]
+lengths = st.integers(1, 3000)
+
+
+@st.composite
+def trajectories(draw: st.DrawFn) -> list[Trajectory]:
+    made = []
+    for number in range(draw(st.integers(1, 3))):
+        turns, context = [], (preloaded := draw(st.sampled_from([0, 7, 700])))
+        for index in range(draw(st.integers(1, 6))):
+            keep = draw(st.none() | st.integers(0, context)) if index else None
+            append, gen, gap_s = draw(lengths), draw(lengths), draw(st.integers(0, 90)) / 4
+            turns.append(
+                Turn(append, gen, None if keep == context else keep, gap_s if index else 0.0)
+            )
+            context = (context if keep is None else keep) + append + gen
+        start_s = draw(st.integers(0, 40)) / 4 if number else 0.0
+        made.append(
+            Trajectory(name=f"a,{number}", turns=tuple(turns), preloaded=preloaded, start_s=start_s)
+        )
+    return made
+
+
+def there_and_back(file: str, format: Format, given: Sequence[Trajectory]) -> list[Trajectory]:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / file
+        path.write_text("".join(WRITERS[file](given)))
+        assert format_of(path) == format
+        return load(path, format, shared=True)
+
+
+@given(trajectories())
+@pytest.mark.parametrize("file", ["turns.csv", "turns.jsonl"])
+def test_rows_of_turns_are_the_trajectories_again(file: str, given: list[Trajectory]) -> None:
+    assert there_and_back(file, "turns", given) == given
+
+
+@given(trajectories())
+@pytest.mark.parametrize(("file", "format"), FORMATS)
+def test_every_format_has_all_prompts_generations_and_gaps(
+    file: str, format: Format, given: list[Trajectory]
+) -> None:
+    for before, after in zip(given, there_and_back(file, format, given), strict=True):
+        assert after.name == before.name
+        assert [step.prompt for step in steps(after)] == [step.prompt for step in steps(before)]
+        assert [turn.gen for turn in after.turns] == [turn.gen for turn in before.turns]
+        assert [turn.gap_s for turn in after.turns] == [turn.gap_s for turn in before.turns]
+
+
+@pytest.mark.parametrize(("file", "format"), FORMATS)
+def test_what_only_grows_is_the_same_in_every_format(file: str, format: Format) -> None:
+    given = generate("32K", 5, 3)
+    assert there_and_back(file, format, given) == given
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("agent,time,append,gen\n", "1: the heading has no cached"),
+        ("agent,time,cached,append,gen\na,0,0,none,1\n", r"2: .*`\$.append`"),
+        ("agent,time,cached,append,gen\na,0,0,9,1\na,1,11,9,1\n", "3: cached: 11 .* of 10"),
+        ("agent,time,cached,append,gen\na,2,0,9,1\na,1,10,9,1\n", "3: time: 1 s is before 2 s"),
+        ('{"agent": "a", "time": 0, "cached": 0, "append": 0, "gen": 1}\n', r"1: .*`\$.append`"),
+    ],
+)
+def test_a_row_that_cannot_be_is_refused_by_its_line(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "trace").write_text(text)
+    with pytest.raises(TraceError, match=said):
+        load(tmp_path / "trace", "turns")
