@@ -112,6 +112,11 @@ def _smallest(points: Sequence[Point], *said: str) -> float | None:
     return min((point.aps for point in points if point.said in said), default=None)
 
 
+def at_capacity(one: SystemCapacity) -> Point | None:
+    """The run at the capacity, if there is one."""
+    return next((point for point in one.points if point.aps == one.capacity_aps), None)
+
+
 def of_grid(rates: Sequence[float], points: Sequence[Point], count: int) -> list[float]:
     """The next rates of a given grid, at most so many; none beyond one that misses the SLO."""
     missed = _smallest(points, "missed")

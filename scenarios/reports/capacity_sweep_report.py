@@ -1,4 +1,4 @@
-"""Capacities over a sweep: `capacities.json`, one picture, one HTML page."""
+"""Capacities over a sweep: `capacities.json`, pictures, one HTML page."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from pathlib import Path
 from matplotlib import style
 from matplotlib.figure import Figure
 
-from scenarios.analysis.capacity import Capacities, Point
+from scenarios.analysis.capacity import Capacities, Point, at_capacity
 from scenarios.configuration.schema import Scenario
 from scenarios.configuration.systems import title
+from scenarios.reports import stretch
 from scenarios.reports.capacity_report import between
 from scenarios.reports.drawing import STYLE, colour
 from scenarios.reports.page import embedded, number, render
+from scenarios.reports.stretch import is_of_gaps
 from scenarios.results.readable_json import write_json
 
 TEMPLATE = "capacities.html.j2"
@@ -23,31 +25,39 @@ Found = Mapping[str, Capacities]
 
 
 def write_capacity_sweep(out: Path, scenario: Scenario, found: Found) -> None:
-    """Write `capacities.json`, `capacities.png`, and `capacities.html` with all in it."""
+    """Write `capacities.json`, `capacities.png`, of a sweep of gaps `stretch.png`, and
+    `capacities.html` with all in it."""
     write_json(out / "capacities.json", dict(found))
     picture = out / "capacities.png"
+    over_r = out / "stretch.png"
     with style.context(STYLE):
         draw(found).savefig(picture)
+        figure = stretch.draw(found, _pool_bytes(scenario)) if is_of_gaps(scenario) else None
+        if figure is not None:
+            figure.savefig(over_r)
     page = render(
         TEMPLATE,
         scenario=scenario,
         found={
             label: {
-                title(name): (one, at_capacity(one.points, one.capacity_aps))
-                for name, one in capacities.systems.items()
+                title(name): (one, at_capacity(one)) for name, one in capacities.systems.items()
             }
             for label, capacities in found.items()
         },
         picture=embedded(picture),
+        stretch=None if figure is None else embedded(over_r),
         between=between,
         number=number,
     )
     (out / "capacities.html").write_text(page, encoding="utf-8")
 
 
-def at_capacity(points: tuple[Point, ...], capacity_aps: float | None) -> Point | None:
-    """The run at the capacity, if there is one."""
-    return next((point for point in points if point.aps == capacity_aps), None)
+def _pool_bytes(scenario: Scenario) -> float | None:
+    """What the pools in DRAM of all decode nodes hold, if a system has them."""
+    if not any(system.dram_pool for system in scenario.compared):
+        return None
+    cluster = scenario.cluster
+    return float(cluster.dram_pool) * float(cluster.slice) * cluster.decode
 
 
 def draw(found: Found) -> Figure:
@@ -70,7 +80,7 @@ def draw(found: Found) -> Figure:
             heights = []
             for place, capacities in enumerate(found.values()):
                 one = capacities.systems[name]
-                point = at_capacity(one.points, one.capacity_aps)
+                point = at_capacity(one)
                 if point is not None and (height := value(point)) is not None:
                     heights.append((place, height))
             places, tops = [x for x, _ in heights], [y for _, y in heights]

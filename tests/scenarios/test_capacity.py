@@ -133,7 +133,9 @@ def test_of_a_sweep_every_point_is_searched_and_all_are_set_side_by_side(
     assert next(iter(found)) == "gap none"
     jcts_s = [one["systems"]["basic"]["points"][0]["agent_jct_s"] for one in found.values()]
     assert jcts_s[1] > jcts_s[0]
-    assert "gap none" in (out / "capacities.html").read_text()
+    page = (out / "capacities.html").read_text()
+    assert "gap none" in page
+    assert page.count('src="data:image/png;base64,') == 2, "over the points, and over r"
     assert (out / "01-gap-none" / "capacity.html").exists()
     assert "SLO kept, mean TTFT" in capsys.readouterr().out
 
