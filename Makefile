@@ -12,7 +12,7 @@ UV_VERSION := 0.13.9
 # ryu does not build with what comes after
 PYTHONS := >=3.11,<3.14
 # program:package, Debian's names
-PROGRAMS := ovs-vswitchd:openvswitch-switch mnexec:mininet ip:iproute2 ethtool:ethtool ifconfig:net-tools tcpdump:tcpdump
+PROGRAMS := ovs-vswitchd:openvswitch-switch mnexec:mininet ip:iproute2 ifconfig:net-tools tcpdump:tcpdump
 BENCH_PROGRAMS := iperf3:iperf3
 
 AS_ROOT := $(filter 0,$(shell /usr/bin/id -u))

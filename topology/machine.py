@@ -32,7 +32,6 @@ _PROGRAMS = {
     "ifconfig": "net-tools",
     "ip": "iproute2",
     "tc": "iproute2",
-    "ethtool": "ethtool",
     "unshare": "util-linux",
     "setpriv": "util-linux",
 }

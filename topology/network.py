@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,11 +26,12 @@ from typing import Any, Self
 from mininet.cli import CLI
 from mininet.log import setLogLevel
 from mininet.net import Mininet
-from mininet.node import Node, OVSSwitch
 
 from plan.fabric import End, Fabric, Link, Nic
 from topology import bridges
+from topology.mininet_parts import Bridge, Cable, Controller, Host
 from topology.namespace import entered, run
+from topology.offloads import switch_off
 from topology.ovs import Daemons, widen_packet_buffers
 
 CREDIT_BYTES = 512 * 1024
@@ -49,29 +49,8 @@ _HOSTS = Path("/etc/hosts")
 _LOG_LEVEL = "warning"
 _FIRST_TABLE = 100
 _STOP_GRACE_S = 2.0
-
-
-@dataclass(frozen=True)
-class _Controller:
-    """Where the switches find their controller, in the shape Mininet asks for."""
-
-    port: int
-    name: str = "controller"
-    protocol: str = "tcp"
-
-    def IP(self) -> str:  # noqa: N802  Mininet's name
-        return "127.0.0.1"
-
-
-class _Host(Node):  # type: ignore[misc]  # Mininet has no types
-    """Addresses belong to ends, which Mininet does not know: at its prompt a host's name, which
-    it would replace by that of the host's first interface, stays as it is."""
-
-    def defaultIntf(self) -> _Host:  # noqa: N802  Mininet's name
-        return self
-
-    def updateIP(self) -> None:  # noqa: N802  Mininet's name
-        """None: there is no address to tell."""
+_GROUP = 1
+"""Of all devices of the switches, so that the kernel can do a thing to all at once."""
 
 
 class Network:
@@ -89,7 +68,7 @@ class Network:
     def __init__(self, fabric: Fabric, daemons: Daemons, controller_port: int) -> None:
         self.fabric = fabric
         self.daemons = daemons
-        self._controller = _Controller(controller_port)
+        self._controller = Controller(controller_port)
         self._started: list[subprocess.Popen[bytes]] = []
         self._namespaces: dict[str, int] = {}
         self._homes = bridges.homes(fabric, daemons.directories)
@@ -101,11 +80,11 @@ class Network:
     def __enter__(self) -> Self:
         self._name_ends()
         self._add_hosts()
-        self._add_switches()
-        self._add_links()
-        self._configure_switch_devices()
+        self._make_pairs()
         for host in self._namespaces:
             self._configure_host(host)
+        self._add_switches()
+        self._add_links()
         bridges.start(self._homes, self._mininet.nameToNode, self._controller)
         if self.daemons.datapath == "netdev":
             bridges.send_first_frames(self._homes, self.fabric)
@@ -176,16 +155,18 @@ class Network:
         A run that is over need not: the end of the sandbox does it sooner.
 
         Args:
-            wait: until the switch daemon has let go of its ports.
+            wait: until the kernel's switch has let go of its ports.
         """
         _end(self._started)
-        if self.daemons.ended() is None:
+        if self.daemons.datapath == "netdev":
+            # ports that go one by one keep a daemon busy for longer than the run had it
+            self.daemons.end()
+        elif self.daemons.ended() is None:
             bridges.remove(self._homes, wait=wait)
-        _ip(
-            (f"link del {device}" for device in self._switch_devices(one_per_pair=True)), force=True
-        )
+        run(["ip", "link", "del", "group", str(_GROUP)])
         for node in [*self._mininet.hosts, *self._mininet.switches]:
-            node.shell.kill()
+            if node.shell is not None:
+                node.shell.kill()
             node.cleanup()
 
     def _name_ends(self) -> None:
@@ -200,17 +181,17 @@ class Network:
             run(["mount", "--bind", str(hosts), str(_HOSTS)])
 
     def _add_hosts(self) -> None:
-        for node in self.fabric.nodes:
-            for name in (node.name, *node.gpu_hosts):
-                host = self._mininet.addHost(name, cls=_Host, ip=None)
-                self._namespaces[name] = host.pid
-                _tune(host.pid)
+        names = [name for node in self.fabric.nodes for name in (node.name, *node.gpu_hosts)]
+        for host in [self._mininet.addHost(name, cls=Host, ip=None) for name in names]:
+            host.await_namespaces()
+            self._namespaces[host.name] = host.pid
+            _tune(host.pid)
 
     def _add_switches(self) -> None:
         for switch in self.fabric.switches:
             self._mininet.addSwitch(
                 switch.name,
-                cls=OVSSwitch,
+                cls=Bridge,
                 dpid=f"{switch.dpid:016x}",
                 datapath="user" if self.daemons.datapath == "netdev" else "kernel",
                 protocols="OpenFlow13",
@@ -224,6 +205,7 @@ class Network:
             self._mininet.addLink(
                 node[nic.node],
                 node[nic.switch],
+                cls=Cable,
                 port2=nic.port,
                 intfName1=nic.host_device,
                 intfName2=nic.switch_device,
@@ -232,49 +214,52 @@ class Network:
             self._mininet.addLink(
                 node[link.a],
                 node[link.b],
+                cls=Cable,
                 port1=link.a_port,
                 port2=link.b_port,
                 intfName1=link.a_device,
                 intfName2=link.b_device,
             )
 
-    def _switch_devices(self, *, one_per_pair: bool = False) -> list[str]:
-        devices = [nic.switch_device for nic in self.fabric.nics]
-        devices += [link.a_device for link in self.fabric.links]
-        if not one_per_pair:
-            devices += [link.b_device for link in self.fabric.links]
-        return devices
-
-    def _configure_switch_devices(self) -> None:
-        devices = self._switch_devices()
-        for device in devices:
-            _plain_ethernet(device)
+    def _make_pairs(self) -> None:
+        """Every NIC's and link's veth pair: the hosts' ends in their namespaces, not yet up."""
         Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").write_text("1")
-        _ip(f"link set {device} mtu {self.fabric.mtu} up" for device in devices)
+        both, links = f"mtu {self.fabric.mtu}", self.fabric.links
+        here = f"{both} group {_GROUP}"
+        peers = [
+            (nic.switch_device, nic.host_device, f"netns {self._namespaces[nic.node]}")
+            for nic in self.fabric.nics
+        ]
+        peers += [(link.a_device, link.b_device, f"group {_GROUP}") for link in links]
+        _ip(
+            f"link add name {device} {here} type veth peer name {peer} {both} {where}"
+            for device, peer, where in peers
+        )
+        switch_off(nic.switch_device for nic in self.fabric.nics)
+        switch_off(device for link in links for device in (link.a_device, link.b_device))
+        run(["ip", "link", "set", "group", str(_GROUP), "up"])
 
     def _configure_host(self, host: str) -> None:
         ends = [(nic, end) for nic in self.fabric.nics for end in nic.ends if end.host == host]
         parents = [nic for nic in self.fabric.nics if nic.node == host]
         pid = self._namespaces[host]
         with entered(pid):
-            for nic in parents:
-                _plain_ethernet(nic.host_device)
+            switch_off(nic.host_device for nic in parents)
+            # a GPU's device was made by its host, which comes first in the fabric's order
             _ip(
                 (
                     "link set lo up",
                     *(line for nic in parents for line in self._parent_lines(nic)),
+                    *(
+                        line
+                        for table, (nic, end) in enumerate(ends, _FIRST_TABLE)
+                        for line in self._end_lines(nic, end, table)
+                    ),
                 )
-            )
-        # a GPU's device was made by its host, which comes first in the fabric's order
-        with entered(pid):
-            _ip(
-                line
-                for table, (nic, end) in enumerate(ends, _FIRST_TABLE)
-                for line in self._end_lines(nic, end, table)
             )
 
     def _parent_lines(self, nic: Nic) -> Iterable[str]:
-        yield f"link set {nic.host_device} mtu {self.fabric.mtu} up"
+        yield f"link set {nic.host_device} up"
         if nic.kind == "cnic":
             for end in nic.ends:
                 yield (
@@ -333,15 +318,8 @@ def _tune(pid: int) -> None:
             Path("/proc/sys/net", name).write_text(value)
 
 
-def _plain_ethernet(device: str) -> None:
-    """No offloads: the userspace datapath drops frames with partial checksums."""
-    run(["ethtool", "-K", device, "tx", "off", "tso", "off", "gso", "off", "gro", "off"])
-
-
-def _ip(lines: Iterable[str], *, force: bool = False) -> None:
-    batch = "\n".join(lines)
-    if batch:
-        run(["ip", *(["-force"] if force else []), "-batch", "-"], stdin=batch)
+def _ip(lines: Iterable[str]) -> None:
+    run(["ip", "-batch", "-"], stdin="\n".join(lines))
 
 
 def _end(processes: list[subprocess.Popen[bytes]]) -> None:

@@ -11,11 +11,13 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import resource
 import socket
 import struct
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
@@ -41,6 +43,7 @@ _SO_RCVBUFFORCE = 33
 _SO_MEMINFO = 55
 _SK_MEMINFO_DROPS = 8
 _TIMEOUT_S = "30"
+_CLOSERS = 64
 _libc = ctypes.CDLL(None, use_errno=True)
 _KEEPS_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_TOP_PAD_": str(2**24)}
 """For every poll of every port the daemon takes buffers for 32 frames, and gives them back. The C
@@ -72,14 +75,25 @@ class Daemons:
         self.vswitchd_pids = tuple(pair.switch.pid for pair in pairs)
         self.directories = tuple(pair.directory for pair in pairs)
         self.datapath = datapath
+        self._over = False
+        self._ended: str | None = None
 
     def ended(self) -> str | None:
-        """How one of them ended, and its log; None while all run."""
+        """How one of them ended, and its log; None while all run, or until `end` ended them."""
+        if self._over:
+            return self._ended
         for number, pair in enumerate(self._pairs):
             for program, process in (("ovs-vswitchd", pair.switch), ("ovsdb-server", pair.server)):
                 if (status := process.poll()) is not None:
                     return ending(program, status, _log(self._logs, program, number))
         return None
+
+    def end(self) -> None:
+        """End all; a userspace datapath is gone with its daemon, bridges, ports and all."""
+        self._ended, self._over = self.ended(), True
+        for pair in self._pairs:
+            _stop_switch(pair.switch)
+            _stop(pair.server)
 
 
 @contextmanager
@@ -156,7 +170,7 @@ def _start_switch(
 ) -> subprocess.Popen[bytes]:
     log = _log(logs, "ovs-vswitchd", number)
     switch = _start(log, directory, "ovs-vswitchd", f"unix:{directory / 'db.sock'}")
-    stack.callback(_stop, switch)
+    stack.callback(_stop_switch, switch)
     prefer(switch.pid, Rank.SWITCH)
     return switch
 
@@ -281,6 +295,19 @@ def _await(door: Path, server: subprocess.Popen[bytes], log: Path) -> None:
         if server.poll() is not None or time.monotonic() > deadline:
             raise RunError(f"ovsdb-server did not open {door}; see {log}")
         time.sleep(0.002)  # noqa: TID251  between two looks
+
+
+def _stop_switch(switch: subprocess.Popen[bytes]) -> None:
+    """End it soon: the kernel waits some 12 ms over every packet socket that is closed, and it
+    waits for many at a time, but not when a dying process leaves them to it one by one."""
+    if switch.poll() is None:
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+        with ThreadPoolExecutor(_CLOSERS) as pool:
+            sockets = list(packet_sockets(switch.pid))
+            _stop(switch)
+            list(pool.map(socket.socket.close, sockets))
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def _stop(daemon: subprocess.Popen[bytes]) -> None:

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import isclose
+from typing import Any
 
 from plan.lanes import Egress, LaneTable
 from plan.model import Plan
@@ -31,6 +33,7 @@ _CLASS = re.compile(
     r"class htb 1:(?P<minor>\w+) (?:root|parent \S+)(?: leaf \S+)?"
     r"(?: prio (?P<prio>\d+))? rate (?P<rate>\S+) ceil (?P<ceil>\S+)"
 )
+_CLASSES_AND_FILTERS = re.compile(r"(?:^class .*\n)+(?:^(?!class ).*\n)+", re.MULTILINE)
 _RATE = re.compile(r"([\d.]+)([KMG]?)bit")
 
 
@@ -78,20 +81,33 @@ def finish_switch_ports(network: Network, plan: Plan) -> None:
 
 def read_back(network: Network, plan: Plan) -> list[str]:
     """Every disagreement between the plan and what the kernel reports; empty if none."""
-    hosts = dict.fromkeys(egress.host for egress in plan.egresses)
-    pids = {host: namespace(network, host) for host in hosts}
-    leaves = {host: leaf_queues(pid) for host, pid in pids.items()}
-    problems: list[str] = []
+    here: dict[str | None, list[Egress]] = defaultdict(list)
     for egress in plan.egresses:
-        pid = pids[egress.host]
+        here[egress.host].append(egress)
+    return [
+        f"{device}: {problem}"
+        for host, egresses in here.items()
+        for device, problem in _problems(network, plan, host, egresses)
+    ]
+
+
+def _problems(
+    network: Network, plan: Plan, host: str | None, egresses: Sequence[Egress]
+) -> Iterator[tuple[str, str]]:
+    """Of the egresses of one namespace, each with its device."""
+    pid = namespace(network, host)
+    devices = [egress.device for egress in egresses]
+    leaves, classes = leaf_queues(pid), _classes(devices, pid)
+    filtered = host is not None or network.daemons.datapath == "netdev"
+    filters = _filters(devices, pid) if filtered else {}
+    for egress in egresses:
         found = [
-            *_class_problems(egress, plan, pid),
-            *_leaf_problems(egress, plan.lanes, leaves[egress.host]),
+            *_class_problems(egress, plan, classes[egress.device]),
+            *_leaf_problems(egress, plan.lanes, leaves),
         ]
-        if egress.host is not None or network.daemons.datapath == "netdev":
-            found += _filter_problems(egress, plan.lanes, pid)
-        problems += [f"{egress.device}: {problem}" for problem in found]
-    return problems
+        if filtered:
+            found += _filter_problems(plan.lanes, filters[egress.device])
+        yield from ((egress.device, problem) for problem in found)
 
 
 def _minor(vl: int) -> int:
@@ -126,8 +142,25 @@ def leaf_queues(pid: int | None) -> dict[tuple[str, int], Leaf]:
     }
 
 
-def _class_problems(egress: Egress, plan: Plan, pid: int | None) -> Iterator[str]:
-    said = run(["tc", "class", "show", "dev", egress.device], pid=pid)
+def _classes(devices: Sequence[str], pid: int | None) -> dict[str, str]:
+    """What tc says of the classes of devices in the namespace of `pid`.
+
+    Its lines name no device, but where all have filters, those end each one's.
+    """
+    shown = (f"class show dev {device}\nfilter show dev {device} parent 1:" for device in devices)
+    said = _CLASSES_AND_FILTERS.findall(_tc(shown, pid))
+    if len(said) != len(devices):
+        said = [_tc([f"class show dev {device}"], pid) for device in devices]
+    return dict(zip(devices, said, strict=True))
+
+
+def _filters(devices: Sequence[str], pid: int | None) -> dict[str, Any]:
+    """What tc says of the filters of devices in the namespace of `pid`: a line of JSON each."""
+    said = _tc((f"filter show dev {device} parent 1:" for device in devices), pid, "-j")
+    return dict(zip(devices, map(json.loads, said.splitlines()), strict=True))
+
+
+def _class_problems(egress: Egress, plan: Plan, said: str) -> Iterator[str]:
     reported = {
         int(found["minor"], 16): (_bits(found["rate"]), _bits(found["ceil"]), found["prio"])
         for found in _CLASS.finditer(said)
@@ -165,11 +198,10 @@ def _leaf_problems(
             )
 
 
-def _filter_problems(egress: Egress, lanes: LaneTable, pid: int | None) -> Iterator[str]:
-    said = run(["tc", "-j", "filter", "show", "dev", egress.device, "parent", "1:"], pid=pid)
+def _filter_problems(lanes: LaneTable, said: Any) -> Iterator[str]:
     reported = {
         (found["match"]["value"], found["match"]["mask"], found["flowid"])
-        for item in json.loads(said)
+        for item in said
         if "flowid" in (found := item.get("options", {}))
     }
     expected = {
@@ -221,5 +253,5 @@ def _bits(said: str) -> float:
     return float(number) * {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9}[prefix]
 
 
-def _tc(lines: Iterable[str], pid: int | None) -> None:
-    run(["tc", "-batch", "-"], stdin="\n".join(lines), pid=pid)
+def _tc(lines: Iterable[str], pid: int | None, *options: str) -> str:
+    return run(["tc", *options, "-batch", "-"], stdin="\n".join(lines), pid=pid)
