@@ -16,6 +16,7 @@ DISTRIBUTION = "dualpath-testbed"
 COMMANDS = {
     "run": "serve a scenario's agents, emulated or simulated, and write a report",
     "trace": "what is in a trace, and the same in another format",
+    "serve": "watch a run in a browser while it goes",
     "compare": "set runs side by side, difference by difference",
     "export": "write what a run measured for Perfetto, AIPerf and vLLM",
     "capacity": "find the largest arrival rate at which each system keeps its SLO",

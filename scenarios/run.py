@@ -28,10 +28,11 @@ from scenarios.planning.plan import make_plan
 from scenarios.planning.points import load_points
 from scenarios.results.taps import find_taps
 from scenarios.running.execution import enter_sandbox, run_scenario
+from scenarios.running.live_page import HERE, PORT, live_page
 from scenarios.running.outcome import DONE, LACKING, complain, concluded
 from scenarios.running.ownership import handed_over
 from scenarios.running.sweep import run_sweep
-from topology import machine
+from topology import machine, sandbox
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,9 +46,16 @@ def _run(arguments: argparse.Namespace) -> int:
     if scenario.sweep is not None:
         return _sweep(scenario, arguments)
     _check_options(scenario, arguments)
-    if scenario.engine == "emulate":
-        enter_sandbox(capture=bool(arguments.pcap))
     out = _out(scenario, arguments)
+    if arguments.serve is not None and not sandbox.inside():
+        with live_page(out, arguments.serve):
+            return _one(scenario, out, arguments)
+    return _one(scenario, out, arguments)
+
+
+def _one(scenario: Scenario, out: Path, arguments: argparse.Namespace) -> int:
+    if scenario.engine == "emulate":
+        enter_sandbox("--out", str(out), capture=bool(arguments.pcap))
     with handed_over(out):
         if arguments.cli:
             from scenarios.running.prompt import prompt
@@ -85,6 +93,14 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="LINK",
         help="record the headers on a NIC (pe0.cnic0) or link (ce0-ca0); may be given again",
     )
+    parser.add_argument(
+        "--serve",
+        nargs="?",
+        type=count,
+        const=PORT,
+        metavar="PORT",
+        help=f"show the run in a browser while it goes, at this port of {HERE} (default: {PORT})",
+    )
     parser.add_argument("--check", action="store_true", help="say what this machine lacks")
     parser.add_argument(
         "--cli", action="store_true", help="Mininet's prompt on the fabric instead of a run"
@@ -107,6 +123,7 @@ def _scenario(arguments: argparse.Namespace) -> Scenario:
 
 
 def _sweep(scenario: Scenario, arguments: argparse.Namespace) -> int:
+    _refuse(arguments.serve, "--serve", "a sweep has many runs: dualpath serve shows one of them")
     _refuse(arguments.cli, "--cli", "a sweep has many fabrics: add --set sweep=null")
     _refuse(arguments.pcap, "--pcap", "a sweep has many fabrics: add --set sweep=null")
     points = load_points(library.find(arguments.scenario), overrides(arguments))
@@ -130,6 +147,7 @@ def _check_options(scenario: Scenario, arguments: argparse.Namespace) -> None:
         _refuse(arguments.cli, "--cli", "leave it out: there is no fabric to look at")
     if arguments.cli:
         _refuse(arguments.pcap, "--pcap", "leave it out: --cli serves nothing")
+        _refuse(arguments.serve, "--serve", "leave it out: --cli serves nothing")
 
 
 def _refuse(value: object, option: str, remedy: str) -> None:

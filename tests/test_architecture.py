@@ -158,6 +158,7 @@ COVERED = {
     "scenarios/running/fabric.py": "tests/scenarios/running/test_emulation.py",
     "scenarios/running/following.py": "tests/scenarios/test_run.py",
     "scenarios/running/held.py": "tests/scenarios/running/test_sweep.py",
+    "scenarios/running/live_page.py": "tests/scenarios/test_serve.py",
     "scenarios/running/node_processes.py": "tests/scenarios/test_run.py",
     "scenarios/running/prompt.py": "tests/scenarios/test_emulated.py",
     "scenarios/running/recording.py": "tests/scenarios/test_run.py",

@@ -31,11 +31,14 @@ def inside() -> bool:
     return outer is not None and outer != _network()
 
 
-def run_inside() -> int:
+def run_inside(*further: str) -> int:
     """Run this Python command again, inside a new sandbox; returns its exit code.
 
     It finds itself `inside()` the second time. The caller waits outside, and with it dies the
     sandbox. Ctrl-C reaches the command inside too; it has a minute to end in order.
+
+    Args:
+        further: arguments added to the command's.
 
     Raises:
         MachineError: already inside, or not root.
@@ -44,7 +47,7 @@ def run_inside() -> int:
         raise MachineError("already inside a sandbox", "do this only when not inside()")
     if os.geteuid() != 0:
         raise MachineError("user is not root", "run with sudo")
-    command = [sys.executable, *sys.orig_argv[1:]]
+    command = [sys.executable, *sys.orig_argv[1:], *further]
     # setpriv: the kernel kills unshare when we die; --kill-child: and then all inside
     child = subprocess.Popen(
         [

@@ -129,6 +129,9 @@ PICTURES: dict[str, tuple[Callable[[Run], Chart | Figure | None], str, str]] = {
 }
 """Function, title and caption of each picture."""
 
+IMAGES = {"jct", "ttft_parts", "engine_tokens", "cnic_use", "fabric_use", "egress_backlog"}
+"""Those of the pictures that are no charts."""
+
 
 def draw(out_dir: Path, run: Run) -> list[Picture]:
     """Write every picture that the run has data for into `out_dir`."""
@@ -143,6 +146,15 @@ def draw(out_dir: Path, run: Run) -> list[Picture]:
                 (charts.draw(found) if isinstance(found, Chart) else found).savefig(path)
                 pictures.append(Picture(path, title, caption, chart))
     return pictures
+
+
+def charts_of(run: Run) -> dict[str, Chart]:
+    """Every chart that the run has data for."""
+    return {
+        name: found
+        for name, (function, _, _) in PICTURES.items()
+        if name not in IMAGES and isinstance(found := function(run), Chart)
+    }
 
 
 def run_of(

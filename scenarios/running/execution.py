@@ -41,11 +41,12 @@ KILLED = 128
 """Exit statuses above it stand for signals."""
 
 
-def enter_sandbox(*, capture: bool = False) -> None:
+def enter_sandbox(*further: str, capture: bool = False) -> None:
     """Go on inside a sandbox: there this does nothing, outside it ends the process with the
     status of the same command inside.
 
     Args:
+        further: arguments added to the command's, inside.
         capture: links are to be recorded.
 
     Raises:
@@ -59,7 +60,7 @@ def enter_sandbox(*, capture: bool = False) -> None:
             "; ".join(problem.what for problem in problems),
             "; ".join(problem.remedy for problem in problems),
         )
-    status = sandbox.run_inside()
+    status = sandbox.run_inside(*further)
     if status > KILLED and status != BROKEN_OFF:
         raise RunError(f"the run was killed by {signal.Signals(status - KILLED).name}")
     sys.exit(status)

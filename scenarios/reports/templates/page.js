@@ -4,7 +4,8 @@
 (() => {
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const plots = [];
+  // all plots by the figure that they are in; what a plot shows can be put in another's place
+  const shown = {};
   let data = JSON.parse(document.getElementById("data").textContent);
 
   const make = (tag, words, parent, attributes = {}) => {
@@ -19,8 +20,9 @@
 
   // charts
 
-  function plugin(panel) {
+  function plugin(now) {
     return { hooks: { draw: (u) => {
+      const panel = now.panel;
       const pen = u.ctx, { left, top, width, height } = u.bbox;
       pen.save();
       pen.strokeStyle = style("--soft");
@@ -42,7 +44,9 @@
     } } };
   }
 
-  function options(chart, panel, column, width, key) {
+  // now: the chart and the panel that are shown
+  function options(now, column, width, key) {
+    const { chart, panel } = now;
     const ink = style("--ink"), line = style("--line");
     const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { show: false },
                    font: "12px system-ui", labelFont: "12px system-ui", labelSize: 18 };
@@ -53,9 +57,9 @@
       scales: {
         x: { time: false, distr: chart.log_x ? 3 : 1,
              range: (u, low, high) => u.zoomed ? [low, high]
-               : [chart.log_x ? low : Math.min(0, low), chart.end && timed ? chart.end : high] },
+               : [chart.log_x ? low : Math.min(0, low), timed && now.chart.end ? now.chart.end : high] },
         y: { distr: chart.log_y ? 4 : 1, asinh: 1,
-             range: (u, low, high) => [panel.bottom, panel.top ?? Math.max(high * 1.05, 1e-9)] },
+             range: (u, low, high) => [panel.bottom, now.panel.top ?? Math.max(high * 1.05, 1e-9)] },
       },
       axes: [{ ...axis, label: chart.x_labels[column], size: 30 },
              { ...axis, label: panel.unit, size: 52, values: (u, at) => at.map(short) }],
@@ -65,7 +69,7 @@
         paths: panel.steps ? uPlot.paths.stepped({ align: 1 }) : undefined,
         fill: panel.stacked ? curve.colour : panel.filled && i === 0 ? faded(curve.colour) : undefined,
       }))],
-      plugins: [plugin(panel)],
+      plugins: [plugin(now)],
       hooks: { setSelect: [(u) => { u.zoomed = u.select.width > 0; }] },
     };
   }
@@ -73,7 +77,7 @@
   // areas are drawn from the highest down, so that each lies in front of the sum above it
   const drawn = (panel) => panel.stacked ? { ...panel, curves: [...panel.curves].reverse() } : panel;
 
-  function told(panel, place, readout) {
+  function told({ panel }, place, readout) {
     const rest = panel.curves.map((curve, i) => {
       const below = panel.stacked && i ? panel.curves[i - 1].y[place] : 0;
       const value = curve.y[place];
@@ -83,26 +87,42 @@
   }
 
   function showChart(figure, chart) {
-    const legend = make("p", "", figure, { class: "legend" });
+    const room = figure.querySelector("div"), legend = make("p", "", room, { class: "legend" });
     for (const [label, colour] of Object.entries(chart.labels)) {
       const item = make("span", label, legend);
       item.style.setProperty("--colour", colour);
     }
-    const grid = make("div", "", figure, { class: "panels" });
+    const grid = make("div", "", room, { class: "panels" });
     grid.style.setProperty("--columns", chart.columns);
     chart.panels.forEach((panel, i) => {
       const box = make("div", "", grid);
       const head = make("p", "", box, { class: "panel" });
       make("strong", panel.title, head);
       const readout = make("span", panel.note, head);
-      const shown = drawn(panel), place = make("div", "", box);
-      const plot = new uPlot(
-        options(chart, shown, i % chart.columns % chart.x_labels.length, place.clientWidth, figure.id),
-        [shown.x, ...shown.curves.map((curve) => curve.y)], place);
+      const place = make("div", "", box), now = { chart, panel: drawn(panel) }, said = { panel };
+      const plot = new uPlot(options(now, i % chart.columns % chart.x_labels.length, place.clientWidth, figure.id),
+                             columns(now.panel), place);
       plot.over.addEventListener("dblclick", () => { plot.zoomed = false; });
-      plot.hooks.setCursor = [(u) => told(panel, u.cursor.idx, readout)];
-      plots.push([plot, place]);
+      plot.hooks.setCursor = [(u) => told(said, u.cursor.idx, readout)];
+      const renew = (chart) => {
+        [now.chart, now.panel, said.panel] = [chart, drawn(chart.panels[i]), chart.panels[i]];
+        readout.textContent = said.panel.note;
+        plot.setData(columns(now.panel), !plot.zoomed);
+      };
+      keep(figure, plot, place, renew);
     });
+  }
+
+  const columns = (panel) => [panel.x, ...panel.curves.map((curve) => curve.y)];
+  const keep = (figure, plot, place, renew) => (shown[figure.id] ??= []).push({ plot, place, renew });
+  const shape = (chart) => JSON.stringify(chart.panels.map((p) => [p.title, p.curves.map((c) => c.label)]));
+
+  // put new figures into the plots that are there, or make them anew
+  function renewed(figure, chart) {
+    const same = figure.dataset.shape === shape(chart);
+    if (same) shown[figure.id].forEach(({ renew }) => renew(chart));
+    figure.dataset.shape = shape(chart);
+    return same;
   }
 
   // the fabric
@@ -115,7 +135,7 @@
     return one;
   };
   const load = (share) => `color-mix(in oklab, var(--full) ${Math.round(100 * share)}%, var(--idle))`;
-  let lit = () => {}, moveTo = () => {};
+  let lit = () => {}, moveTo = () => {}, renewFabric = null;
 
   function showFabric(box, map) {
     const wide = 960, step = 62, margin = 30;
@@ -152,7 +172,11 @@
     }
     const bar = make("p", "", box, { class: "controls" });
     const system = make("select", "", bar, { "aria-label": "system" });
-    for (const name of Object.keys(map.loads)) make("option", name, system, { value: name });
+    const offer = () => {
+      for (const name of Object.keys(map.loads))
+        if (![...system.options].some((one) => one.value === name)) make("option", name, system, { value: name });
+    };
+    offer();
     const slider = make("input", "", bar, { type: "range", min: 0, step: 1, value: 0, "aria-label": "time" });
     const moment = make("output", "", bar);
     let use, queues;
@@ -185,6 +209,15 @@
     system.onchange = choose;
     slider.oninput = paint;
     choose();
+    // whoever looks at the latest moment goes on doing so
+    renewFabric = (newer) => {
+      const latest = slider.value === slider.max, names = Object.keys(newer.loads);
+      map = newer;
+      offer();
+      if (latest) system.value = names[names.length - 1];
+      choose();
+      if (latest) { slider.value = slider.max; paint(); }
+    };
     lit = (nics) => lines.forEach((line) => line.drawnLine.classList.toggle("lit", nics.includes(line.nic)));
     moveTo = (name, time) => {
       if (name in map.loads) system.value = name;
@@ -202,24 +235,29 @@
     ["waiting for a batch", "prefill_start_s", "#56B4E9"], ["prefill", "first_s", "#0072B2"],
     ["to the second token", "second_s", "#8fd6b8"], ["decode", "done_s", "#009E73"]];
 
-  function showRequests(box, ways) {
-    const place = make("div", "", box), names = Object.keys(ways).filter((name) => ways[name].request.length);
-    const points = names.map((name) => {
-      const w = ways[name];
-      return w.submit_s.map((t, i) => [t, w.first_s[i] - t, name, i]).sort((p, q) => p[0] - q[0]);
+  const points = (ways) => Object.entries(ways).map(([name, w]) =>
+    w.submit_s.map((t, i) => [t, w.first_s[i] - t, name, i]));
+
+  function scattered(ways) {
+    const x = [...new Set(points(ways).flat().map((p) => p[0]))].sort((a, b) => a - b);
+    const curves = points(ways).map((column, i) => {
+      const [name, { colour }] = Object.entries(ways)[i], at = new Map(column);
+      return { label: name, colour, y: x.map((t) => at.get(t) ?? null) };
     });
-    const x = [...new Set(points.flat().map((p) => p[0]))].sort((a, b) => a - b);
-    const rows = points.map((column) => {
-      const at = new Map(column.map((p) => [p[0], p[1]]));
-      return x.map((t) => at.get(t) ?? null);
-    });
-    const chart = { x_labels: ["model seconds"], end: null, log_x: false, log_y: false };
-    const panel = { unit: "TTFT, s", curves: names.map((name, i) => ({ label: name, colour: ways[name].colour, y: rows[i] })),
-                    levels: [], marks: [], bottom: 0, top: null, gaps: true };
-    const wanted = options(chart, panel, 0, place.clientWidth, "requests");
+    const panel = { title: "", note: "", unit: "TTFT, s", x, curves, levels: [], marks: [], bottom: 0, top: null, gaps: true };
+    return { x_labels: ["model seconds"], end: null, log_x: false, log_y: false, panels: [panel] };
+  }
+
+  function showRequests(figure, box, ways) {
+    const place = make("div", "", box), chart = scattered(ways), now = { chart, panel: chart.panels[0] };
+    const wanted = options(now, 0, place.clientWidth, "requests");
     wanted.series.slice(1).forEach((one) => { one.paths = () => null; one.points = { show: true, size: 4, fill: one.stroke }; });
-    const plot = new uPlot(wanted, [x, ...rows], place);
-    plots.push([plot, place]);
+    const plot = new uPlot(wanted, columns(now.panel), place);
+    keep(figure, plot, place, (chart) => {
+      [now.chart, now.panel] = [chart, chart.panels[0]];
+      plot.setData(columns(now.panel), !plot.zoomed);
+    });
+    figure.dataset.shape = shape(chart);
     const way = make("div", "", box, { class: "way", "aria-live": "polite" });
     make("p", "Choose a point: the request nearest to it shows its way.", way, { class: "soft" });
     let from = null;
@@ -227,11 +265,11 @@
     plot.over.addEventListener("click", (event) => {
       if (Math.abs(event.clientX - from) > 3) return;
       let best = null, least = Infinity;
-      for (const p of points.flat()) {
+      for (const p of points(data.requests).flat()) {
         const d = Math.hypot(plot.valToPos(p[0], "x") - event.offsetX, plot.valToPos(p[1], "y") - event.offsetY);
         if (d < least) [best, least] = [p, d];
       }
-      if (best) showWay(way, best[2], ways[best[2]], best[3]);
+      if (best) showWay(way, best[2], data.requests[best[2]], best[3]);
     });
   }
 
@@ -258,22 +296,57 @@
     moveTo(system, w.read_start_s[i] ?? start + (end - start) / 2);
   }
 
-  function show() {
-    plots.splice(0).forEach(([plot]) => plot.destroy());
-    for (const figure of document.querySelectorAll("figure.live > div")) figure.replaceChildren();
-    for (const [name, chart] of Object.entries(data.charts)) {
-      const figure = document.querySelector(`#chart-${name} > div`);
-      if (figure) showChart(figure, chart);
+  function clear() {
+    for (const [id, made] of Object.entries(shown)) {
+      made.forEach(({ plot }) => plot.destroy());
+      delete shown[id];
     }
-    if (data.fabric) showFabric(document.querySelector("#fabric > div"), data.fabric);
-    if (data.requests) showRequests(document.querySelector("#requests > div"), data.requests);
+    renewFabric = null;
+    for (const figure of document.querySelectorAll("figure.live")) {
+      delete figure.dataset.shape;
+      figure.querySelector("div").replaceChildren();
+    }
   }
+
+  function show() {
+    for (const [name, chart] of Object.entries(data.charts)) {
+      const figure = document.getElementById(`chart-${name}`);
+      if (!figure || renewed(figure, chart)) continue;
+      (shown[figure.id] ?? []).forEach(({ plot }) => plot.destroy());
+      delete shown[figure.id];
+      figure.querySelector("div").replaceChildren();
+      showChart(figure, chart);
+    }
+    if (data.fabric && renewFabric) renewFabric(data.fabric);
+    else if (data.fabric) showFabric(document.querySelector("#fabric > div"), data.fabric);
+    const requests = document.getElementById("requests");
+    if (data.requests && !renewed(requests, scattered(data.requests))) {
+      (shown.requests ?? []).forEach(({ plot }) => plot.destroy());
+      delete shown.requests;
+      requests.querySelector("div").replaceChildren();
+      showRequests(requests, requests.querySelector("div"), data.requests);
+    }
+  }
+
+  function follow(address) {
+    const status = document.getElementById("status"), events = new EventSource(address);
+    events.onmessage = (event) => {
+      data = JSON.parse(event.data);
+      status.textContent = data.status;
+      show();
+      if (data.ended) events.close();
+    };
+    events.onerror = () => { status.textContent += " No connection to the run."; events.close(); };
+  }
+
   show();
-  dark.addEventListener("change", show);
+  dark.addEventListener("change", () => { clear(); show(); });
   let last = innerWidth;
   addEventListener("resize", () => {
     if (innerWidth === last) return;
     last = innerWidth;
-    for (const [plot, place] of plots) plot.setSize({ width: place.clientWidth, height: plot.height });
+    for (const { plot, place } of Object.values(shown).flat())
+      plot.setSize({ width: place.clientWidth, height: plot.height });
   });
+  if (document.body.dataset.events) follow(document.body.dataset.events);
 })();
