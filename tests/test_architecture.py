@@ -103,6 +103,7 @@ COVERED = {
     "topology/ovs.py": "tests/topology/test_network.py",
     "topology/sandbox.py": "tests/topology/test_network.py",
     "topology/shaping.py": "tests/topology/test_network.py",
+    "topology/tcp.py": "tests/topology/test_injuries.py",
     "nodes/agents/context.py": "tests/nodes/agents/test_population.py",
     "nodes/engines/decode_node.py": "tests/nodes/test_virtual_run.py",
     "nodes/engines/engine_node.py": "tests/nodes/test_virtual_run.py",

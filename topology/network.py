@@ -6,11 +6,6 @@ DRAM end stays with the host, the HBM end moves to the GPU. VEPA sends even fram
 one to the other out of the veth, and the leaf reflects them, so a local copy crosses the
 CNIC once as a read and once as a write (paper section 1).
 
-The fabric is lossless, so TCP is told not to expect loss: no slow start, no probing for a
-lost tail, no timeout shorter than the deepest queue, and frames that overtook each other (two
-processors serve one veth) are not taken for losses. What a connection may have in flight
-is bounded by its socket buffers, the credits of such a fabric.
-
 A host has one DRAM end per CNIC, all in one subnet. A socket picks its CNIC by binding to
 the end's address; unbound, it has no route, rather than the wrong one.
 """
@@ -28,22 +23,11 @@ from mininet.log import setLogLevel
 from mininet.net import Mininet
 
 from plan.fabric import End, Fabric, Link, Nic
-from topology import bridges
+from topology import bridges, tcp
 from topology.mininet_parts import Bridge, Cable, Controller, Host
 from topology.namespace import entered, run
 from topology.offloads import switch_off
 from topology.ovs import Daemons, widen_packet_buffers
-
-CREDIT_BYTES = 512 * 1024
-"""Payload one connection may have in flight unless it sets its socket buffers, emulated
-bytes: above rate x round trip of the fastest NIC, far below what the leaf queues hold."""
-
-RTO_MIN_S = 5
-"""Longer than a queue of the fabric may suddenly grow, so that no timer fires; what a failed
-link swallowed is sent again after it."""
-
-INITIAL_WINDOW = 64
-"""Segments sent before the first acknowledgement; the credits bound it further."""
 
 _HOSTS = Path("/etc/hosts")
 _LOG_LEVEL = "warning"
@@ -60,13 +44,17 @@ class Network:
         fabric: what to build.
         daemons: the running Open vSwitch.
         controller_port: TCP port of the OpenFlow controller on 127.0.0.1 in the sandbox.
+        lossless: False has TCP expect that frames get lost, and send them again soon.
 
     Raises:
         CommandError: the kernel or Open vSwitch refused a step; the message says which.
     """
 
-    def __init__(self, fabric: Fabric, daemons: Daemons, controller_port: int) -> None:
+    def __init__(
+        self, fabric: Fabric, daemons: Daemons, controller_port: int, *, lossless: bool = True
+    ) -> None:
         self.fabric = fabric
+        self._lossless = lossless
         self.daemons = daemons
         self._controller = Controller(controller_port)
         self._started: list[subprocess.Popen[bytes]] = []
@@ -185,7 +173,7 @@ class Network:
         for host in [self._mininet.addHost(name, cls=Host, ip=None) for name in names]:
             host.await_namespaces()
             self._namespaces[host.name] = host.pid
-            _tune(host.pid)
+            tcp.tune(host.pid, lossless=self._lossless)
 
     def _add_switches(self) -> None:
         for switch in self.fabric.switches:
@@ -278,11 +266,9 @@ class Network:
         where = f"table {table}" if shares_subnet else ""
         if shares_subnet:
             yield f"rule add from {end.ip} table {table}"
+        options = tcp.route_options(lossless=self._lossless)
         subnet = ".".join(end.ip.split(".")[:2]) + ".0.0/16"
-        yield (
-            f"route add {subnet} dev {end.device} src {end.ip} {where} "
-            f"initcwnd {INITIAL_WINDOW} initrwnd {INITIAL_WINDOW} rto_min {RTO_MIN_S}s"
-        )
+        yield (f"route add {subnet} dev {end.device} src {end.ip} {where} {options}")
         for peer_nic in self.fabric.nics:
             if peer_nic.kind == nic.kind:
                 for peer in peer_nic.ends:
@@ -290,32 +276,6 @@ class Network:
                         yield (
                             f"neigh add {peer.ip} lladdr {peer.mac} dev {end.device} nud permanent"
                         )
-
-
-def _tune(pid: int) -> None:
-    """TCP of a lossless fabric, for one namespace."""
-    buffers = f"{CREDIT_BYTES} {2 * CREDIT_BYTES} {2 * CREDIT_BYTES}"
-    settings = {
-        "ipv4/tcp_congestion_control": "reno",
-        "ipv4/tcp_slow_start_after_idle": "0",
-        "ipv4/tcp_no_metrics_save": "1",
-        "ipv4/tcp_early_retrans": "0",
-        # with selective acknowledgements the kernel would apply its own idea of reordering
-        "ipv4/tcp_sack": "0",
-        "ipv4/tcp_max_reordering": "10000",
-        "ipv4/tcp_reordering": "10000",
-        "ipv4/tcp_moderate_rcvbuf": "0",
-        "ipv4/tcp_reflect_tos": "1",
-        "ipv4/tcp_rmem": buffers,
-        "ipv4/tcp_wmem": buffers,
-        "ipv4/conf/all/rp_filter": "0",
-        "ipv4/conf/default/rp_filter": "0",
-        "ipv6/conf/all/disable_ipv6": "1",
-        "ipv6/conf/default/disable_ipv6": "1",
-    }
-    with entered(pid):
-        for name, value in settings.items():
-            Path("/proc/sys/net", name).write_text(value)
 
 
 def _ip(lines: Iterable[str]) -> None:

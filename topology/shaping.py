@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from math import isclose
 from typing import Any
 
+import msgspec
+
 from plan.lanes import Egress, LaneTable
 from plan.model import Plan
 from topology.namespace import run
@@ -26,6 +28,9 @@ from topology.network import Network
 
 LEAF_BYTES = 64 * 2**20
 """Room in each lane's queue: 128 connections at their full credit, emulated bytes."""
+
+FIRST_FILTER = 1
+"""Where a filter stands that is tried before those of the lanes."""
 
 RATE_TOLERANCE = 0.01
 _ROOT = 0xFFFE
@@ -77,6 +82,26 @@ def finish_switch_ports(network: Network, plan: Plan) -> None:
             if network.daemons.datapath == "netdev":
                 lines += _filter_lines(egress, plan.lanes)
     _tc(lines, None)
+
+
+def set_rates(network: Network, plan: Plan, egress: Egress, share: float) -> None:
+    """Leave all classes of an egress a share of what is planned.
+
+    Raises:
+        CommandError: the kernel refused a setting.
+    """
+    lines = [
+        line.replace("class add", "class change")
+        for line in _class_lines(egress, plan, share)
+        if line.startswith("class")
+    ]
+    _tc(lines, namespace(network, egress.host))
+
+
+def class_rates(network: Network, egress: Egress) -> dict[int, float]:
+    """What each class of an egress may send at most, emulated bit/s, by its minor number."""
+    said = _tc([f"class show dev {egress.device}"], namespace(network, egress.host))
+    return {int(found["minor"], 16): _bits(found["ceil"]) for found in _CLASS.finditer(said)}
 
 
 def read_back(network: Network, plan: Plan) -> list[str]:
@@ -213,8 +238,10 @@ def _filter_problems(lanes: LaneTable, said: Any) -> Iterator[str]:
         yield f"filter 0x{value}/0x{mask} to class {flow} is not in the plan"
 
 
-def _class_lines(egress: Egress, plan: Plan) -> Iterator[str]:
-    on, classes = f"dev {egress.device}", plan.queue_classes(egress)
+def _class_lines(egress: Egress, plan: Plan, share: float = 1.0) -> Iterator[str]:
+    """Commands that make an egress's classes, at a share of their rates."""
+    slowed = msgspec.structs.replace(egress, rate_bps=share * egress.rate_bps)
+    on, classes = f"dev {egress.device}", plan.queue_classes(slowed)
     ceil_bps, burst = classes[0].ceil_bps, classes[0].burst_bytes
     common = f"ceil {ceil_bps}bit burst {burst}b cburst {burst}b quantum {plan.fabric.mtu + 14}"
     yield f"qdisc add {on} root handle 1: htb default 1"
@@ -239,8 +266,8 @@ def _filter_lines(egress: Egress, lanes: LaneTable) -> Iterator[str]:
     for item in lanes.filters:
         yield (
             f"filter add dev {egress.device} parent 1: protocol {item.protocol} "
-            f"prio {item.order} u32 match u32 0x{item.value:08x} 0x{item.mask:08x} at 0 "
-            f"flowid 1:{_minor(item.vl):x}"
+            f"prio {FIRST_FILTER + item.order} u32 "
+            f"match u32 0x{item.value:08x} 0x{item.mask:08x} at 0 flowid 1:{_minor(item.vl):x}"
         )
 
 

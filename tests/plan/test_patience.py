@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from plan.patience import standstill_s, unacknowledged_s
 from plan.scale import Scale
-from topology.network import RTO_MIN_S
+from topology.tcp import RTO_MIN_S
 
 scales = st.builds(
     Scale, byte_scale=st.floats(1.0, 1e6), dilation=st.floats(0.01, 100.0, allow_nan=False)

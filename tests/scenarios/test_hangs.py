@@ -18,7 +18,7 @@ from plan.model import Plan, read_plan
 from plan.patience import standstill_s, unacknowledged_s
 from scenarios.running.outcome import DOUBTED, FAILED
 from tests.scenarios.commands import TINY, await_entry, entries, process_of, started
-from topology.network import RTO_MIN_S
+from topology.tcp import RTO_MIN_S
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
 

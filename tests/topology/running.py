@@ -19,12 +19,14 @@ CONTROLLER_PORT = 6653
 
 
 @contextmanager
-def running(plan: Plan, directory: Path, daemons: int = 1) -> Iterator[Network]:
+def running(
+    plan: Plan, directory: Path, daemons: int = 1, *, lossless: bool = True
+) -> Iterator[Network]:
     """Build the plan's fabric and yield it when its queues are all in place."""
     write_plan(plan, directory / "plan.json")
     with (
         ovs.daemons(count=daemons) as started,
-        Network(plan.fabric, started, CONTROLLER_PORT) as network,
+        Network(plan.fabric, started, CONTROLLER_PORT, lossless=lossless) as network,
     ):
         qos.install(plan, network.databases)
         shaping.finish_switch_ports(network, plan)

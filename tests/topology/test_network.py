@@ -66,7 +66,7 @@ def test_a_changed_rate_a_lost_filter_and_a_lost_leaf_are_all_reported(
     pid = network.namespace_pid("de0")
     change = "tc class change dev de0-snic parent 1:fffe classid 1:3 htb rate 1mbit ceil 2mbit"
     run(change.split(), pid=pid)
-    run(["tc", "filter", "del", "dev", "de0-snic", "parent", "1:", "prio", "3"], pid=pid)
+    run(["tc", "filter", "del", "dev", "de0-snic", "parent", "1:", "prio", "4"], pid=pid)
     run(["tc", "qdisc", "del", "dev", "de0-snic", "parent", "1:1"], pid=pid)
     try:
         said = "\n".join(shaping.read_back(network, plan))
