@@ -7,9 +7,12 @@ from collections.abc import Callable
 from nodes.agents.population import AgentPopulation
 from nodes.engines.decode_node import DecodeNode
 from nodes.engines.prefill_node import PrefillNode
+from nodes.protocol.signs import give_signs
 from nodes.protocol.world import Node, World
+from nodes.scheduling.failover import FailoverScheduler, Told
 from nodes.scheduling.scheduler import SchedulerNode
 from nodes.storage.block_store import BlockStore
+from nodes.storage.index import Index
 from nodes.storage.server import StorageNode
 from nodes.timing.timing import timing_of
 from plan.deployment import System
@@ -24,12 +27,16 @@ def make_node(
     system: System,
     store: BlockStore | None,
     finished: Callable[[RequestRecord], None] | None,
+    told: Told | None = None,
+    index: Index | None = None,
 ) -> Node:
     """The program of `world.node`, ready to start.
 
     Args:
         store: for a storage host, where its blocks are; preloaded contexts are put there.
         finished: for the agents, what gets every request's record.
+        told: for the scheduler of a run with recovery, what hears of faults.
+        index: for a storage host, what an earlier life of it knew; None: it is its first.
     """
     node = next(node for node in plan.fabric.nodes if node.name == world.node)
     match node.kind:
@@ -37,6 +44,9 @@ def make_node(
             return PrefillNode(world, plan, system, node, timing_of(plan, "prefill"))
         case "decode":
             return DecodeNode(world, plan, system, node, timing_of(plan, "decode"))
+        case "scheduler" if plan.recovery is not None:
+            assert told is not None
+            return FailoverScheduler(world, plan, system, plan.recovery, told)
         case "scheduler":
             return SchedulerNode(world, plan, system)
         case "agents":
@@ -49,7 +59,11 @@ def make_node(
             def preloaded(agent: int) -> int:
                 return plan.trajectory(agent).preloaded if system.io else 0
 
-            storage = StorageNode(world, store, plan.layout, preloaded)
+            signs = None
+            if plan.recovery is not None:
+                scheduler = plan.fabric.nodes_of("scheduler")[0].name
+                signs = give_signs(world, scheduler, plan.recovery.heartbeat_s)
+            storage = StorageNode(world, store, plan.layout, preloaded, index, signs)
             hosts = [host.name for host in plan.fabric.nodes_of("storage")]
             # who comes later brings its context along
             together = len(plan.trajectories) if plan.arrivals is None else 0

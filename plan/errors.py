@@ -7,13 +7,15 @@
     ├── RunError         a run that had started could not be finished
     │   ├── CommandError    a program that it needs failed
     │   ├── PluginError     code of the user's own failed
+    │   ├── Broken          what was asked of another node came to nothing; nodes go on, see below
     │   ├── PeerLost        a connection between two of its nodes broke
     │   └── Standstill      its simulated nodes come no further:
     │       ├── Deadlock       they wait for each other for ever
     │       └── Livelock       they are busy, but no request is
     └── BrokenOff        the user ended a run before it was done
 
-Each ends in one line that says what to do; `scenarios.running.outcome` has the exit statuses.
+`Broken` ends a run only where its plan has no recovery. Each ends in one line that says what to
+do; `scenarios.running.outcome` has the exit statuses.
 Anything else that is raised is a mistake in the testbed.
 """
 
@@ -88,6 +90,22 @@ class CommandError(RunError):
 
 class PluginError(RunError):
     """A plug-in failed; the message begins with its file and line."""
+
+
+class Broken(RunError):
+    """A transfer failed, a peer is gone, or what came is not what it should be.
+
+    Attributes:
+        read: it was a read of stored blocks.
+    """
+
+    read = False
+
+
+class ReadBroken(Broken):
+    """The same of blocks that were to be read from storage."""
+
+    read = True
 
 
 class PeerLost(RunError):

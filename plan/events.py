@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from plan.faults import FaultEvent
 from plan.records import Ending
 
 
@@ -180,6 +181,13 @@ class Incident(Entry, frozen=True, kw_only=True):
     what: str
 
 
+class Faulted(Entry, frozen=True, kw_only=True):
+    """What became of a fault while a system was served."""
+
+    system: str
+    fault: FaultEvent
+
+
 class Over(Entry, frozen=True, kw_only=True):
     """A system's requests are done, or it was broken off (`complete` is False)."""
 
@@ -195,4 +203,4 @@ class End(Entry, frozen=True, kw_only=True):
     error: str | None = None
 
 
-JournalEvent = Run | Phase | Served | Incident | Over | End
+JournalEvent = Run | Phase | Served | Incident | Faulted | Over | End

@@ -13,6 +13,7 @@ from plan.deployment import BlockLayout, GpuSpec, ModelSpec, SchedulerConstants
 from plan.end import End
 from plan.errors import reading
 from plan.fabric import Fabric, NodeKind
+from plan.faults import Fault, Recovery
 from plan.lanes import Egress, LaneTable, QueueClass
 from plan.plugins import Plugin
 from plan.scale import Scale
@@ -41,6 +42,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         trajectories: what agents replay, each of them once where `arrivals` is None.
         arrivals: None: all agents start together; gaps: None: a turn follows the last at once.
         end: None: when all requests are served.
+        faults: what breaks, in no order; recovery: how nodes notice and go on, None where
+            nothing is to break.
         gpu_timing: the plug-in that says how long GPUs compute; None: `nodes.timing` does.
         plugins: what the plan and its systems call by a name that is not built in.
     """
@@ -66,6 +69,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     arrivals: Arrivals | None = None
     gaps: Gaps | None = None
     end: End | None = None
+    faults: tuple[Fault, ...] = ()
+    recovery: Recovery | None = None
     gpu_timing: str | None = None
     plugins: dict[str, Plugin] = {}
 

@@ -137,6 +137,8 @@ class NodeStats(msgspec.Struct, kw_only=True):
         collectives_s: durations of the collectives of the node's engines.
         collectives_wire_s: what the same bytes take at the rate of an idle CNIC, summed.
         forwards: of the group that the node leads, in some 2000 records at most.
+        blocks_refused: Full Blocks that were read and not used, for they or one before them were
+            not what they should be; late_messages: about attempts that had come to nothing.
         buffer: what of its PE or DE buffer was leased, (model seconds, model bytes from then on);
             not every change, but its last in every so many milliseconds.
     """
@@ -153,3 +155,5 @@ class NodeStats(msgspec.Struct, kw_only=True):
     collectives_wire_s: float = 0.0
     forwards: list[ForwardRecord] = []
     buffer: list[tuple[float, float]] = []
+    blocks_refused: int = 0
+    late_messages: int = 0

@@ -75,6 +75,11 @@ class AgentPopulation:
             case _:
                 raise TypeError(f"agents cannot handle {message!r}")
 
+    @property
+    def under_way(self) -> int:
+        """Requests that are asked for and not done."""
+        return len(self._waiting)
+
     def so_far(self, ended_by: EndedBy) -> Ending:
         """The ending, if the run ended now; what is all served ended with its last request."""
         now_s = self._world.clock.now()
@@ -127,6 +132,9 @@ class AgentPopulation:
     def _request_done(self, record: RequestRecord) -> None:
         if self.completed.done():
             return  # it was told as under way
+        if record.request not in self._waiting:
+            self._world.stats.late_messages += 1
+            return  # another attempt at it was done before
         self._finished(record)
         self.done += 1
         self._last_done_s = max(self._last_done_s, record.done_s or 0.0)

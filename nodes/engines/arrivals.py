@@ -27,7 +27,11 @@ class Arrivals(Generic[T]):
         try:
             return await self._expected(attempt)
         finally:
-            del self._values[attempt]
+            self._values.pop(attempt, None)
+
+    def forget(self, attempt: Attempt) -> None:
+        """Nobody will take it any more."""
+        self._values.pop(attempt, None)
 
     def _expected(self, attempt: Attempt) -> asyncio.Future[T]:
         future = self._values.get(attempt)

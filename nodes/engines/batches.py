@@ -12,6 +12,7 @@ from nodes.engines.engine_node import Reading
 from nodes.engines.memory import Memory
 from nodes.protocol.messages import Assign, Remote, Request
 from nodes.scheduling.intra_engine import Chunk, Packing
+from plan.errors import Broken
 
 
 @dataclass(slots=True, eq=False)
@@ -58,6 +59,12 @@ class Job:
     def request(self) -> Request:
         return self.assign.request
 
+    def fail(self, error: Broken) -> None:
+        """It cannot be computed: whoever waits for it is told."""
+        if not self.first.done():
+            self.first.set_exception(error)
+            self.first.exception()
+
 
 class Part(NamedTuple):
     """A job's chunk in a forward batch: new tokens, and the rows they complete."""
@@ -76,7 +83,7 @@ class Part(NamedTuple):
     @property
     def moves(self) -> bool:
         """Whether its KV-Cache goes anywhere: with I/O, and while somebody waits for it."""
-        return self.job.hbm is not None and not self.job.first.cancelled()
+        return self.job.hbm is not None and not self.job.first.done()
 
 
 class Batches:

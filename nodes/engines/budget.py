@@ -20,7 +20,7 @@ class Budget:
     def __init__(
         self, name: str, capacity: float, noted: Callable[[float], object] | None = None
     ) -> None:
-        self._name = name
+        self.name = name
         self._noted = noted
         self.capacity = capacity
         self._leased = 0.0
@@ -38,7 +38,7 @@ class Budget:
             ValueError: more than the whole capacity was asked for.
         """
         if amount > self.capacity:
-            raise ValueError(f"{amount:.0f} asked of {self._name}, which has {self.capacity:.0f}")
+            raise ValueError(f"{amount:.0f} asked of {self.name}, which has {self.capacity:.0f}")
         if not self._waiting and amount <= self.free:
             self._leased += amount
             self._changed()

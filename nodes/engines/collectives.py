@@ -20,6 +20,7 @@ import asyncio
 
 from nodes.protocol.world import World
 from plan.deployment import ModelSpec
+from plan.errors import Broken
 from plan.model import Plan
 from plan.names import engine_name, gpu_of, hbm_end, node_of
 
@@ -53,16 +54,19 @@ class Exchange:
     def __init__(self, world: World, plan: Plan, engine: str, group: tuple[str, ...]) -> None:
         self._world = world
         self._model = plan.model
+        self._engine = engine
         self._end = hbm_end(engine)
-        self._nodes = len(group)
-        own = group.index(node_of(engine))
-        others = [*group[own + 1 :], *group[:own]]
-        if plan.collectives == "tensor":
-            self._size_bytes, others = ring_bytes, others[:1]
-        else:
-            self._size_bytes = exchange_bytes
-        self._peers = [hbm_end(engine_name(node, gpu_of(engine))) for node in others]
+        self._rings = plan.collectives == "tensor"
+        self._size_bytes = ring_bytes if self._rings else exchange_bytes
+        self.regroup(group)
         self._bytes_per_s = plan.fabric.nic_of_end()[self._end].rate_bps / 8
+
+    def regroup(self, group: tuple[str, ...]) -> None:
+        """These nodes are the group from now on."""
+        self._nodes = len(group)
+        own = group.index(node_of(self._engine))
+        others = [*group[own + 1 :], *group[:own]][: 1 if self._rings else None]
+        self._peers = [hbm_end(engine_name(node, gpu_of(self._engine))) for node in others]
 
     async def run(self, tokens: float, layers: float) -> None:
         """Send this engine's part and wait until it has arrived everywhere."""
@@ -71,7 +75,9 @@ class Exchange:
         begun_s = self._world.clock.now()
         size = self._size_bytes(self._model, self._nodes, tokens, layers)
         arrivals = [self._world.burst(size, self._end, peer, "collective") for peer in self._peers]
-        await asyncio.gather(*arrivals)
+        for ended in await asyncio.gather(*arrivals, return_exceptions=True):
+            if isinstance(ended, BaseException) and not isinstance(ended, Broken):
+                raise ended
         stats = self._world.stats
         stats.collectives_s.add(self._world.clock.now() - begun_s)
         stats.collectives_wire_s += len(self._peers) * size / self._bytes_per_s

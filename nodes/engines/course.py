@@ -15,7 +15,7 @@ class Course(Generic[_Entry]):
     """Entries of one step of time are joined; steps grow so that there are never too many.
 
     Args:
-        kept: where entries go, in the order in which they come; empty.
+        kept: where entries go, in the order in which they come, behind those of an earlier life.
         step_s: the first length of a step, model seconds.
         joined: one entry for two that follow each other.
     """
@@ -29,7 +29,8 @@ class Course(Generic[_Entry]):
         self._kept = kept
         self._step_s = step_s
         self._joined = joined
-        self._steps: list[float] = []  # of each entry, the number of its step
+        # of each entry, the number of its step; of those that are there, any that differ
+        self._steps = [float(place - len(kept)) for place in range(len(kept))]
 
     def note(self, now_s: float, entry: _Entry) -> None:
         """Something happened; `now_s` never goes back."""

@@ -87,6 +87,12 @@ class DecodeEngine:
         assert self._lockstep is not None
         self._lockstep.go(tokens)
 
+    def regroup(self, group: tuple[str, ...], number: int) -> None:
+        """These nodes are the expert-parallel group from now on."""
+        self._exchange.regroup(group)
+        if self._lockstep is not None:
+            self._lockstep.regroup(group[0], number)
+
     async def decode(self, sequence: Sequence) -> None:
         """Decode from the next step on, to the last token; if that is cancelled, the sequence
         leaves the batch."""

@@ -9,9 +9,12 @@ where the system has a DRAM pool, `dram_pool` tells.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import ExitStack, nullcontext
+from typing import Any
 
 from nodes.engines.arrivals import Arrivals
+from nodes.engines.budget import Budget
 from nodes.engines.de_buffer import DeBuffer
 from nodes.engines.decode import DecodeEngine, Sequence
 from nodes.engines.engine_node import EngineNode
@@ -31,6 +34,7 @@ from nodes.protocol.world import Move, Region, Span, World
 from nodes.storage.dram_pool import DramPool, Entry
 from nodes.timing.timing import Timing
 from plan.deployment import System
+from plan.errors import Broken
 from plan.fabric import Node
 from plan.model import Plan
 from plan.names import dram_end, hbm_end, node_of
@@ -59,15 +63,24 @@ class DecodeNode(EngineNode[DecodeEngine]):
 
     def _handle_own(self, message: Message) -> None:
         match message:
-            case Assign():
-                self._leader.changed()
-                self._world.spawn(self._serve(message))
             case NeedBuffer():
-                self._needed.bring(message.attempt, None)
+                if not self._late(message.attempt):
+                    self._needed.bring(message.attempt, None)
             case PrefillDone():
-                self._prefilled.bring(message.attempt, message)
+                if not self._late(message.attempt):
+                    self._prefilled.bring(message.attempt, message)
             case _:
                 raise TypeError(f"a decode node cannot handle {message!r}")
+
+    @property
+    def kept(self) -> int:
+        return self._pool.kept
+
+    def _budgets(self) -> list[Budget]:
+        return [self._buffers, *(engine.hbm for engine in self._engines.values())]
+
+    def _awaited(self) -> Iterable[Arrivals[Any]]:
+        return (self._needed, self._prefilled)
 
     async def _serve(self, assign: Assign) -> None:
         """A request's whole way through the node."""
@@ -137,7 +150,10 @@ class DecodeNode(EngineNode[DecodeEngine]):
             memory.use(persisted)
         await hbm.settled()
         expected = pieces(request.agent, request.runs, 0, rows)
-        self._world.verified(rows * layout.groups, hbm.region.corrupt(expected, None))
+        corrupt = hbm.region.corrupt(expected, None)
+        self._world.verified(rows * layout.groups, corrupt)
+        if corrupt and self._recovery is not None:
+            raise Broken(f"{corrupt} Layer Blocks of the prompt are not what they should be")
         buffer.put_away(persisted)
 
     def _completed_row(self, sequence: Sequence, row: int) -> None:
@@ -161,7 +177,10 @@ class DecodeNode(EngineNode[DecodeEngine]):
             target = Remote(dram_end(assign.de), staged.region.key)
             d2h = Move(hbm.region, Span(row, row + 1), target, "copy", at)
             staged.use(self._world.write(hbm_end(assign.de), [d2h]))
-            await staged.settled()
+            try:
+                await staged.settled()
+            except Broken:
+                return  # the next turn will miss it
             if entry is not None:
                 entry.ready = row + 1
             staged.use(self._storage.persist(assign.request, row, row + 1, staged.region, at))

@@ -34,15 +34,42 @@ class Beat:
         self._waiting: dict[str, None] = {}
         self._inside: dict[str, None] = {}
         self._arrived: dict[str, Arrive] = {}
+        self._number = 0
+        self._early: list[Join | Arrive] = []
+
+    def regroup(self, number: int) -> None:
+        """Members of the group died or came; all meet anew, and what was said before is void.
+
+        Args:
+            number: of the group from now on; the higher, the later.
+        """
+        self._waiting, self._inside, self._arrived = {}, {}, {}
+        self._number = number
+        early, self._early = self._early, []
+        for message in early:
+            if isinstance(message, Join):
+                self.join(message)
+            else:
+                self.arrive(message)
+
+    def _void(self, message: Join | Arrive) -> bool:
+        """Whether it was said in another group; what is said in the next one is kept for it."""
+        if message.number > self._number:
+            self._early.append(message)
+        return message.number != self._number
 
     def join(self, message: Join) -> None:
         """An engine wants to take part from the next boundary on."""
+        if self._void(message):
+            return
         self._waiting[message.engine] = None
         if not self._inside:
             self._begin(0)
 
     def arrive(self, message: Arrive) -> None:
         """An engine has come to the end of a round."""
+        if self._void(message):
+            return
         self._arrived[message.engine] = message
         if len(self._arrived) < len(self._inside):
             return
@@ -71,7 +98,7 @@ class Beat:
         engines = [*self._inside, *(also or [])]
         for node in dict.fromkeys(node_of(engine) for engine in engines):
             named = tuple(engine for engine in engines if node_of(engine) == node)
-            self._world.send(node, Go(named, tokens))
+            self._world.send(node, Go(named, tokens, self._number))
 
     def _log(self, arrived: list[Arrive]) -> None:
         times = [arrival.attention_s for arrival in arrived]
@@ -119,20 +146,45 @@ class Lockstep:
         self.inside = False
         self._start: asyncio.Future[int] | None = None
         self._round: asyncio.Future[int] | None = None
+        self._number = 0
+        self._alone = False
+        self._said = 0, False  # tokens of the round that is waited for; whether it ends a forward
+
+    def regroup(self, leader: str, number: int) -> None:
+        """Members of the group died or came: the forward that is under way this engine finishes
+        alone, and joins the others for the next."""
+        self._leader, self._number = leader, number
+        if self._start is not None:
+            if self._start.done():
+                self._start = asyncio.Future()
+            self._world.send(leader, Join(self._engine, number))
+        tokens, boundary = self._said
+        waiting, self._round = self._round, None
+        self._alone = self.inside and not (waiting is not None and boundary)
+        if waiting is not None:
+            if boundary:
+                self.inside = False
+            waiting.set_result(tokens)
 
     def join(self) -> None:
         """There is a batch: take part from the next boundary on. Idempotent."""
         if self._start is None and not self.inside:
             self._start = asyncio.Future()
-            self._world.send(self._leader, Join(self._engine))
+            self._world.send(self._leader, Join(self._engine, self._number))
 
     async def begin(self) -> bool:
         """Wait for the forward that this engine joined or stayed for; False if it stayed,
         and so need not wait."""
         if self.inside:
             return False
-        assert self._start is not None
-        await self._start
+        self.join()
+        start = self._start
+        assert start is not None
+        await start
+        while start is not self._start:  # the group is another one meanwhile
+            start = self._start
+            assert start is not None
+            await start
         self._start, self.inside = None, True
         return True
 
@@ -146,9 +198,15 @@ class Lockstep:
             boundary: the forward ends with this round.
             stays: at a boundary, whether a next batch is there.
         """
+        if self._alone:
+            if boundary:
+                self._alone = self.inside = False
+            return tokens
         came_s = self._world.clock.now()
         self._round = asyncio.Future()
-        self._world.send(self._leader, Arrive(self._engine, tokens, attention_s, boundary, stays))
+        self._said = tokens, boundary
+        arrive = Arrive(self._engine, tokens, attention_s, boundary, stays, self._number)
+        self._world.send(self._leader, arrive)
         if boundary:
             self.inside = stays
         total = await self._round

@@ -38,11 +38,15 @@ class Memory:
         self._uses.append(transfer)
 
     async def settled(self) -> None:
-        """Wait for the transfers that use it; they go on if the wait is cancelled."""
+        """Wait for the transfers that use it; they go on if the wait is cancelled.
+
+        Raises:
+            Broken: one of them, or of those before, has failed.
+        """
         if under_way := self._under_way():
             await _All(under_way).done
-            for transfer in under_way:
-                transfer.result()
+        for transfer in self._uses:
+            transfer.result()
 
     def let_go(self) -> None:
         """The holder needs it no more. Idempotent."""

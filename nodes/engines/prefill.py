@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import suppress
 
 from nodes.engines.batches import Batches, Job, Part
 from nodes.engines.budget import Budget, Lease
@@ -27,6 +28,7 @@ from nodes.protocol.world import Move, Span, World
 from nodes.scheduling.registry import forward_batches
 from nodes.timing.timing import Timing
 from plan.deployment import System
+from plan.errors import Broken
 from plan.model import Plan
 from plan.names import dram_end, hbm_end
 
@@ -70,7 +72,7 @@ class PrefillEngine:
         self._dram_end = dram_end(name)
         self._groups = range(plan.layout.groups)
         self._layers_per_group = plan.model.layers / plan.layout.groups
-        self._hbm = Budget(f"HBM of {name} (tokens)", timing.kv_capacity)
+        self.hbm = Budget(f"HBM of {name} (tokens)", timing.kv_capacity)
         predict = timing.predictor.attention_s
         pack = forward_batches(system, plan.constants, predict, plan.plugins)
         self._batches = Batches(pack, plan.layout.tokens)
@@ -80,8 +82,8 @@ class PrefillEngine:
         self._free_s = 0.0
         self._formed = 0
         group = plan.group_of(world.node)
-        gpus = {node.name: node.gpus for node in plan.fabric.nodes}
-        self._group_engines = sum(gpus[node] for node in group)
+        self._gpus = {node.name: node.gpus for node in plan.fabric.nodes}
+        self._group_engines = sum(self._gpus[node] for node in group)
         self._exchange = Exchange(world, plan, name, group)
         self._lockstep = None
         together = plan.ep_group["prefill"] > 1 or plan.collectives == "tensor"
@@ -97,6 +99,13 @@ class PrefillEngine:
         assert self._lockstep is not None
         self._lockstep.go(tokens)
 
+    def regroup(self, group: tuple[str, ...], number: int) -> None:
+        """These nodes are the expert-parallel group from now on; the experts are theirs."""
+        self._group_engines = sum(self._gpus[node] for node in group)
+        self._exchange.regroup(group)
+        if self._lockstep is not None:
+            self._lockstep.regroup(group[0], number)
+
     async def prefill(self, job: Job) -> float:
         """Compute a request whose hits are in a buffer; returns when its first token was out
         (model seconds), once all of its KV is in the DE buffer."""
@@ -107,7 +116,7 @@ class PrefillEngine:
             first_s = await job.first
             if job.hbm is not None:
                 await job.hbm.settled()
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, Broken):
             self._batches.drop(job)
             raise
         return first_s
@@ -126,7 +135,7 @@ class PrefillEngine:
         """
         self._batches.add(job)
         try:
-            with await self._hbm.lease(job.request.prompt):
+            with await self.hbm.lease(job.request.prompt):
                 self._batches.admit(job)
                 await job.called
                 await bring()
@@ -136,7 +145,7 @@ class PrefillEngine:
                 if job.hbm is not None:
                     self._write(job, _lacking(job), self._groups)
                     await job.hbm.settled()
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, Broken):
             self._batches.drop(job)
             raise
         return first_s
@@ -230,9 +239,17 @@ class PrefillEngine:
         """Wait for the stage's KV; returns when it can compute, without wake-up lateness
         where the KV was early enough."""
         start_s = max(self._free_s, stage.not_before_s)
-        if stage.load is not None and not stage.load.done():
-            await stage.load
+        load = stage.load
+        if load is None:
+            return start_s
+        if not load.done():
+            with suppress(Broken):
+                await load
             start_s = max(start_s, self._world.clock.now())
+        error = load.exception()
+        if isinstance(error, Broken):
+            for part in stage.parts:
+                part.job.fail(error)
         return start_s
 
     def _verify(self, stage: _Stage) -> None:
@@ -244,6 +261,8 @@ class PrefillEngine:
                 expected = pieces(request.agent, request.runs, 0, part.lo)
                 corrupt = part.job.hbm.region.corrupt(expected, stage.group)
                 self._world.verified(part.lo, corrupt)
+                if corrupt and self._plan.recovery is not None:
+                    part.job.fail(Broken(f"{corrupt} Layer Blocks are not what they should be"))
 
     async def _compute_in_step(self, lockstep: Lockstep, stage: _Stage, start_s: float) -> None:
         """The stage's layers as one: attention and what else is each GPU's own, the barrier,
@@ -312,7 +331,7 @@ class PrefillEngine:
 
     def _end_batch(self, parts: list[Part]) -> None:
         for part in parts:
-            if part.last and not part.job.first.cancelled():
+            if part.last and not part.job.first.done():
                 part.job.first.set_result(self._world.clock.now())
         self._computed.set()
 

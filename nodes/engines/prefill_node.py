@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import ExitStack
 from functools import partial
+from typing import Any
 
 from nodes.engines.arrivals import Arrivals
 from nodes.engines.batches import Job
+from nodes.engines.budget import Budget
 from nodes.engines.engine_node import EngineNode, Reading
 from nodes.engines.memory import Memory, allocated
 from nodes.engines.prefill import PrefillEngine
@@ -48,17 +51,23 @@ class PrefillNode(EngineNode[PrefillEngine]):
 
     def _handle_own(self, message: Message) -> None:
         match message:
-            case Assign():
-                self._leader.changed()
-                self._world.spawn(self._serve(message))
             case BufferReady():
-                self._buffers.bring(message.attempt, message.buffer)
+                if not self._late(message.attempt):
+                    self._buffers.bring(message.attempt, message.buffer)
             case HitsReady():
+                if self._late(message.attempt):
+                    return
                 start_s, end_s = message.read_start_s, message.read_end_s
                 read = Reading(message.upto, start_s, end_s, message.buffer_wait_s)
                 self._hits.bring(message.attempt, read)
             case _:
                 raise TypeError(f"a prefill node cannot handle {message!r}")
+
+    def _budgets(self) -> list[Budget]:
+        return [self._room, *(engine.hbm for engine in self._engines.values())]
+
+    def _awaited(self) -> Iterable[Arrivals[Any]]:
+        return (self._buffers, self._hits)
 
     async def _serve(self, assign: Assign) -> None:
         """A request's whole way through the node."""

@@ -105,9 +105,14 @@ class Fetch(msgspec.Struct, frozen=True, array_like=True, tag="fetch"):
 
 
 class Join(msgspec.Struct, frozen=True, array_like=True, tag="join"):
-    """Engine -> leader of its expert-parallel group: has a batch for the next forward."""
+    """Engine -> leader of its expert-parallel group: has a batch for the next forward.
+
+    Attributes:
+        number: of the group, as it stands; it changes when members die or come.
+    """
 
     engine: str
+    number: int = 0
 
 
 class Arrive(msgspec.Struct, frozen=True, array_like=True, tag="arrive"):
@@ -118,6 +123,7 @@ class Arrive(msgspec.Struct, frozen=True, array_like=True, tag="arrive"):
     attention_s: float
     boundary: bool
     stays: bool
+    number: int = 0
 
 
 class Go(msgspec.Struct, frozen=True, array_like=True, tag="go"):
@@ -125,6 +131,7 @@ class Go(msgspec.Struct, frozen=True, array_like=True, tag="go"):
 
     engines: tuple[str, ...]
     tokens: int
+    number: int = 0
 
 
 class NeedBuffer(msgspec.Struct, frozen=True, array_like=True, tag="need"):
@@ -227,6 +234,56 @@ class BlocksStored(msgspec.Struct, frozen=True, array_like=True, tag="was_stored
     ticket: int
 
 
+class NotDone(msgspec.Struct, frozen=True, array_like=True, tag="not_done"):
+    """Storage -> node: a read or a store came to nothing, for a reason."""
+
+    ticket: int
+    why: str
+
+
+class Alive(msgspec.Struct, frozen=True, array_like=True, tag="alive"):
+    """Node -> scheduler: a sign of life, of this life of its program."""
+
+    node: str
+    life: int
+
+
+class Members(msgspec.Struct, frozen=True, array_like=True, tag="members"):
+    """Scheduler -> nodes: who is there, and in which life; of a higher number, later.
+
+    Attributes:
+        lives: node -> life of its program; 0: it is dead.
+    """
+
+    number: int
+    lives: dict[str, int]
+
+
+class Fence(msgspec.Struct, frozen=True, array_like=True, tag="fence"):
+    """Scheduler -> node: it was taken for dead in this life, and has to begin another."""
+
+    life: int
+
+
+class Cancel(msgspec.Struct, frozen=True, array_like=True, tag="cancel"):
+    """Scheduler -> node: nobody waits for the attempt any more."""
+
+    attempt: Attempt
+
+
+class Failed(msgspec.Struct, frozen=True, array_like=True, tag="failed"):
+    """Node -> scheduler: an attempt came to nothing there.
+
+    Attributes:
+        read: because the node could not read its part of the hits.
+    """
+
+    attempt: Attempt
+    node: str
+    why: str
+    read: bool
+
+
 Message = (
     Submit
     | Assign
@@ -246,4 +303,10 @@ Message = (
     | BlocksRead
     | StoreBlocks
     | BlocksStored
+    | NotDone
+    | Alive
+    | Members
+    | Fence
+    | Cancel
+    | Failed
 )

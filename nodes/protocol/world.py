@@ -83,9 +83,14 @@ class Clock(Protocol):
 
 
 class World(Protocol):
-    """One node's access to time, memory, network and tasks."""
+    """One node's access to time, memory, network and tasks.
+
+    Attributes:
+        life: of the node's program, from 1: it may begin anew.
+    """
 
     node: str
+    life: int
 
     @property
     def clock(self) -> Clock: ...
@@ -95,6 +100,9 @@ class World(Protocol):
 
     def send(self, to: str, message: Message) -> None:
         """Send a control message to a node; it arrives, in order, or the run fails."""
+
+    def restart(self, reason: str) -> None:
+        """End this life of the node's program; another begins, if the run has recovery."""
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a task of this node; its failure is the run's failure."""
@@ -108,7 +116,8 @@ class World(Protocol):
     def write(self, end: str, moves: Sequence[Move]) -> asyncio.Future[None]:
         """One-sided writes from this node's `end` into regions of peers, as one posting.
 
-        Starts at once; await it for the completion of all. `moves` is not empty.
+        Starts at once; await it for the completion of all. `moves` is not empty. Where one
+        fails, the future raises `Broken` when all have ended.
         """
 
     def read(self, end: str, moves: Sequence[Move]) -> asyncio.Future[None]:

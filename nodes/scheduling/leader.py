@@ -25,7 +25,8 @@ class Leader:
         self._group, members = next(
             (number, group) for number, group in enumerate(plan.groups) if world.node in group
         )
-        self._leads = members[0] == world.node
+        # a report that a dead leader had would be lost
+        self._leads = members[0] == world.node or plan.recovery is not None
         self._to = plan.fabric.nodes_of("scheduler")[0].name if self._leads else members[0]
         self._read_queue = read_queue
         self._reports: list[Report] = []

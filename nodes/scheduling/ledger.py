@@ -197,6 +197,49 @@ class Ledger:
         else:
             raise ValueError(f"{node} reports the end of {attempt}, which is not with it")
 
+    def withdraw(self, record: Record) -> None:
+        """Nobody has the request any more: it waits again, and is charged to nobody."""
+        pe, de = record.pe, record.de
+        if pe is not None and record.state is not State.PREFILLED:
+            pe.remove(record.pe_tokens)
+        if de is not None and record.state is not State.DECODED:
+            de.remove(record.de_tokens)
+            if record.state is State.PREFILLED:
+                de.decoding -= record.de_tokens
+        if record.group is not None and record.state is not State.DECODED:
+            self.group_tokens[record.group] -= record.group_tokens
+        record.pe = record.de = record.group = None
+        record.pe_tokens = record.de_tokens = record.group_tokens = 0
+        record.state = State.WAITING
+
+    def away(self, node: str) -> None:
+        """A node is dead: its engines, of which nobody has any more, are given nothing."""
+        for side in (self.prefill, self.decode):
+            for engine in side.nodes.get(node, ()):
+                side.engines.remove(engine)
+                side.groups[engine.group].remove(engine)
+        for number in [n for n, there in self.decode.groups.items() if not there]:
+            self.group_tokens.pop(number, None)
+            self.fetching.pop(number, None)
+        for number in [n for n, there in self.prefill.groups.items() if not there]:
+            self.fetching.pop(number, None)
+        self.read_queues[node] = 0
+        for trajectory in [t for t, home in self.homes.items() if home == node]:
+            del self.homes[trajectory]
+
+    def back(self, node: str) -> None:
+        """It is there again, with nothing in its hands."""
+        for side in (self.prefill, self.decode):
+            for engine in side.nodes.get(node, ()):
+                side.engines.append(engine)
+                side.groups[engine.group].append(engine)
+                if side is self.decode:
+                    self.group_tokens.setdefault(engine.group, 0)
+            order = list(self._loads)
+            side.engines.sort(key=lambda engine: order.index(engine.name))
+            for engines in side.groups.values():
+                engines.sort(key=lambda engine: order.index(engine.name))
+
     def standing(self) -> dict[str, int]:
         """How many requests are where, as far as the scheduler has been told."""
         return dict(Counter(_where(record) for record in self.records.values()))

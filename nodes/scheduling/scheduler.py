@@ -90,12 +90,13 @@ class SchedulerNode:
         return bool(engines)
 
     def _dispatch_if_chosen(self, record: Record) -> None:
-        request, pe, de = record.request, record.pe, record.de
+        pe, de = record.pe, record.de
         if pe is None or de is None:
             return
+        request = self._asked(record)
         hits, pe_blocks = request.cached // self._tokens, 0
         if hits:
-            share = self._policy.pe_share(self.ledger, Read(request, pe, de, hits * self._tokens))
+            share = self._pe_share(record, Read(request, pe, de, hits * self._tokens))
             pe_blocks = round(hits * share)
             de_blocks = hits - pe_blocks
             self.ledger.give_read(record, share, pe_blocks * self._tokens, de_blocks * self._tokens)
@@ -104,3 +105,11 @@ class SchedulerNode:
         )
         self._world.send(pe.node, assign)
         self._world.send(de.node, assign)
+
+    def _asked(self, record: Record) -> Request:
+        """The request as it is given out."""
+        return record.request
+
+    def _pe_share(self, _record: Record, read: Read) -> float:
+        """The prefill side's share of a read."""
+        return self._policy.pe_share(self.ledger, read)

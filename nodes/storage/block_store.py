@@ -12,7 +12,11 @@ class BlockStore(Protocol):
     """Full Blocks by (trajectory, block id)."""
 
     def put(self, pieces: list[Piece], region: Region) -> None:
-        """Persist the rows of `pieces` from a region."""
+        """Persist the rows of `pieces` from a region.
+
+        Raises:
+            Broken: there is no room.
+        """
 
     def load(self, pieces: list[Piece], region: Region) -> None:
         """Bring blocks from the store into the rows of a region."""

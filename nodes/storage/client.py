@@ -10,12 +10,14 @@ from nodes.protocol.blocks import prefix
 from nodes.protocol.messages import (
     BlocksRead,
     BlocksStored,
+    NotDone,
     ReadBlocks,
     Remote,
     Request,
     StoreBlocks,
 )
 from nodes.protocol.world import Region, World
+from plan.errors import ReadBroken
 from plan.fabric import storage_host
 from plan.model import Plan
 from plan.names import snic_end
@@ -41,6 +43,9 @@ class StorageClient:
         self._changed = changed
         self._read: dict[int, asyncio.Future[int]] = {}
         self._stored: dict[int, asyncio.Future[None]] = {}
+        self._asked: dict[int, str] = {}  # ticket -> host, where hosts may die
+        self._recovers = plan.recovery is not None
+        self._lives: dict[str, int] = {}
         self._ticket = 0
         self.queued_tokens = 0
 
@@ -62,10 +67,14 @@ class StorageClient:
         """Have storage write rows `lo .. hi` of the context to the same rows of `buffer`, when
         it is the read's `turn`; the result says up to which row it had them."""
         arrival: asyncio.Future[int] = asyncio.Future()
-        ticket = self._next_ticket()
+        host = storage_host(self._hosts, request.agent)
+        if self._recovers and self._lives.get(host, 1) == 0:
+            arrival.set_result(lo)  # of a dead host nothing is to be had
+            return arrival
+        ticket = self._next_ticket(host)
         self._read[ticket] = arrival
         self._world.send(
-            storage_host(self._hosts, request.agent),
+            host,
             ReadBlocks(
                 ticket,
                 self._world.node,
@@ -83,10 +92,14 @@ class StorageClient:
     ) -> asyncio.Future[None]:
         """Have storage fetch rows `lo .. hi` of the context, at `buffer_row` of `buffer`."""
         stored: asyncio.Future[None] = asyncio.Future()
-        ticket = self._next_ticket()
+        host = storage_host(self._hosts, request.agent)
+        if self._recovers and self._lives.get(host, 1) == 0:
+            stored.set_result(None)  # the next turn will miss it
+            return stored
+        ticket = self._next_ticket(host)
         self._stored[ticket] = stored
         self._world.send(
-            storage_host(self._hosts, request.agent),
+            host,
             StoreBlocks(
                 ticket,
                 self._world.node,
@@ -100,15 +113,40 @@ class StorageClient:
         )
         return stored
 
-    def handle(self, message: BlocksRead | BlocksStored) -> None:
+    def handle(self, message: BlocksRead | BlocksStored | NotDone) -> None:
         """Storage answered."""
+        ticket = message.ticket
+        if self._recovers and self._asked.pop(ticket, None) is None:
+            return  # its host had been taken for dead meanwhile
         if isinstance(message, BlocksRead):
-            self._read.pop(message.ticket).set_result(message.upto)
+            self._read.pop(ticket).set_result(message.upto)
+        elif isinstance(message, BlocksStored):
+            self._stored.pop(ticket).set_result(None)
         else:
-            self._stored.pop(message.ticket).set_result(None)
+            self._came_to_nothing(ticket, message.why)
 
-    def _next_ticket(self) -> int:
+    def members(self, lives: dict[str, int]) -> None:
+        """Who is there: what a host was asked for in a life that is over comes to nothing."""
+        for host in self._hosts:
+            if lives[host] != self._lives.get(host, 1):
+                gone = [ticket for ticket, asked in self._asked.items() if asked == host]
+                for ticket in gone:
+                    del self._asked[ticket]
+                    self._came_to_nothing(ticket, f"{host} died")
+            self._lives[host] = lives[host]
+
+    def _came_to_nothing(self, ticket: int, why: str) -> None:
+        if ticket in self._read:
+            read = self._read.pop(ticket)
+            read.set_exception(ReadBroken(why))
+            read.exception()  # who asked may have gone
+        else:
+            self._stored.pop(ticket).set_result(None)  # the next turn will miss it
+
+    def _next_ticket(self, host: str) -> int:
         self._ticket += 1
+        if self._recovers:
+            self._asked[self._ticket] = host
         return self._ticket
 
 

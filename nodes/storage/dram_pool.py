@@ -67,6 +67,11 @@ class DramPool:
         self._told = told
         self._entries: dict[int, Entry] = {}  # least recently used first
 
+    @property
+    def kept(self) -> int:
+        """How many trajectories have an entry that is not leased."""
+        return len(self._entries)
+
     def entry(self, trajectory: int) -> Entry | None:
         """The trajectory's entry, unless it is leased."""
         return self._entries.get(trajectory)

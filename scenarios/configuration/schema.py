@@ -15,6 +15,7 @@ from msgspec import Meta
 from controller.lanes import PAPER, Arbitration
 from plan.deployment import GpuSpec, ModelSpec, System
 from plan.fabric import NodeKind
+from scenarios.configuration.faults import MOST_FAULTS, FaultChoice, RandomFaults, RecoveryChoice
 from scenarios.configuration.models import GPUS, MODELS
 from scenarios.configuration.online import Arrival, Gap, RunChoice
 from scenarios.configuration.systems import BASELINE, PROPOSED, SYSTEMS
@@ -312,6 +313,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
             ReduceScatters and AllGathers of tensor and context parallelism, `off` (false).
         copies: `cnic` puts H2D and D2H copies in the lane of the KV-Cache (paper section 1);
             `direct` leaves them outside the CNIC's control, beside the collectives.
+        faults: what breaks during the run; random_faults: drawn faults beside them.
+        recovery: how nodes notice and go on.
         sweep: dotted keys with lists of values, all combinations of which are run, or a list
             of points with a value for each key; `pd` stands for `cluster.prefill` and
             `cluster.decode`, as 2:1.
@@ -336,6 +339,9 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     copies: Literal["cnic", "direct"] = "cnic"
     slo: Slo = Slo()
     report: ReportChoice = ReportChoice()
+    faults: Annotated[tuple[FaultChoice, ...], Meta(max_length=MOST_FAULTS)] = ()
+    random_faults: RandomFaults | None = None
+    recovery: RecoveryChoice = RecoveryChoice()
     sweep: dict[str, tuple[Any, ...]] | tuple[dict[str, Any], ...] | None = None
 
     @property

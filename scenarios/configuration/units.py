@@ -216,6 +216,60 @@ class AutoBandwidth(str):
         return auto if self == "auto" else Bandwidth.parse(str(self))
 
 
+class Percent(Physical):
+    """A share of something, per cent.
+
+    Attributes:
+        share: the same from 0 to 1.
+    """
+
+    units = ("%",)
+    example = "10 %"
+
+    @property
+    def share(self) -> float:
+        return float(self) / 100
+
+    def __str__(self) -> str:
+        return f"{_plain(Decimal(repr(float(self))))} %"
+
+
+class When(str):
+    """A moment of a run: a time, or when so many of all requests are done."""
+
+    __slots__ = ()
+    example: ClassVar[str] = "20 s"
+
+    @classmethod
+    def parse(cls, raw: object) -> Self:
+        """Read "20 s" or "30 %".
+
+        Raises:
+            UnitError: neither a time from 0 on nor a share up to 100 %.
+        """
+        remedy = 'write a time, e.g. "20 s", or a share of all requests, e.g. "30 %"'
+        try:
+            if isinstance(raw, str) and raw.rstrip().endswith("%"):
+                found: Physical = Percent.parse(raw)
+                if found > 100:
+                    raise UnitError("is more than all requests", remedy)
+            else:
+                found = Moment.parse(raw)
+        except UnitError as error:
+            raise UnitError(error.problem, remedy) from None
+        return cls(str(found))
+
+    @property
+    def share(self) -> float | None:
+        """Of all requests, 0 to 1; None where it is a time."""
+        return Percent.parse(str(self)).share if self.endswith("%") else None
+
+    @property
+    def time_s(self) -> float:
+        """Model seconds since the run's start; 0 where it is a share."""
+        return 0.0 if self.endswith("%") else float(Moment.parse(str(self)))
+
+
 QUANTITIES = (
     Bandwidth,
     ByteRate,
@@ -227,6 +281,8 @@ QUANTITIES = (
     Ratio,
     TokenLimit,
     AutoBandwidth,
+    Percent,
+    When,
 )
 
 

@@ -26,6 +26,7 @@ from scenarios.configuration.plugins import plugins_of
 from scenarios.configuration.schema import Cluster, Scenario
 from scenarios.configuration.units import Size
 from scenarios.planning.egresses import all_egresses
+from scenarios.planning.faults import faults_of, recovery_of, written_out
 from scenarios.planning.frames import with_frames
 from scenarios.planning.online import arrivals_of, end_of, gaps_of
 from scenarios.planning.processes import check_nodes
@@ -35,10 +36,15 @@ from topology.fattree import FabricSpec, build_fabric
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan, and what a user should know of how it came about."""
+    """A plan, and what a user should know of how it came about.
+
+    Attributes:
+        scenario: with all that was drawn written out, so that it makes the same plan again.
+    """
 
     plan: Plan
     warnings: list[str]
+    scenario: Scenario
 
 
 def make_plan(scenario: Scenario) -> Planned:
@@ -57,7 +63,9 @@ def make_plan(scenario: Scenario) -> Planned:
     trajectories, warnings = make_trajectories(scenario)
     snic_bps = scenario.cluster.delivered_snic_bps(model.token_bytes * layout.tokens)
     fabric = with_frames(_fabric(scenario.cluster, snic_bps), scale)
+    scenario = written_out(scenario, fabric)
     arrivals = arrivals_of(scenario.workload, FIRST_ROUND_TOKENS)
+    faults = faults_of(scenario, fabric, endless=bool(arrivals and arrivals.rates))
     # what is replayed again has a first round more
     more = FIRST_ROUND_TOKENS + 1 if arrivals and arrivals.rates else 0
     context = more + max(step.context for step in all_steps(trajectories))
@@ -87,6 +95,8 @@ def make_plan(scenario: Scenario) -> Planned:
         arrivals=arrivals,
         gaps=gaps_of(scenario.workload),
         end=end_of(scenario),
+        faults=faults,
+        recovery=recovery_of(scenario.recovery) if faults else None,
         gpu_timing=scenario.gpu_timing,
         plugins=plugins_of(scenario),
     )
@@ -96,7 +106,7 @@ def make_plan(scenario: Scenario) -> Planned:
         _check_plugins(scenario, plan, timing)
     except PluginError as error:
         raise ScenarioError("plug-in", None, "correct it", str(error)) from error
-    return Planned(plan, warnings)
+    return Planned(plan, warnings, scenario)
 
 
 def _check_plugins(scenario: Scenario, plan: Plan, timing: Timing) -> None:

@@ -61,6 +61,16 @@ def backlog_path(directory: Path) -> Path:
     return directory / "backlog.jsonl"
 
 
+def faults_path(directory: Path) -> Path:
+    """Where it is what became of a system's faults."""
+    return directory / "faults.jsonl"
+
+
+def attempts_path(directory: Path) -> Path:
+    """Where a system's attempts are that came to nothing."""
+    return directory / "attempts.jsonl"
+
+
 def write(path: Path, records: Iterable[msgspec.Struct]) -> None:
     """Write all records of a file at once."""
     path.write_bytes(msgspec.json.Encoder().encode_lines(records))

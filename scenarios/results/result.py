@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from plan.deployment import System
+from plan.faults import AttemptRecord, FaultEvent
 from plan.records import BacklogSample, CounterSample, Ending, NodeStats, RequestRecord
 from scenarios.results.wire import LinkTraffic
 
@@ -45,6 +46,7 @@ class SystemResult:
         incidents: what befell the fabric meanwhile, a clause each.
         paused_s: wall seconds in which the fabric stood still although bytes waited.
         captures: links that were recorded.
+        faults: what became of faults; attempts: those that came to nothing.
     """
 
     system: System
@@ -61,3 +63,5 @@ class SystemResult:
     incidents: Sequence[str] = ()
     paused_s: float = 0.0
     captures: Sequence[LinkTraffic] = ()
+    faults: Sequence[FaultEvent] = ()
+    attempts: Sequence[AttemptRecord] = ()

@@ -84,7 +84,7 @@ def run_scenario(scenario: Scenario, out: Path, pcap: Sequence[str] = ()) -> Out
     claim(out)
     with Journal(out / JOURNAL) as journal:
         journal.begins(scenario.name, scenario.engine, [s.name for s in scenario.compared])
-        outcome = _served(scenario, planned, out, taps, journal)
+        outcome = _served(planned.scenario, planned, out, taps, journal)
         journal.ends(outcome.status, outcome.error)
     return outcome
 

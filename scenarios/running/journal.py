@@ -17,7 +17,8 @@ from typing import Self
 
 import msgspec
 
-from plan.events import End, Incident, JournalEvent, Over, Phase, PhaseName, Run, Served
+from plan.events import End, Faulted, Incident, JournalEvent, Over, Phase, PhaseName, Run, Served
+from plan.faults import FaultEvent
 
 JOURNAL = "journal.jsonl"
 SERVED_EVERY_S = 1.0
@@ -62,6 +63,10 @@ class Journal:
     def befell(self, what: str) -> None:
         """An incident, a clause."""
         self._write(Incident(t=time.time(), what=what))
+
+    def faulted(self, system: str, fault: FaultEvent) -> None:
+        """Something became of a fault."""
+        self._write(Faulted(t=time.time(), system=system, fault=fault))
 
     def over(self, system: str, done: int, *, complete: bool) -> None:
         """A system's requests are done, or it was broken off."""

@@ -20,7 +20,7 @@ from nodes.worlds.sockets.byte_region import ByteRegion
 from nodes.worlds.sockets.namespaces import network_namespace, tcp_socket
 from nodes.worlds.sockets.queue_pair import QueuePair, Work
 from nodes.worlds.sockets.wall_clock import WallClock
-from plan.errors import PeerLost, RunError
+from plan.errors import Broken, PeerLost, RunError
 from plan.fabric import End
 from plan.lanes import TrafficClass
 from plan.model import Plan
@@ -64,6 +64,7 @@ class SocketWorld:
         self, plan: Plan, node: str, namespaces: Mapping[str, int], tasks: asyncio.TaskGroup
     ) -> None:
         self.node = node
+        self.life = 1
         self._plan = plan
         self._loop = asyncio.get_running_loop()
         self._opened = ExitStack()
@@ -131,6 +132,9 @@ class SocketWorld:
         else:
             self._unsent[to] = [frame]
             self.spawn(self._connect_peer(to))
+
+    def restart(self, reason: str) -> None:
+        fail(self._tasks, Broken(f"{self.node} has to begin anew: {reason}"))
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         return self._tasks.create_task(coroutine)

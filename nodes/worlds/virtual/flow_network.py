@@ -90,8 +90,10 @@ class FlowNetwork:
         rates = link_rates_bps(fabric)
         self._links = [self._sharing.link(rate_bps / 8.0) for rate_bps in rates]
         static = StaticRoutes(fabric)
-        self._routes = routes or static
-        self._skipped = static.never_full() if routes is None else frozenset[int]()
+        self._routes: Callable[[str, str], tuple[int, ...]] = routes or static
+        self._skipped: frozenset[int] = frozenset()
+        if routes is None:
+            self._skipped = static.never_full()
         self._path = lru_cache(_PATHS_KEPT)(self._find_path)
 
         self._active: dict[_Transfer, None] = {}

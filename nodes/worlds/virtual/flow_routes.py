@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator
 from plan.fabric import Fabric, Nic, Plane
 from plan.routing import Port, UpDown, ranks, upward
 
+INTACT: frozenset[Port] = frozenset()
+
 
 def link_rates_bps(fabric: Fabric) -> list[float]:
     """Rate of every directed link by its number, model bit/s."""
@@ -22,14 +24,19 @@ def link_rates_bps(fabric: Fabric) -> list[float]:
 
 
 class StaticRoutes:
-    """The routes of an intact fabric: call it with two ends' names."""
+    """The routes of a fabric: call it with two ends' names.
 
-    def __init__(self, fabric: Fabric) -> None:
+    Args:
+        down: ports that carry nothing.
+    """
+
+    def __init__(self, fabric: Fabric, down: frozenset[Port] = INTACT) -> None:
         self._fabric = fabric
+        self._down = down
         self._nic_number = {
             end.name: number for number, nic in enumerate(fabric.nics) for end in nic.ends
         }
-        self._rule = UpDown(fabric)
+        self._rule = UpDown(fabric, down)
         self._behind: dict[Port, tuple[int, str | None]] = {}
         """The directed link that starts at a switch port, and the switch that it leads to."""
         for i, nic in enumerate(fabric.nics):
@@ -50,7 +57,7 @@ class StaticRoutes:
         number = self._nic_number[source]
         out, into = self._fabric.nics[number], self._fabric.nics[self._nic_number[target]]
         onward = tuple(self._walk(out.switch, into))
-        if not onward:
+        if not onward or (out.switch, out.port) in self._down:
             raise ValueError(
                 f"no route from {source} ({out.plane}) to {target} ({into.plane});"
                 " transfers must stay on one plane"

@@ -51,6 +51,14 @@ class Sharing:
         """A new link of `capacity` bytes/s."""
         return Link(capacity, self._lanes)
 
+    def resize(self, link: Link, capacity: float) -> None:
+        """A link has another capacity from now on, bytes/s, above 0."""
+        link.capacity = capacity
+        for queue in link.queues:
+            if not queue.flows:
+                queue.offer = capacity
+        self._stirred[link] = None
+
     def add(self, flow: Flow) -> None:
         """A flow starts."""
         for queue in flow.queues:

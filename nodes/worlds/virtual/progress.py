@@ -33,10 +33,18 @@ _MACHINERY = (os.path.dirname(asyncio.__file__), loop.__file__, agenda.__file__)
 
 
 class Progress:
-    """Whether requests come further, looked at with every counter sample."""
+    """Whether requests come further, looked at with every counter sample.
 
-    def __init__(self, run: VirtualTimeLoop) -> None:
+    Args:
+        idle_s, idle_timers: bounds; None: `IDLE_S`, `IDLE_TIMERS`.
+    """
+
+    def __init__(
+        self, run: VirtualTimeLoop, idle_s: float | None = None, idle_timers: int | None = None
+    ) -> None:
         self._run = run
+        self._idle_s = IDLE_S if idle_s is None else idle_s
+        self._idle_timers = IDLE_TIMERS if idle_timers is None else idle_timers
         self._seen = (-1, -1.0)
         self._at_s = 0.0
         self._timers = 0
@@ -53,7 +61,7 @@ class Progress:
         now_s, timers = self._run.time(), self._run.events()
         if (done, moved_bytes) != self._seen:
             self._seen, self._at_s, self._timers = (done, moved_bytes), now_s, timers
-        elif now_s - self._at_s >= IDLE_S and timers - self._timers >= IDLE_TIMERS:
+        elif now_s - self._at_s >= self._idle_s and timers - self._timers >= self._idle_timers:
             why = (
                 f"since {self._at_s:.9g} s {timers - self._timers} timers were set, but no request"
                 " was done and no byte moved"

@@ -16,6 +16,7 @@ from nodes.worlds.virtual.agenda import Agenda
 from nodes.worlds.virtual.flow_network import FlowNetwork
 from nodes.worlds.virtual.identity_region import IdentityRegion
 from nodes.worlds.virtual.loop import VirtualTimeLoop
+from plan.errors import Broken
 from plan.lanes import TrafficClass
 from plan.model import Plan
 from plan.records import NodeStats
@@ -232,9 +233,13 @@ class VirtualWorld:
 
     def __init__(self, cluster: VirtualCluster, node: str) -> None:
         self.node = node
+        self.life = 1
         self.clock = VirtualClock(cluster.agenda)
         self.stats = NodeStats(node=node)
         self._cluster = cluster
+
+    def restart(self, reason: str) -> None:
+        fail(self._cluster.tasks, Broken(f"{self.node} has to begin anew: {reason}"))
 
     def send(self, to: str, message: Message) -> None:
         self._cluster.after_latency(self._cluster.handlers[to], message)

@@ -67,7 +67,7 @@ class Cluster:
     def _settled(self) -> None:
         """Look what is left before the end of the run ends everything."""
         budgets = [node._room for node in self._prefill] + [node._buffers for node in self._decode]
-        budgets += [engine._hbm for node in self._prefill for engine in node._engines.values()]
+        budgets += [engine.hbm for node in self._prefill for engine in node._engines.values()]
         budgets += [engine.hbm for node in self._decode for engine in node._engines.values()]
         self.held = [budget.capacity - budget.free for budget in budgets]
         pools = [node._pool for node in self._decode]
