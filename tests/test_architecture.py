@@ -108,6 +108,7 @@ COVERED = {
     "nodes/protocol/signs.py": "tests/nodes/test_faults.py",
     "nodes/scheduling/failover.py": "tests/nodes/test_faults.py",
     "nodes/storage/index.py": "tests/nodes/storage/test_server.py",
+    "nodes/worlds/virtual/host.py": "tests/nodes/test_faults.py",
     "nodes/worlds/virtual/injection.py": "tests/nodes/test_faults.py",
     "nodes/worlds/virtual/mortal_world.py": "tests/nodes/test_faults.py",
     "plan/faults.py": "tests/nodes/test_faults.py",

@@ -17,6 +17,7 @@ from nodes.protocol.messages import Message, Remote
 from nodes.protocol.world import Move, Region, Span
 from nodes.worlds.failure import fail
 from nodes.worlds.virtual.breakable_network import BreakableNetwork
+from nodes.worlds.virtual.host import Host
 from nodes.worlds.virtual.identity_region import IdentityRegion
 from nodes.worlds.virtual.loop import VirtualTimeLoop
 from nodes.worlds.virtual.world import (
@@ -31,7 +32,6 @@ from plan.errors import Broken
 from plan.lanes import TrafficClass
 from plan.model import Plan
 from plan.names import mgmt_end
-from plan.records import NodeStats
 
 LIFE_SHIFT = 32
 """A region's key has its node's life above so many bits."""
@@ -123,55 +123,6 @@ class _MortalPair(_QueuePair):
             if transfer.posting is not None:
                 posting = cast(_Errand, transfer.posting)
                 cluster.after_latency(posting.broke, Broken(error))
-
-
-class Host:
-    """What a node's programs run on, one after another.
-
-    Attributes:
-        life: of the program, from 1; alive: whether there is one; paused: it does nothing.
-        powered: the machine itself is on. dropped: messages that nobody heard.
-    """
-
-    def __init__(self, node: str) -> None:
-        self.node = node
-        self.life = 0
-        self.alive = False
-        self.paused = False
-        self.powered = True
-        self.dropped = 0
-        self.stats = NodeStats(node=node)
-        self.handle: Callable[[Message], None] | None = None
-        self.tasks: set[asyncio.Task[None]] = set()
-        self._held: deque[tuple[int, Callable[..., object], tuple[Any, ...]]] = deque()
-
-    @property
-    def answers(self) -> bool:
-        """Whether its adapters do: a paused program's go on, those of a dead one refuse."""
-        return self.alive or not self.powered
-
-    def tell(self, life: int, callback: Callable[..., object], arguments: tuple[Any, ...]) -> None:
-        """Something comes to a program; what comes while it pauses, it hears afterwards."""
-        if self.paused:
-            self._held.append((life, callback, arguments))
-        elif self.alive and life == self.life:
-            callback(*arguments)
-        else:
-            self.dropped += 1
-
-    def die(self) -> None:
-        """The program ends, and what it has not heard nobody hears."""
-        self.alive = self.paused = False
-        self.handle = None
-        self.dropped += len(self._held)
-        self._held.clear()
-
-    def resume(self) -> None:
-        """It goes on with all that came meanwhile, in order."""
-        self.paused = False
-        while self._held and not self.paused:
-            life, callback, arguments = self._held.popleft()
-            self.tell(life, callback, arguments)
 
 
 class MortalCluster(VirtualCluster):
