@@ -32,7 +32,7 @@ def test_what_dies_while_the_second_system_is_served_is_named_and_the_first_is_r
     victim: str, program: str, log: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    with started(TINY, out, "--systems", "basic,dualpath") as process:
+    with started(TINY, out, "--systems", "oracle,dualpath") as process:
         await_entry(process, out, _dualpath_is_served)
         os.kill(process_of(process.pid, program, victim), signal.SIGKILL)
         assert process.stderr is not None
@@ -45,9 +45,9 @@ def test_what_dies_while_the_second_system_is_served_is_named_and_the_first_is_r
     assert line.removeprefix(f"error: {died}").partition(" ")[0] in ("", ";")
     assert (out / log).exists()
     summary = json.loads((out / "summary.json").read_bytes())
-    assert (list(summary["systems"]), summary["unserved"]) == (["basic"], ["dualpath"])
-    basic = summary["systems"]["basic"]
-    assert basic["fidelity"]["complete"]
-    assert basic["completed"] == basic["requests"]
+    assert (list(summary["systems"]), summary["unserved"]) == (["oracle"], ["dualpath"])
+    first = summary["systems"]["oracle"]
+    assert first["fidelity"]["complete"]
+    assert first["completed"] == first["requests"]
     assert line == f"error: {summary['error']}"
     assert died in (out / "report.html").read_text()

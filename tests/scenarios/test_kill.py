@@ -16,7 +16,7 @@ from tests.scenarios.commands import TINY, await_entry, started
 
 pytestmark = pytest.mark.network
 
-LONG = ("--set", "workload.turns.count=20", "--set", "workload.agents=400")
+LONG = ("--set", "workload.turns.count=20", "--set", "workload.agents=64")
 FAST = ("--set", "cluster.snic=400 Gbit/s", "--set", "scale.dilation=1", "--systems", "dualpath")
 """A hundred requests take a minute where one slow SNIC is what limits them."""
 
@@ -63,7 +63,8 @@ def test_nothing_is_left_of_a_run_that_was_killed_after(moment: str) -> None:
 
 def test_two_runs_work_side_by_side(tmp_path: Path) -> None:
     # two on one machine: slower, so that each has the time it needs
-    options = ("--systems", "basic,dualpath", "--set", "scale.dilation=2")
+    slow = ("--set", "scale.dilation=2", "--set", "workload.agents=12")
+    options = ("--systems", "basic,dualpath", *slow)
     one, other = tmp_path / "one", tmp_path / "other"
     with started(TINY, one, *options) as first, started(TINY, other, *options) as second:
         assert first.wait(150) in (DONE, DOUBTED)
