@@ -83,5 +83,6 @@ def read(path: Path, kind: type[Record]) -> list[Record]:
         RunError: the file is missing, or a line is not such a record.
     """
     with reading(path):
-        complete, newline, _ = path.read_bytes().rpartition(b"\n")
-        return msgspec.json.Decoder(kind).decode_lines(complete + newline)
+        content = path.read_bytes()
+        whole = memoryview(content)[: content.rfind(b"\n") + 1]
+        return msgspec.json.Decoder(kind).decode_lines(whole)
