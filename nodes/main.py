@@ -25,16 +25,19 @@ from nodes.protocol.world import Node
 from nodes.roles import make_node
 from nodes.scheduling.scheduler import SchedulerNode
 from nodes.worlds.sockets.lmdb_store import LmdbBlockStore
+from nodes.worlds.sockets.recovering_world import RecoveringWorld
 from nodes.worlds.sockets.world import SocketWorld
 from nodes.worlds.waiting import waiting_tasks
 from plan.deployment import System
-from plan.errors import PeerLost, RunError, first_cause, said
+from plan.errors import BeginAnew, PeerLost, RunError, first_cause, said
 from plan.events import (
+    Again,
     AnyCommand,
     Ask,
     Completed,
     Error,
     NodeEvent,
+    Noted,
     Progress,
     Ready,
     Start,
@@ -42,7 +45,8 @@ from plan.events import (
     Stop,
     Stopped,
 )
-from plan.model import read_plan
+from plan.faults import AttemptRecord, FaultEvent
+from plan.model import Plan, read_plan
 from plan.records import RequestRecord
 
 PROGRESS_S = 0.2
@@ -63,8 +67,11 @@ def main() -> None:
         pass
     except* Exception as group:
         cause = first_cause(group)
-        _say(Error(said(cause), cause.peer if isinstance(cause, PeerLost) else None))
-        raise
+        if isinstance(cause, BeginAnew):
+            _say(Again(str(cause)))
+        else:
+            _say(Error(said(cause), cause.peer if isinstance(cause, PeerLost) else None))
+            raise
 
 
 def _arguments() -> argparse.Namespace:
@@ -73,6 +80,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--system", type=Path, required=True, help="JSON of the system's features")
     parser.add_argument("--node", required=True, help="which node of the plan this is")
     parser.add_argument("--out", type=Path, required=True, help="directory for results")
+    parser.add_argument("--life", type=int, default=1, help="of the node's program, from 1")
     parser.add_argument("--store", type=Path, help="directory of a storage host's blocks")
     parser.add_argument(
         "--namespace",
@@ -92,18 +100,36 @@ async def _run(arguments: argparse.Namespace) -> None:
     }
     with ExitStack() as opened:
         async with asyncio.TaskGroup() as tasks:
-            world = SocketWorld(plan, arguments.node, namespaces, tasks)
+            world = _world(plan, arguments, namespaces, tasks)
             opened.callback(_write_stats, world, arguments.out)
             store = LmdbBlockStore(arguments.store) if arguments.store else None
             finished = None
             if world.node in (node.name for node in plan.fabric.nodes_of("agents")):
                 finished = _recorder(arguments.out / REQUESTS, opened)
-            node = make_node(world, plan, system, store, finished)
+            node = make_node(world, plan, system, store, finished, _tell)
             await world.open(node.handle)
             _say(Ready())
             async for command in _commands():
                 await _obey(command, world, node)
             raise _Over
+
+
+def _world(
+    plan: Plan,
+    arguments: argparse.Namespace,
+    namespaces: dict[str, int],
+    tasks: asyncio.TaskGroup,
+) -> SocketWorld:
+    if plan.recovery is None:
+        return SocketWorld(plan, arguments.node, namespaces, tasks)
+    return RecoveringWorld(plan, plan.recovery, arguments.node, namespaces, tasks, arguments.life)
+
+
+def _tell(event: FaultEvent | AttemptRecord) -> None:
+    if isinstance(event, FaultEvent):
+        _say(Noted(fault=event))
+    else:
+        _say(Noted(attempt=event))
 
 
 def _recorder(path: Path, opened: ExitStack) -> Callable[[RequestRecord], None]:

@@ -108,6 +108,10 @@ class ReadBroken(Broken):
     read = True
 
 
+class BeginAnew(RunError):
+    """A node has to end this life of its program and begin another one; says why."""
+
+
 class PeerLost(RunError):
     """A connection to another node broke; what ended that one says more.
 

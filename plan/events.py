@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from plan.faults import FaultEvent
+from plan.faults import AttemptRecord, FaultEvent
 from plan.records import Ending
 
 
@@ -73,6 +73,19 @@ class Error(Event, frozen=True):
     peer: str | None = None
 
 
+class Noted(Event, frozen=True):
+    """The scheduler of a run with recovery: what it has noticed, or an attempt that failed."""
+
+    fault: FaultEvent | None = None
+    attempt: AttemptRecord | None = None
+
+
+class Again(Event, frozen=True):
+    """A node ends this life of its program, and another one is to begin."""
+
+    reason: str
+
+
 class Status(Event, frozen=True):
     """What a node waits for.
 
@@ -92,7 +105,7 @@ class Status(Event, frozen=True):
     tasks: dict[str, int] = {}
 
 
-NodeEvent = Ready | Progress | Completed | Stopped | Status | Error
+NodeEvent = Ready | Progress | Completed | Stopped | Status | Noted | Again | Error
 
 
 class Installed(Event, frozen=True, tag="ready"):

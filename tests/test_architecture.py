@@ -164,6 +164,7 @@ COVERED = {
     "scenarios/running/cpu.py": "tests/scenarios/running/test_events.py",
     "scenarios/running/execution.py": "tests/scenarios/test_run.py",
     "scenarios/running/fabric.py": "tests/scenarios/running/test_emulation.py",
+    "scenarios/running/fault_records.py": "tests/scenarios/test_emulated_faults.py",
     "scenarios/running/following.py": "tests/scenarios/test_run.py",
     "scenarios/running/held.py": "tests/scenarios/running/test_sweep.py",
     "scenarios/running/live_page.py": "tests/scenarios/test_serve.py",

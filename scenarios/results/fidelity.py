@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plan.fabric import Fabric, Nic
+from plan.faults import FaultEvent
 from plan.names import node_of
 from plan.records import RequestRecord
 from scenarios.results.result import CpuShares
@@ -30,6 +31,8 @@ OTHERS_CORES = 0.5
 PAUSED_SHARE = 0.05
 """Of the time that requests were served; a run whose fabric stood still for longer is not
 believed."""
+AFTERMATH_S = 3.0
+"""So long after a declared fault is over, rates are not judged: TCP finds back, nodes return."""
 BUSY_SHARE = 0.95
 """A window counts as backlogged if the node's read slots are taken for that share of it."""
 
@@ -72,6 +75,7 @@ class Signs(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         packets: full-sized packets that the run's bytes make, counted at every egress.
         loads_kv: False for the Oracle, which has no block to verify.
+        broken: faults were declared: requests may fail, and segments get lost.
     """
 
     complete: bool
@@ -83,6 +87,7 @@ class Signs(msgspec.Struct, frozen=True, kw_only=True):
     blocks_verified: int
     blocks_corrupt: int
     loads_kv: bool
+    broken: bool = False
     timer_lateness_p99_s: float | None
     timer_lateness_limit_s: float
     rate_error: float | None
@@ -110,7 +115,7 @@ def _work(signs: Signs) -> list[Sign]:
     found = []
     if not signs.complete:
         found.append((True, "the run ended before all requests were served"))
-    if signs.failed:
+    if signs.failed and not signs.broken:
         found.append((True, f"{signs.failed} of {signs.requests} requests failed"))
     if signs.blocks_corrupt:
         found.append((True, f"{signs.blocks_corrupt} blocks did not hold what was stored"))
@@ -120,7 +125,9 @@ def _work(signs: Signs) -> list[Sign]:
 
 
 def _losses(signs: Signs) -> list[Sign]:
-    counts = {"packets were dropped": signs.drops, "segments were sent again": signs.retransmits}
+    counts = {"packets were dropped": signs.drops}
+    if not signs.broken:
+        counts["segments were sent again"] = signs.retransmits
     return [
         (count > signs.packets / 1000, f"{count} {what}; this fabric should lose nothing")
         for what, count in counts.items()
@@ -167,8 +174,29 @@ def _fabric(signs: Signs) -> list[Sign]:
     return found
 
 
+def fault_spans(faults: Sequence[FaultEvent]) -> list[tuple[float, float]]:
+    """When something was broken, or had been until a moment ago, model seconds."""
+    spans = []
+    for event in faults:
+        if event.what == "injected":
+            same = (event.kind, event.target)
+            ends = [
+                other.t_s
+                for other in faults
+                if other.what == "healed"
+                and (other.kind, other.target) == same
+                and other.t_s >= event.t_s
+            ]
+            spans.append((event.t_s, min(ends, default=np.inf) + AFTERMATH_S))
+    return spans
+
+
 def rate_error(
-    fabric: Fabric, windows: Windows, records: Sequence[RequestRecord], slots: int
+    fabric: Fabric,
+    windows: Windows,
+    records: Sequence[RequestRecord],
+    slots: int,
+    broken_s: Sequence[tuple[float, float]] = (),
 ) -> float | None:
     """How far NICs that had to be full were from their rate, as a fraction.
 
@@ -177,11 +205,16 @@ def rate_error(
     counts. A window counts if those beside it are backlogged, too: where a busy spell begins
     and ends, readings of counters twice a second blur. Excess: the 99th percentile of any
     NIC's use in either direction, above 1. None if no node was ever backlogged for so long.
+
+    Args:
+        broken_s: spans that are left out.
     """
     elsewhere = _storage_plane_use(fabric, windows)
     shortfalls = []
     for snic in fabric.engine_snics:
         busy = slots_taken(windows.edges_s, records, snic.node) >= BUSY_SHARE * slots
+        for start_s, end_s in broken_s:
+            busy &= (windows.edges_s[1:] <= start_s) | (windows.edges_s[:-1] >= end_s)
         backlogged = _inner(busy)
         if backlogged.any():
             use = windows.read[snic.name] / snic.rate_bps

@@ -280,11 +280,16 @@ def _signs(plan: Plan, result: SystemResult, cut: Windows | None) -> Signs:
         packets=plan.scale.wire_bytes(lane_bytes) / plan.fabric.mtu,
         blocks_verified=sum(node.blocks_verified for node in stats),
         blocks_corrupt=sum(node.blocks_corrupt for node in stats),
+        broken=bool(plan.faults),
         loads_kv=result.system.io and any(record.hit_tokens for record in result.records),
         timer_lateness_p99_s=max(lateness, default=None),
         timer_lateness_limit_s=_lateness_limit_s(plan, result.records),
         rate_error=(
-            None if cut is None else fidelity.rate_error(plan.fabric, cut, result.records, slots)
+            None
+            if cut is None
+            else fidelity.rate_error(
+                plan.fabric, cut, result.records, slots, fidelity.fault_spans(result.faults)
+            )
         ),
         probe_error=max((abs(1 - ratio) for ratio in result.probes.values()), default=None),
         cpu=result.cpu,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from plan.events import ControllerEvent, Installed, Port, Switch
+from plan.events import ControllerEvent, Installed, Port, Rerouted, Switch
 from scenarios.running.events import CONTROLLER_EVENTS, EventStream
 from scenarios.running.journal import Journal
 from topology.interpreter import python
@@ -26,6 +26,8 @@ class Controller:
         pid: of its process.
         events: what it says; whoever reads them passes them to `heed`.
         incidents: what befell the fabric since the controller was ready, a clause each.
+        expected: ports (switch, number) that are taken down on purpose.
+        rerouted: how often it has led routes anew.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], journal: Journal, log: Path) -> None:
@@ -33,6 +35,8 @@ class Controller:
         self.pid = process.pid
         self.events = EventStream(process, "controller", CONTROLLER_EVENTS, log)
         self.incidents: list[str] = []
+        self.expected: set[tuple[str, int]] = set()
+        self.rerouted = 0
 
     def heed(self, events: list[ControllerEvent]) -> None:
         """Keep what a run has to know of events."""
@@ -40,6 +44,10 @@ class Controller:
             match event:
                 case Switch(connected=False):
                     self._befell(f"switch {event.switch} lost its controller")
+                case Port(state="down") if (event.switch, event.port) in self.expected:
+                    pass
+                case Rerouted():
+                    self.rerouted += 1
                 case Port(state="down"):
                     port = f"port {event.port} of switch {event.switch}"
                     self._befell(f"{port} ({event.link}) went down")

@@ -15,11 +15,14 @@ from plan.deployment import System
 from plan.errors import PeerLost, RunError, reading
 from plan.events import Start
 from plan.fabric import Node
+from plan.faults import AttemptRecord, FaultEvent
 from plan.model import Plan
 from plan.records import BacklogSample, Ending, NodeStats, RequestRecord
 from scenarios.results.record_files import (
+    attempts_path,
     backlog_path,
     counters_path,
+    faults_path,
     read,
     requests_path,
     write,
@@ -27,6 +30,7 @@ from scenarios.results.record_files import (
 from scenarios.results.result import SystemResult
 from scenarios.results.taps import Tap
 from scenarios.running.fabric import Fabric
+from scenarios.running.fault_records import kept
 from scenarios.running.following import Following, Watcher
 from scenarios.running.node_processes import NodeProcesses
 from scenarios.running.recording import recording
@@ -75,7 +79,10 @@ def serve(
             start = time.monotonic() + LEAD_S
             nodes.tell(Start(start))
             fabric.journal.phase("serving", system.name)
-            following = Following(plan, system, nodes, fabric, directory, start, begun, watcher)
+            told = stack.enter_context(kept(plan, system, directory, fabric.journal))
+            following = Following(
+                plan, system, nodes, fabric, directory, start, begun, watcher, told
+            )
             cpu_before = nodes.cpu_times()
             ending = following.to_the_end()
             cpu = nodes.cpu_times().since(cpu_before)
@@ -102,7 +109,7 @@ def serve(
         records=records,
         samples=samples,
         node_stats=[
-            _stats(directory, node.name, after.retransmits_since(before, node))
+            _stats(directory, node.name, after.retransmits_since(before, node), plan)
             for node in plan.fabric.nodes
         ],
         drops={lane: count - before.drops[lane] for lane, count in after.drops.items()},
@@ -115,6 +122,8 @@ def serve(
         incidents=fabric.controller.incidents[earlier:],
         paused_s=following.pauses.total_s,
         captures=[recorded.traffic(start) for recorded in recordings],
+        faults=read(faults_path(directory), FaultEvent) if plan.faults else (),
+        attempts=read(attempts_path(directory), AttemptRecord) if plan.faults else (),
     )
     for blocks in directory.glob("*.blocks"):
         shutil.rmtree(blocks)
@@ -142,8 +151,10 @@ class _Kernel(NamedTuple):
         return sum(self.retransmits[host] - before.retransmits[host] for host in hosts)
 
 
-def _stats(directory: Path, node: str, retransmits: int) -> NodeStats:
+def _stats(directory: Path, node: str, retransmits: int, plan: Plan) -> NodeStats:
     path = directory / f"{node}.stats.json"
+    if plan.recovery is not None and not path.exists():  # no life of it came to its end in order
+        return NodeStats(node=node, retransmits=retransmits)
     with reading(path):
         stats = msgspec.json.decode(path.read_bytes(), type=NodeStats)
     stats.retransmits = retransmits

@@ -46,7 +46,7 @@ def open_fabric(
     journal.phase("fabric")
     with (
         ovs.daemons(directory, ovs.daemons_wanted(len(plan.fabric.switches))) as daemons,
-        Network(plan.fabric, daemons, CONTROLLER_PORT) as network,
+        Network(plan.fabric, daemons, CONTROLLER_PORT, lossless=plan.recovery is None) as network,
     ):
         qos.install(plan, network.databases)
         shaping.finish_switch_ports(network, plan)

@@ -8,13 +8,15 @@ from pathlib import Path
 
 from plan.deployment import System
 from plan.errors import RunError
-from plan.events import Ask, Completed, NodeEvent, Progress, Status
+from plan.events import Ask, Completed, NodeEvent, Noted, Progress, Status
 from plan.model import Plan
 from plan.patience import standstill_s
 from plan.records import BacklogSample, CounterSample, Ending
 from scenarios.results.record_files import RecordFile, backlog_path, counters_path
 from scenarios.running.counting import Counting
 from scenarios.running.fabric import Fabric
+from scenarios.running.fault_records import Told
+from scenarios.running.injection import Injection
 from scenarios.running.node_processes import NodeProcesses
 from scenarios.running.snic_watch import SnicWatch
 from scenarios.running.standstill import Pauses, Standstill
@@ -37,6 +39,7 @@ class Following:
         directory: the system's own, for its counters and what waits in its queues.
         start: the run's start on CLOCK_MONOTONIC.
         idle: since when the fabric had nothing to carry before it, likewise.
+        told: hears of faults and attempts, where anything is to break.
 
     Attributes:
         pauses: in which the fabric stood still.
@@ -52,6 +55,7 @@ class Following:
         start: float,
         idle: float,
         watcher: Watcher,
+        told: Told | None = None,
     ) -> None:
         self._plan = plan
         self._system = system.name
@@ -59,11 +63,14 @@ class Following:
         self._fabric = fabric
         self._start = start
         self._watcher = watcher
+        self._told = told
+        self._injection = None if told is None else Injection(plan, fabric, nodes, told)
         self.pauses = Pauses()
         self._standstill = Standstill(
             (node.name for node in plan.fabric.nodes),
             standstill_s(plan.scale),
             plan.payload_bytes(plan.fabric.mtu),
+            computing=plan.recovery is None,
         )
         self._done = 0
         self._ending: Ending | None = None
@@ -85,8 +92,10 @@ class Following:
             self._look(backlog)
             try:
                 while self._ending is None:
-                    for event in self._nodes.events(POLL_S):
+                    for event in self._nodes.events(self._patience_s()):
                         self._heed(event)
+                    if self._injection is not None:
+                        self._injection.look(self._now_s(), self._done)
                     self._look_for_a_pause()
                     if time.monotonic() - looked >= LOOK_S:
                         looked = time.monotonic()
@@ -95,7 +104,19 @@ class Following:
                         self._counting.write()
             except KeyboardInterrupt:
                 return None
+            finally:
+                if self._injection is not None:
+                    self._injection.ends(self._now_s())
         return self._ending
+
+    def _now_s(self) -> float:
+        return self._plan.scale.model_s(time.monotonic() - self._start)
+
+    def _patience_s(self) -> float:
+        """Wall seconds until there is something to do, whatever nodes say."""
+        if self._injection is None:
+            return POLL_S
+        return min(POLL_S, self._plan.scale.wall_s(self._injection.left_s(self._now_s())))
 
     def await_sample(self, ended: float) -> None:
         """Wait for a counter sample from after the end, `ended` on CLOCK_MONOTONIC.
@@ -123,18 +144,22 @@ class Following:
                 self._ending = event.ending
             case Status():
                 self._standstill.heard(time.monotonic(), event)
+            case Noted() if self._told is not None:
+                for noted in (event.fault, event.attempt):
+                    if noted is not None:
+                        self._told(noted)
             case Progress():
                 self._done = event.done
                 self._fabric.journal.served(self._system, event.done, event.total)
 
     def _look(self, backlog: RecordFile) -> None:
-        network, scale = self._fabric.network, self._plan.scale
-        now_s = scale.model_s(time.monotonic() - self._start)
+        network = self._fabric.network
+        now_s = self._now_s()
         if now_s >= 0:
             queues = counters.backlog(network, self._plan)
             backlog.append(BacklogSample(t_s=now_s, queues=queues))
             backlog.flush()
-        now_s = scale.model_s(time.monotonic() - self._start)
+        now_s = self._now_s()
         nics = counters.egress_bytes(network, self._plan)
         self._watcher(self._done, self._snics.look(now_s, nics), now_s)
         self._look_for_a_standstill(sum(into for _, into in nics.values()))
@@ -149,7 +174,8 @@ class Following:
 
     def _look_for_a_pause(self) -> None:
         still = self.pauses.look(time.monotonic(), counters.switch_bytes(self._plan))
-        if still and counters.sockets_hold(self._fabric.network):
+        declared = self._injection is not None and self._injection.lasts
+        if still and not declared and counters.sockets_hold(self._fabric.network):
             self.pauses.hold()
 
     def _take(self) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import selectors
+import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +15,7 @@ import msgspec
 
 from plan.endings import ending
 from plan.errors import PeerLost, RunError
-from plan.events import AnyCommand, NodeEvent, Ready, Stop, Stopped
+from plan.events import Again, AnyCommand, NodeEvent, Ready, Start, Stop, Stopped
 from plan.model import Plan
 from scenarios.running.cpu import CpuTimes
 from scenarios.running.events import NODE_EVENTS, EventStream
@@ -23,6 +25,8 @@ from topology.priority import Rank, prefer
 
 ANSWER_S = 60.0
 """Wall seconds within which a node has to be ready, to stop, to end."""
+STATE_S = 5.0
+"""Wall seconds within which a signal has to take."""
 LAST_WORDS_S = 2.0
 """Wall seconds within which a node that others have lost says why."""
 
@@ -37,34 +41,69 @@ class NodeProcesses:
         self._logs: list[IO[bytes]] = []
         self._selector = selectors.DefaultSelector()
         self._selector.register(fabric.controller.events, selectors.EVENT_READ)
-        for node in plan.fabric.nodes:
-            argv = [
-                *python("-m", "nodes.main"),
-                *("--plan", str(directory.parent.parent / "plan.json")),
-                *("--system", str(directory / "system.json")),
-                *("--node", node.name, "--out", str(directory)),
-            ]
-            if node.kind == "storage":
-                argv += ["--store", str(directory / f"{node.name}.blocks")]
-            for host in node.gpu_hosts:
-                argv += ["--namespace", f"{host}={fabric.network.namespace_pid(host)}"]
-            path = directory / f"{node.name}.log"
-            log = path.open("wb")
-            self._logs.append(log)
-            process = fabric.network.popen(
-                node.name,
-                argv,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                # Ctrl-C is for the runner, which then ends the nodes in order
-                start_new_session=True,
-            )
-            self._processes[node.name] = process
-            prefer(process.pid, Rank.NODE)
-            stream = EventStream(process, node.name, NODE_EVENTS, path)
-            self._streams[node.name] = stream
-            self._selector.register(stream, selectors.EVENT_READ, stream)
+        self._directory = directory
+        self._nodes = {node.name: node for node in plan.fabric.nodes}
+        self._lives = dict.fromkeys(self._nodes, 0)
+        self._started: Start | None = None
+        for name in self._nodes:
+            self.begin(name)
+
+    def begin(self, name: str) -> int:
+        """Start a node's program; returns which life of it this is, from 1."""
+        node, directory, network = self._nodes[name], self._directory, self._fabric.network
+        self._lives[name] += 1
+        argv = [
+            *python("-m", "nodes.main"),
+            *("--plan", str(directory.parent.parent / "plan.json")),
+            *("--system", str(directory / "system.json")),
+            *("--node", name, "--life", str(self._lives[name]), "--out", str(directory)),
+        ]
+        if node.kind == "storage":
+            argv += ["--store", str(directory / f"{name}.blocks")]
+        for host in node.gpu_hosts:
+            argv += ["--namespace", f"{host}={network.namespace_pid(host)}"]
+        path = directory / f"{name}.log"
+        log = path.open("ab")
+        self._logs.append(log)
+        process = network.popen(
+            name,
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            # Ctrl-C is for the runner, which then ends the nodes in order
+            start_new_session=True,
+        )
+        self._processes[name] = process
+        prefer(process.pid, Rank.NODE)
+        stream = EventStream(process, name, NODE_EVENTS, path)
+        self._streams[name] = stream
+        self._selector.register(stream, selectors.EVENT_READ, stream)
+        return self._lives[name]
+
+    def alive(self, name: str) -> bool:
+        """Whether a node's program is there, perhaps paused."""
+        return name in self._processes
+
+    def end(self, name: str) -> None:
+        """A node's program is killed, or has said that it ends: it is there no more."""
+        process = self._processes.pop(name)
+        self._selector.unregister(self._streams.pop(name))
+        _reap(process)
+
+    def pause(self, name: str, *, paused: bool) -> None:
+        """Have a node's program stand still, or go on; see that it does.
+
+        Raises:
+            RunError: it does not.
+        """
+        process = self._processes[name]
+        process.send_signal(signal.SIGSTOP if paused else signal.SIGCONT)
+        deadline = time.monotonic() + STATE_S
+        while (_state(process.pid) == "T") != paused:
+            if time.monotonic() > deadline:
+                raise RunError(f"{name} does not {'stand still' if paused else 'go on'}")
+            time.sleep(0.001)  # noqa: TID251  between two looks
 
     def await_ready(self) -> None:
         """Until all listen at their ends.
@@ -74,14 +113,18 @@ class NodeProcesses:
         """
         self._await(Ready)
 
-    def tell(self, command: AnyCommand) -> None:
-        """Say something to all.
+    def tell(self, command: AnyCommand, *, only: str | None = None) -> None:
+        """Say something to all, or to one.
 
         Raises:
             RunError: one of them is gone.
         """
+        if isinstance(command, Start):
+            self._started = command
         line = msgspec.json.encode(command) + b"\n"
         for name, process in self._processes.items():
+            if only not in (None, name):
+                continue
             assert process.stdin is not None
             try:
                 process.stdin.write(line)
@@ -111,7 +154,21 @@ class NodeProcesses:
                 self._fabric.controller.heed(self._fabric.controller.events.take())
             else:
                 stream: EventStream[NodeEvent] = key.data
-                yield from stream.take()
+                if self._streams.get(stream.name) is stream:  # it has not ended meanwhile
+                    yield from self._heard(stream)
+
+    def _heard(self, stream: EventStream[NodeEvent]) -> Iterator[NodeEvent]:
+        """What a node says; one that begins late, or anew, is seen to."""
+        for event in stream.take():
+            match event:
+                case Ready():
+                    assert self._started is not None
+                    self.tell(self._started, only=stream.name)
+                case Again():
+                    self.end(stream.name)
+                    self.begin(stream.name)
+                case _:
+                    yield event
 
     def stop(self) -> None:
         """End all in order: every node knows of the end before the first one goes.
@@ -139,7 +196,8 @@ class NodeProcesses:
         heard: set[str] = set()
         while isinstance(error, PeerLost) and error.peer not in heard:
             heard.add(error.peer)
-            said = self._streams[error.peer].failure(LAST_WORDS_S)
+            stream = self._streams.get(error.peer)
+            said = stream.failure(LAST_WORDS_S) if stream is not None else None
             if said is None:
                 return error
             error = said
@@ -149,16 +207,25 @@ class NodeProcesses:
         """End all at once."""
         self._selector.close()
         for process in self._processes.values():
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                assert pipe is not None
-                # what could not be said to one that is gone would be said again
-                with suppress(BrokenPipeError):
-                    pipe.close()
+            _reap(process)
         for log in self._logs:
             log.close()
 
     def _await(self, wanted: type[NodeEvent]) -> None:
         for stream in self._streams.values():
             stream.await_event(wanted, ANSWER_S)
+
+
+def _reap(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        assert pipe is not None
+        # what could not be said to one that is gone would be said again
+        with suppress(BrokenPipeError):
+            pipe.close()
+
+
+def _state(pid: int) -> str:
+    """The letter by which the kernel tells what a process does."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

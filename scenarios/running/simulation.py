@@ -22,6 +22,7 @@ from scenarios.results.record_files import (
     requests_path,
 )
 from scenarios.results.result import SystemResult
+from scenarios.running.fault_records import kept
 from scenarios.running.journal import Journal
 from scenarios.running.snic_watch import SnicWatch
 
@@ -71,7 +72,7 @@ def serve(
             journal.served(system.name, requests.written, total)
             progress(requests.written, watch.look(sample.t_s, sample.nics), sample.t_s)
 
-        with rare_collections(), _kept(plan, system, directory, journal) as told:
+        with rare_collections(), kept(plan, system, directory, journal) as told:
             run = simulate(plan, system, sample_s, requests.append, sampled, told)
         if run.last.t_s > last_s:  # a run may end just when they were read
             counters.append(run.last)
@@ -87,31 +88,6 @@ def serve(
         faults=read(faults_path(directory), FaultEvent) if plan.faults else (),
         attempts=read(attempts_path(directory), AttemptRecord) if plan.faults else (),
     )
-
-
-@contextmanager
-def _kept(
-    plan: Plan, system: System, directory: Path, journal: Journal
-) -> Iterator[Callable[[FaultEvent | AttemptRecord], None] | None]:
-    """What writes down what becomes of faults and attempts; None where nothing is to break."""
-    if not plan.faults:
-        yield None
-        return
-    with (
-        RecordFile(faults_path(directory)) as faults,
-        RecordFile(attempts_path(directory)) as attempts,
-    ):
-
-        def told(event: FaultEvent | AttemptRecord) -> None:
-            if isinstance(event, FaultEvent):
-                faults.append(event)
-                faults.flush()
-                journal.faulted(system.name, event)
-            else:
-                attempts.append(event)
-                attempts.flush()
-
-        yield told
 
 
 @contextmanager

@@ -27,9 +27,18 @@ class Standstill:
     Args:
         patience_s: for so long nothing of it may happen.
         quiet_bytes: fewer bytes between two looks are no progress, but what TCP says to itself.
+        computing: False: alarms tell nothing, for nodes give signs of life whatever they do.
     """
 
-    def __init__(self, nodes: Iterable[str], patience_s: float, quiet_bytes: float) -> None:
+    def __init__(
+        self,
+        nodes: Iterable[str],
+        patience_s: float,
+        quiet_bytes: float,
+        *,
+        computing: bool = True,
+    ) -> None:
+        self._computing = computing
         self._patience_s = patience_s
         self._quiet_bytes = quiet_bytes
         self._nodes = tuple(nodes)
@@ -53,8 +62,11 @@ class Standstill:
         """A node has answered what it waits for."""
         before = self._heard.get(status.node)
         self._heard[status.node] = status
-        if status.alarms or (before is not None and before.rung != status.rung):
+        if self._computing and self._went_on(status, before):
             self._came_further(now)
+
+    def _went_on(self, status: Status, before: Status | None) -> bool:
+        return status.alarms > 0 or (before is not None and before.rung != status.rung)
 
     def asks(self, now: float) -> bool:
         """Whether it is time to ask the nodes what they wait for."""

@@ -87,23 +87,25 @@ class QueuePair:
     Args:
         sock: connected, non-blocking.
         regions: this node's registered memory by key.
-        failed: called with the exception that broke the connection.
         pass_dram: where this end is in DRAM, what makes a number of wire bytes wait for the
             node's DRAM bus before something is done.
+
+    Attributes:
+        failed: called with the exception that broke the connection.
     """
+
+    failed: Callable[[OSError], None]
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         sock: socket.socket,
         regions: Mapping[int, ByteRegion],
-        failed: Callable[[OSError], None],
         pass_dram: PassDram | None,
     ) -> None:
         self._loop = loop
         self._sock = sock
         self._regions = regions
-        self._failed = failed
         self._pass_dram = pass_dram
         self._sequence = 0
         self._completions: dict[int, asyncio.Future[None]] = {}
@@ -325,11 +327,19 @@ class QueuePair:
             self._loop.remove_writer(self._sock)
         self._sock.close()
 
+    def abandon(self, error: Exception) -> None:
+        """What is under way on a closed connection fails."""
+        abandoned, self._completions = self._completions, {}
+        for completion in abandoned.values():
+            if not completion.done():
+                completion.set_exception(error)
+                completion.exception()  # whoever posted it may not be there any more to look
+
     def _break(self, error: OSError) -> None:
         if self._sock.fileno() < 0:  # an answer could not be sent, then nothing be received
             return
         self.close()
-        self._failed(error)
+        self.failed(error)
 
 
 def _moved(span: Span, row: int) -> Span:

@@ -40,7 +40,9 @@ _T = TypeVar("_T")
 _CLASSES: tuple[TrafficClass, ...] = get_args(TrafficClass)
 
 
-class _Pair(NamedTuple):
+class Pair(NamedTuple):
+    """Two ends and a class of traffic, which a queue pair joins."""
+
     local: str
     remote: str
     traffic: TrafficClass
@@ -85,8 +87,8 @@ class SocketWorld:
         self._regions: dict[int, ByteRegion] = {}
         self._next_key = 0
         self._ending = False
-        self._pairs: dict[_Pair, QueuePair] = {}
-        self._connecting: dict[_Pair, asyncio.Task[QueuePair]] = {}
+        self._pairs: dict[Pair, QueuePair] = {}
+        self._connecting: dict[Pair, asyncio.Task[QueuePair]] = {}
         self._peers: dict[str, asyncio.StreamWriter] = {}
         self._unsent: dict[str, list[bytes]] = {}
         self._encoder = msgspec.msgpack.Encoder()
@@ -140,10 +142,13 @@ class SocketWorld:
         return self._tasks.create_task(coroutine)
 
     def allocate(self, rows: int) -> ByteRegion:
-        self._next_key += 1
-        region = ByteRegion(self._next_key, rows, self._plan.layout)
+        region = ByteRegion(self._new_key(), rows, self._plan.layout)
         self._regions[region.key] = region
         return region
+
+    def _new_key(self) -> int:
+        self._next_key += 1
+        return self._next_key
 
     def free(self, region: Region) -> None:
         del self._regions[region.key]
@@ -158,7 +163,7 @@ class SocketWorld:
         self, size_bytes: float, end: str, peer_end: str, traffic: TrafficClass
     ) -> asyncio.Future[None]:
         size = max(1, round(self._plan.scale.wire_bytes(size_bytes)))
-        return self._post(_Pair(end, peer_end, traffic), QueuePair.burst, size)
+        return self._post(Pair(end, peer_end, traffic), QueuePair.burst, size)
 
     def verified(self, blocks: int, corrupt: int) -> None:
         self.stats.blocks_verified += blocks
@@ -178,17 +183,13 @@ class SocketWorld:
         moves: Sequence[Move],
     ) -> asyncio.Future[None]:
         """Post moves on their queue pairs; the future is done when all of them are."""
-        by_pair: dict[_Pair, list[Work]] = {}
-        for move in moves:
-            work = Work(cast(ByteRegion, move.region), move.span, move.peer.key, move.row)
-            by_pair.setdefault(_Pair(end, move.peer.end, move.traffic), []).append(work)
-        posted = [self._post(pair, verb, works) for pair, works in by_pair.items()]
+        posted = [self._post(pair, verb, works) for pair, works in by_pair(end, moves).items()]
         if len(posted) == 1:
             return posted[0]
         return cast(asyncio.Future[None], asyncio.gather(*posted))
 
     def _post(
-        self, pair: _Pair, verb: Callable[[QueuePair, _T], asyncio.Future[None]], what: _T
+        self, pair: Pair, verb: Callable[[QueuePair, _T], asyncio.Future[None]], what: _T
     ) -> asyncio.Future[None]:
         queue_pair = self._pairs.get(pair)
         if queue_pair is not None:
@@ -196,24 +197,27 @@ class SocketWorld:
         return self._tasks.create_task(self._post_first(pair, verb, what))
 
     async def _post_first(
-        self, pair: _Pair, verb: Callable[[QueuePair, _T], asyncio.Future[None]], what: _T
+        self, pair: Pair, verb: Callable[[QueuePair, _T], asyncio.Future[None]], what: _T
     ) -> None:
         await verb(await self._connect(pair), what)
 
-    def _connect(self, pair: _Pair) -> asyncio.Task[QueuePair]:
+    def _connect(self, pair: Pair) -> asyncio.Task[QueuePair]:
         task = self._connecting.get(pair)
         if task is None:
             task = self._connecting[pair] = self._tasks.create_task(self._open_pair(pair))
         return task
 
-    async def _open_pair(self, pair: _Pair) -> QueuePair:
+    async def _open_pair(self, pair: Pair) -> QueuePair:
         local = self._ends[pair.local]
         sock = self._bound(local, pair.traffic, 0)
         address = (self._ends[pair.remote].ip, DATA_PORT + _CLASSES.index(pair.traffic))
-        try:
-            await self._loop.sock_connect(sock, address)
-        except OSError as error:
-            raise self._error(pair, error) from error
+        with ExitStack() as unless_connected:
+            unless_connected.callback(sock.close)
+            try:
+                await self._loop.sock_connect(sock, address)
+            except OSError as error:
+                raise self._error(pair, error) from error
+            unless_connected.pop_all()
         queue_pair = self._queue_pair(sock, pair)
         self._pairs[pair] = queue_pair
         return queue_pair
@@ -221,15 +225,17 @@ class SocketWorld:
     def _accept(self, listener: socket.socket, end: str, traffic: TrafficClass) -> None:
         sock, (ip, _) = listener.accept()
         sock.setblocking(False)
-        self._queue_pair(sock, _Pair(end, self._end_at[ip], traffic))
+        self._queue_pair(sock, Pair(end, self._end_at[ip], traffic))
 
-    def _queue_pair(self, sock: socket.socket, pair: _Pair) -> QueuePair:
+    def _queue_pair(self, sock: socket.socket, pair: Pair) -> QueuePair:
         in_dram = self._pass_dram if pair.local in self._dram_ends else None
-        queue_pair = QueuePair(
-            self._loop, sock, self._regions, partial(self._broken, pair), in_dram
-        )
+        queue_pair = QueuePair(self._loop, sock, self._regions, in_dram)
+        queue_pair.failed = partial(self._pair_broke, pair, queue_pair)
         self._opened.callback(queue_pair.close)
         return queue_pair
+
+    def _pair_broke(self, pair: Pair, _: QueuePair, error: OSError) -> None:
+        self._broken(pair, error)
 
     def _pass_dram(self, wire_bytes: int, then: Callable[[], None]) -> None:
         """Do something when so many bytes have their turn on the node's DRAM bus, and after all
@@ -250,7 +256,11 @@ class SocketWorld:
 
     def _socket(self, end: End, traffic: TrafficClass) -> socket.socket:
         with network_namespace(self._namespaces.get(end.host)):
-            return tcp_socket(self._plan.lanes.dscp[traffic], self._patience_s)
+            return tcp_socket(self._plan.lanes.dscp[traffic], self._patience_of(end))
+
+    def _patience_of(self, _: End) -> float:
+        """Wall seconds without an answer after which a connection of an end is broken."""
+        return self._patience_s
 
     def _bound(self, end: End, traffic: TrafficClass, port: int) -> socket.socket:
         sock = self._socket(end, traffic)
@@ -262,7 +272,7 @@ class SocketWorld:
         return sock
 
     async def _connect_peer(self, to: str) -> None:
-        pair = _Pair(mgmt_end(self.node), mgmt_end(to), "control")
+        pair = Pair(mgmt_end(self.node), mgmt_end(to), "control")
         sock = self._bound(self._ends[pair.local], "control", 0)
         with ExitStack() as unless_connected:
             unless_connected.callback(sock.close)
@@ -278,7 +288,7 @@ class SocketWorld:
         self._opened.callback(writer.close)
         self._peers[to] = writer
 
-    async def _watch(self, reader: asyncio.StreamReader, pair: _Pair) -> None:
+    async def _watch(self, reader: asyncio.StreamReader, pair: Pair) -> None:
         """A peer says nothing on a connection that we opened, but it may end."""
         try:
             await reader.read()
@@ -291,7 +301,7 @@ class SocketWorld:
     ) -> None:
         self._opened.callback(writer.close)
         ip, _ = writer.get_extra_info("peername")
-        pair = _Pair(mgmt_end(self.node), self._end_at[ip], "control")
+        pair = Pair(mgmt_end(self.node), self._end_at[ip], "control")
         try:
             while True:
                 size = int.from_bytes(await reader.readexactly(4), "little")
@@ -311,11 +321,11 @@ class SocketWorld:
         """The run is over: a connection that breaks from now on is no failure."""
         self._ending = True
 
-    def _broken(self, pair: _Pair, error: OSError) -> None:
+    def _broken(self, pair: Pair, error: OSError) -> None:
         if not self._ending:
             fail(self._tasks, self._error(pair, error))
 
-    def _error(self, pair: _Pair, error: OSError) -> PeerLost:
+    def _error(self, pair: Pair, error: OSError) -> PeerLost:
         """What broke, by its ends and class."""
         why = error.strerror or str(error)
         if error.errno == errno.ETIMEDOUT:
@@ -326,6 +336,15 @@ class SocketWorld:
         )
         broken.__cause__ = error
         return broken
+
+
+def by_pair(end: str, moves: Sequence[Move]) -> dict[Pair, list[Work]]:
+    """Moves as work for queue pairs."""
+    found: dict[Pair, list[Work]] = {}
+    for move in moves:
+        work = Work(cast(ByteRegion, move.region), move.span, move.peer.key, move.row)
+        found.setdefault(Pair(end, move.peer.end, move.traffic), []).append(work)
+    return found
 
 
 def _closed() -> OSError:

@@ -82,9 +82,27 @@ def test_a_lease_that_ends_between_two_signs_of_life_is_refused() -> None:
         planned(ONE, "recovery={heartbeat: 1 s, lease: 1 s}")
 
 
-def test_a_kind_that_cannot_be_emulated_is_refused_by_name() -> None:
-    with pytest.raises(ScenarioError, match=r"faults\[0\].kind: .down. cannot be injected into an"):
-        planned(ONE, engine="emulate")
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        ("kind: corrupt, target: st0, blocks: 1 %", r"kind: .corrupt. cannot be injected into an"),
+        ("kind: disk_full, target: st0", r"kind: .disk_full. cannot be injected into an emulated"),
+        ("kind: kill, target: st0", r"target: .st0. cannot suffer kill in an emulated run"),
+        ("kind: kill, target: controller", r"target: .controller. cannot suffer kill"),
+        ("kind: pause, target: st0, for: 5 s", r"write for: less than recovery.lease, 3 s"),
+        ("kind: down, target: pe0.snic, way: in", r"faults\[0\].way: .in. of a port"),
+    ],
+)
+def test_what_only_virtual_time_can_do_is_refused_of_an_emulated_run(
+    fault: str, expected: str
+) -> None:
+    with pytest.raises(ScenarioError, match=expected):
+        planned(f"faults=[{{at: 1 s, {fault}}}]", engine="emulate")
+    planned(f"faults=[{{at: 1 s, {fault}}}]")
+
+
+def test_the_others_are_a_plan_of_either_engine() -> None:
+    assert planned(ONE, engine="emulate").plan.faults == planned(ONE).plan.faults
 
 
 def test_drawn_faults_are_written_out_and_give_the_same_plan_again(tmp_path: Path) -> None:

@@ -33,7 +33,8 @@ class Peer:
         self.regions: dict[int, ByteRegion] = {}
         loop = asyncio.get_running_loop()
         self.broken: asyncio.Future[OSError] = loop.create_future()
-        self.pair = QueuePair(loop, sock, self.regions, self._fail, None)
+        self.pair = QueuePair(loop, sock, self.regions, None)
+        self.pair.failed = self._fail
 
     def _fail(self, error: OSError) -> None:
         assert not self.broken.done()  # told once

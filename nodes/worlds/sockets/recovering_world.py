@@ -1,0 +1,167 @@
+"""The world of real sockets where peers die, begin anew, and connections break.
+
+A broken connection fails what was posted on it, and the next posting opens another one. Keys of
+regions carry the life of the node's program, so that what was meant for one life finds no memory
+in another. Messages to a peer that is not there are lost; signs of life and leases are what tells.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from nodes.protocol.world import Move
+from nodes.worlds.failure import fail
+from nodes.worlds.sockets.queue_pair import QueuePair, Work
+from nodes.worlds.sockets.world import Pair, SocketWorld, by_pair
+from plan.errors import BeginAnew, Broken, PeerLost
+from plan.fabric import End
+from plan.faults import Recovery
+from plan.lanes import TrafficClass
+from plan.model import Plan
+from plan.names import mgmt_end
+
+LIFE_SHIFT = 24
+"""A region's key, of 32 bits, has its node's life above so many."""
+LIVES = 1 << (32 - LIFE_SHIFT)
+
+MESSAGES = 4
+"""A connection for messages is waited for so many times as long as in a run without faults."""
+
+_T = TypeVar("_T")
+
+
+class RecoveringWorld(SocketWorld):
+    """See the module and `SocketWorld`.
+
+    Args:
+        life: of the node's program, from 1.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        recovery: Recovery,
+        node: str,
+        namespaces: Mapping[str, int],
+        tasks: asyncio.TaskGroup,
+        life: int,
+    ) -> None:
+        SocketWorld.__init__(self, plan, node, namespaces, tasks)
+        self.life = life
+        self._silence_s = plan.scale.wall_s(recovery.lease_s)
+
+    def restart(self, reason: str) -> None:
+        fail(self._tasks, BeginAnew(reason))
+
+    def _new_key(self) -> int:
+        number = SocketWorld._new_key(self)
+        if number >> LIFE_SHIFT:
+            raise BeginAnew(f"{number} regions are more than a life can have")
+        return (self.life % LIVES << LIFE_SHIFT) + number
+
+    def _post_all(
+        self,
+        verb: Callable[[QueuePair, Sequence[Work]], asyncio.Future[None]],
+        end: str,
+        moves: Sequence[Move],
+    ) -> asyncio.Future[None]:
+        posted = [self._post(pair, verb, works) for pair, works in by_pair(end, moves).items()]
+        if len(posted) == 1:
+            return posted[0]
+        told: asyncio.Future[None] = self._loop.create_future()
+        left = len(posted)
+
+        def ended(_: asyncio.Future[None]) -> None:
+            nonlocal left
+            left -= 1
+            if not left and not told.done():
+                errors = (one.exception() for one in posted)
+                _settle(told, next((error for error in errors if error is not None), None))
+
+        for one in posted:
+            one.add_done_callback(ended)
+        return told
+
+    def _post(
+        self, pair: Pair, verb: Callable[[QueuePair, _T], asyncio.Future[None]], what: _T
+    ) -> asyncio.Future[None]:
+        queue_pair = self._pairs.get(pair)
+        if queue_pair is not None:
+            return verb(queue_pair, what)
+        told: asyncio.Future[None] = self._loop.create_future()
+        self._tasks.create_task(self._post_later(pair, verb, what, told))
+        return told
+
+    async def _post_later(
+        self,
+        pair: Pair,
+        verb: Callable[[QueuePair, _T], asyncio.Future[None]],
+        what: _T,
+        told: asyncio.Future[None],
+    ) -> None:
+        try:
+            await self._post_first(pair, verb, what)
+        except (Broken, PeerLost) as error:
+            _settle(told, error if isinstance(error, Broken) else Broken(str(error)))
+        else:
+            _settle(told, None)
+
+    def _connect(self, pair: Pair) -> asyncio.Task[QueuePair]:
+        # outside the group of tasks, whose failure would be the run's
+        task = self._connecting.get(pair)
+        if task is None:
+            task = self._connecting[pair] = self._loop.create_task(self._open_pair(pair))
+        return task
+
+    async def _open_pair(self, pair: Pair) -> QueuePair:
+        try:
+            async with asyncio.timeout(self._silence_s):
+                return await SocketWorld._open_pair(self, pair)
+        except TimeoutError:
+            raise Broken(f"{pair}: nobody answers") from None
+        finally:
+            # whoever comes after this has a queue pair, or tries again
+            self._connecting.pop(pair, None)
+
+    def _pair_broke(self, pair: Pair, queue_pair: QueuePair, error: OSError) -> None:
+        if self._pairs.get(pair) is queue_pair:
+            del self._pairs[pair]
+        queue_pair.abandon(Broken(str(self._error(pair, error))))
+
+    def _broken(self, pair: Pair, _error: OSError) -> None:
+        peer = self._node_of[pair.remote]
+        if writer := self._peers.pop(peer, None):
+            writer.close()
+
+    async def _connect_peer(self, to: str) -> None:
+        try:
+            await SocketWorld._connect_peer(self, to)
+        except PeerLost:
+            self._unsent.pop(to, None)
+
+    def _socket(self, end: End, traffic: TrafficClass) -> socket.socket:
+        sock = SocketWorld._socket(self, end, traffic)
+        # a peer that owes an answer and is silent for good is found out, too
+        idle_s = max(1, round(self._patience_of(end) / 2))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle_s)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1)
+        return sock
+
+    def _patience_of(self, end: End) -> float:
+        # messages wait for a path; a transfer that moves nothing for as long as a lease is broken
+        at_data = end.name != mgmt_end(self.node)
+        return self._silence_s if at_data else MESSAGES * self._patience_s
+
+
+def _settle(told: asyncio.Future[None], error: BaseException | None) -> None:
+    if told.done():
+        return
+    if error is None:
+        told.set_result(None)
+    else:
+        told.set_exception(error)
+        told.exception()  # whoever posted it may not be there any more to look

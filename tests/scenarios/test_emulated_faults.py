@@ -1,0 +1,44 @@
+"""A fabric and nodes that break while they serve: all is served all the same, and told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from plan.faults import FaultEvent
+from scenarios import run
+from scenarios.results.record_files import faults_path, read
+from tests.scenarios.commands import TINY
+
+pytestmark = pytest.mark.network
+
+FAULTS = """[
+  {at: 1 s, for: 2 s, kind: slow, target: pe0.snic, to: 20 %},
+  {at: 1 s, for: 3 s, kind: loss, target: de0.snic, share: 1 %},
+  {at: 1 s, for: 1 s, kind: down, target: ce0-ca0},
+  {at: 2 s, back: 4 s, kind: kill, target: pe1},
+  {at: 3 s, for: 1 s, kind: pause, target: controller},
+  {at: 4 s, back: 4 s, kind: power_off, target: de1}
+]"""
+
+
+def test_whatever_breaks_all_requests_are_served_and_no_wrong_block_is_used(
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "run"
+    options = ["cluster.prefill=2", "cluster.decode=2", "scale.dilation=1", f"faults={FAULTS}"]
+    overrides = [argument for option in options for argument in ("--set", option)]
+    assert run.main([str(TINY), "--out", str(out), "--systems", "dualpath", *overrides]) in (0, 4)
+    figures = json.loads((out / "summary.json").read_bytes())["systems"]["dualpath"]
+    assert figures["completed"] == figures["requests"]
+    assert figures["fidelity"]["blocks_corrupt"] == 0
+    told = read(faults_path(out / "systems/dualpath"), FaultEvent)
+    happened = {(event.what, event.kind, event.target) for event in told}
+    for kind, target in (("slow", "pe0.snic"), ("loss", "de0.snic"), ("down", "ce0-ca0")):
+        assert {("injected", kind, target), ("healed", kind, target)} <= happened
+    assert ("recovered", "down", "ce0-ca0") in happened
+    for node in ("pe1", "de1"):
+        assert ("detected", "node", node) in happened
+        assert ("recovered", "node", node) in happened
