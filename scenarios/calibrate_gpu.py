@@ -34,6 +34,7 @@ from scenarios.reproduction.cases import scenario_of
 from scenarios.reproduction.paper import Case, paper, points
 from scenarios.results.readable_json import write_json
 from scenarios.running.cases import measured
+from scenarios.running.fleet import Here
 from scenarios.running.outcome import DONE, concluded
 from scenarios.running.ownership import handed_over
 from scenarios.running.run_directory import make
@@ -164,7 +165,7 @@ class Runs:
             for case, part in FITTED.items()
         }
         found = {}
-        for done, (key, result) in enumerate(measured(scenarios, self._out, self._jobs), 1):
+        for done, (key, result) in enumerate(measured(scenarios, self._out, Here(self._jobs)), 1):
             if isinstance(result, RunError):
                 raise result
             found[key] = float(np.log(result.jct_s / self._paper[key[1]]))

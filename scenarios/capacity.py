@@ -33,6 +33,7 @@ from scenarios.planning.plan import make_plan
 from scenarios.planning.points import load_points
 from scenarios.running.capacity_search import CapacitySearch, Propose, at_rate
 from scenarios.running.execution import enter_sandbox
+from scenarios.running.fleet import add_cluster, fleet
 from scenarios.running.outcome import BROKEN_OFF, DONE, DOUBTED, FAILED, concluded
 from scenarios.running.ownership import handed_over
 from scenarios.running.run_directory import take_up
@@ -54,7 +55,7 @@ def _found(arguments: argparse.Namespace) -> int:
     out = arguments.out or Path("runs") / f"capacity-{scenario.name}-{stamp}"
     if scenario.sweep is None:
         [(_, prepared)] = _prepared([("", scenario)], arguments)
-        return _search(prepared, out)[1]
+        return _search(prepared, out, arguments.cluster)[1]
     points = load_points(path, given)
     prepared_points = _prepared([(p.label, p.scenario) for p in points], arguments)
     take_up(out)
@@ -62,7 +63,7 @@ def _found(arguments: argparse.Namespace) -> int:
     statuses = []
     for point, (label, prepared) in zip(points, prepared_points, strict=True):
         print(f"{label} ({len(found) + 1} of {len(points)})", file=sys.stderr)
-        found[label], status = _search(prepared, out / point.directory)
+        found[label], status = _search(prepared, out / point.directory, arguments.cluster)
         statuses.append(status)
         from scenarios.reports.capacity_sweep_report import write_capacity_sweep
 
@@ -92,21 +93,27 @@ def _prepared(
         for system in scenario.compared:
             make_plan(at_rate(scenario, system, 1.0))
         prepared.append((label, _Prepared(scenario, propose, _jobs(scenario, arguments.jobs))))
-    if any(scenario.engine == "emulate" for _, scenario in scenarios):
+    emulated = any(scenario.engine == "emulate" for _, scenario in scenarios)
+    if emulated and arguments.cluster is None:
         enter_sandbox()
     return prepared
 
 
-def _search(prepared: _Prepared, out: Path) -> tuple[capacity.Capacities, int]:
+def _search(prepared: _Prepared, out: Path, cluster: str | None) -> tuple[capacity.Capacities, int]:
     scenario = prepared.scenario
-    search = CapacitySearch(scenario, out, prepared.jobs)
-    with handed_over(out):
-        (out / "scenario.yaml").write_text(resolved_yaml(scenario))
-        for _ in search.run(prepared.propose):
-            _write(scenario, search, out)
-        _write(scenario, search, out)
+    with fleet(cluster, prepared.jobs) as found:
+        search = CapacitySearch(scenario, out, found)
+        _run(scenario, search, prepared.propose, out)
     _tell(search, out)
     return capacity.conclude(search.points), _status(search)
+
+
+def _run(scenario: Scenario, search: CapacitySearch, propose: Propose, out: Path) -> None:
+    with handed_over(out):
+        (out / "scenario.yaml").write_text(resolved_yaml(scenario))
+        for _ in search.run(propose):
+            _write(scenario, search, out)
+        _write(scenario, search, out)
 
 
 def _write(scenario: Scenario, search: CapacitySearch, out: Path) -> None:
@@ -201,6 +208,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help="the search ends so near, as a share of the capacity (default: %(default)s)",
     )
     parser.add_argument("--jobs", type=count, help="simulated runs at once (default: all cores)")
+    add_cluster(parser)
     parser.add_argument(
         "--out", type=Path, help="directory, new or to take up (default: runs/capacity-NAME-TIME)"
     )

@@ -32,10 +32,10 @@ from scenarios.planning.memory import check_jobs
 from scenarios.planning.plan import make_plan
 from scenarios.results.readable_json import write_json
 from scenarios.running.chaos import Batch, Trial, hunt, reproduced
+from scenarios.running.fleet import Fleet, add_cluster, fleet
 from scenarios.running.outcome import BROKEN_OFF, DONE, FAILED, complain, concluded
 from scenarios.running.ownership import handed_over
 from scenarios.running.run_directory import claim
-from scenarios.running.workers import side_by_side
 
 TOGETHER = 10
 """Seeds of a batch: its plan is made once."""
@@ -75,6 +75,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=count, default=100, help="for each system (default: 100)")
     parser.add_argument("--first", type=count, default=1, help="the first of them (default: 1)")
     parser.add_argument("--jobs", type=count, help="trials at once (default: all cores)")
+    add_cluster(parser)
     parser.add_argument("--minutes", type=float, help="begin no more trials after so long")
     parser.add_argument("--out", type=Path, help="directory (default: runs/chaos-NAME-TIME)")
     add_overrides(parser)
@@ -91,16 +92,16 @@ def _run(arguments: argparse.Namespace) -> int:
     stamp = time.strftime("%Y%m%d-%H%M%S")
     out = arguments.out or Path("runs") / f"chaos-{scenario.name}-{stamp}"
     claim(out)
-    with handed_over(out):
+    with handed_over(out), fleet(arguments.cluster, jobs) as hunters:
         (out / "scenario.yaml").write_text(resolved_yaml(scenario))
-        return _hunt(scenario, arguments, jobs, out)
+        return _hunt(scenario, arguments, hunters, out)
 
 
-def _hunt(scenario: Scenario, arguments: argparse.Namespace, jobs: int, out: Path) -> int:
+def _hunt(scenario: Scenario, arguments: argparse.Namespace, hunters: Fleet, out: Path) -> int:
     found = Hunted(scenario=scenario.name)
     status = DONE
     try:
-        for trial in _trials(scenario, arguments, jobs):
+        for trial in _trials(scenario, arguments, hunters):
             _count(found, trial)
             if trial.problems:
                 found.failing.append(trial)
@@ -120,7 +121,7 @@ def _hunt(scenario: Scenario, arguments: argparse.Namespace, jobs: int, out: Pat
     return status or (FAILED if found.failing else DONE)
 
 
-def _trials(scenario: Scenario, arguments: argparse.Namespace, jobs: int) -> Iterator[Trial]:
+def _trials(scenario: Scenario, arguments: argparse.Namespace, hunters: Fleet) -> Iterator[Trial]:
     """All trials as they end, batch by batch.
 
     Raises:
@@ -133,8 +134,9 @@ def _trials(scenario: Scenario, arguments: argparse.Namespace, jobs: int) -> Ite
         for system in scenario.compared
     ]
     begun, done = time.monotonic(), 0
-    results = ((batch, hunt(batch)) for batch in batches)
-    for batch, trials in side_by_side(hunt, batches, jobs) if jobs > 1 else results:
+    alone = hunters.places == 1 and not hunters.elsewhere
+    here = ((batch, hunt(batch)) for batch in batches)
+    for batch, trials in here if alone else hunters.do(hunt, batches):
         if isinstance(trials, RunError):
             where = f"{batch.system.name}, seeds {batch.seeds[0]} to {batch.seeds[-1]}"
             raise RunError(f"{where}: {trials}")

@@ -25,6 +25,7 @@ from scenarios.reproduction.cases import DEPLOYMENTS, scenario_of
 from scenarios.reproduction.comparison import Measured, Reproduction, reproduction
 from scenarios.reproduction.paper import FIGURES, Case, PaperPoint, points
 from scenarios.running.cases import measured
+from scenarios.running.fleet import Fleet, Shard, add_cluster, fleet, shard
 from scenarios.running.outcome import DONE, FAILED, complain, concluded
 from scenarios.running.ownership import handed_over
 from scenarios.running.run_directory import make
@@ -49,8 +50,9 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     ]
     out: Path = arguments.out
     make(out / RUNS)
-    with handed_over(out):
-        found, failed = _measured(_scenarios(wanted, arguments.at_most), out, arguments.jobs)
+    scenarios = _scenarios(wanted, arguments.at_most, arguments.shard)
+    with handed_over(out), fleet(arguments.cluster, arguments.jobs) as runners:
+        found, failed = _measured(scenarios, out, runners)
         _write(reproduction(wanted, found, _fitted()), out)
     return FAILED if failed else DONE
 
@@ -64,9 +66,13 @@ def _write(result: Reproduction, out: Path) -> None:
     print(f"report: {out / 'reproduction.html'}")
 
 
-def _scenarios(wanted: Sequence[PaperPoint], at_most: int | None) -> dict[Case, Scenario]:
+def _scenarios(
+    wanted: Sequence[PaperPoint], at_most: int | None, part: Shard | None
+) -> dict[Case, Scenario]:
     """What has to be run, the cheapest first."""
     cases = sorted({point.case for point in wanted if point.case is not None}, key=_requests)
+    if part is not None:
+        cases = list(part.of(cases))
     return {
         case: scenario_of(case) for case in cases if at_most is None or _requests(case) <= at_most
     }
@@ -77,10 +83,10 @@ def _requests(case: Case) -> float:
 
 
 def _measured(
-    scenarios: Mapping[Case, Scenario], out: Path, jobs: int
+    scenarios: Mapping[Case, Scenario], out: Path, runners: Fleet
 ) -> tuple[dict[Case, Measured], bool]:
     found, failed = {}, False
-    for done, (case, result) in enumerate(measured(scenarios, out / RUNS, jobs), 1):
+    for done, (case, result) in enumerate(measured(scenarios, out / RUNS, runners), 1):
         if isinstance(result, RunError):
             complain(f"{scenarios[case].name}: {result}")
             failed = True
@@ -107,6 +113,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--model", action="append", choices=list(DEPLOYMENTS), help="may be given again"
     )
     parser.add_argument("--jobs", type=count, default=1, help="runs at once (default: 1)")
+    add_cluster(parser)
+    parser.add_argument(
+        "--shard", type=shard, metavar="I/N", help="the I-th of N parts; all parts share --out"
+    )
     parser.add_argument(
         "--at-most", type=count, metavar="REQUESTS", help="leave out runs of more requests"
     )

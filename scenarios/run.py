@@ -28,6 +28,7 @@ from scenarios.planning.plan import make_plan
 from scenarios.planning.points import load_points
 from scenarios.results.taps import find_taps
 from scenarios.running.execution import enter_sandbox, run_scenario
+from scenarios.running.fleet import add_cluster, fleet, shard
 from scenarios.running.live_page import HERE, PORT, live_page
 from scenarios.running.outcome import DONE, LACKING, complain, concluded
 from scenarios.running.ownership import handed_over
@@ -86,6 +87,13 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--jobs", type=count, help="points of a simulated sweep at once (default: all cores)"
     )
+    add_cluster(parser)
+    parser.add_argument(
+        "--shard",
+        type=shard,
+        metavar="I/N",
+        help="run the I-th of N parts of a sweep; all parts share --out",
+    )
     parser.add_argument(
         "--pcap",
         action="append",
@@ -127,21 +135,28 @@ def _sweep(scenario: Scenario, arguments: argparse.Namespace) -> int:
     _refuse(arguments.cli, "--cli", "a sweep has many fabrics: add --set sweep=null")
     _refuse(arguments.pcap, "--pcap", "a sweep has many fabrics: add --set sweep=null")
     points = load_points(library.find(arguments.scenario), overrides(arguments))
-    jobs = 1
+    jobs, cluster = 1, arguments.cluster
     if all(point.scenario.engine == "simulate" for point in points):
         jobs = arguments.jobs or len(os.sched_getaffinity(0))
         if arguments.jobs:
             check_jobs(arguments.jobs)
     else:
         _refuse(arguments.jobs, "--jobs", "leave it out: emulated points need the whole machine")
-        enter_sandbox()
-    return run_sweep(scenario, points, _out(scenario, arguments), jobs)
+        if cluster is None:
+            enter_sandbox()
+    with fleet(cluster, jobs) as found:
+        return run_sweep(scenario, points, _out(scenario, arguments), found, arguments.shard)
 
 
 def _check_options(scenario: Scenario, arguments: argparse.Namespace) -> None:
     """Reject, before anything is built, what the scenario itself or an option rules out."""
     find_taps(make_plan(scenario).plan, arguments.pcap)
-    _refuse(arguments.jobs, "--jobs", "leave it out: the scenario has no sweep")
+    for option, value in (
+        ("--jobs", arguments.jobs),
+        ("--cluster", arguments.cluster),
+        ("--shard", arguments.shard),
+    ):
+        _refuse(value, option, "leave it out: the scenario has no sweep")
     if scenario.engine == "simulate":
         _refuse(arguments.pcap, "--pcap", "leave it out: nothing crosses a simulated link")
         _refuse(arguments.cli, "--cli", "leave it out: there is no fabric to look at")

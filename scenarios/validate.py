@@ -37,6 +37,7 @@ from scenarios.planning.memory import check_jobs
 from scenarios.planning.plan import make_plan
 from scenarios.results.summary import Summary
 from scenarios.running.execution import enter_sandbox, run_scenario
+from scenarios.running.fleet import Here
 from scenarios.running.outcome import (
     BROKEN_OFF,
     DONE,
@@ -141,7 +142,7 @@ def _simulated(scenario: Scenario, out: Path, repeats: int, jobs: int) -> list[S
     if jobs == 1:
         return [_figures(run_scenario(run.scenario, run.out)) for run in runs]
     found: dict[int, Summary] = {}
-    for place, outcome in side_runs(runs, jobs):
+    for place, outcome in side_runs(runs, Here(jobs)):
         found[place] = _figures(outcome)
         print(f"simulated {len(found)} of {repeats} times", file=sys.stderr)
     return [found[place] for place in range(repeats)]

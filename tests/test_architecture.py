@@ -86,6 +86,7 @@ FOREIGN = {
     "jinja2": {"scenarios/reports"},
     "rich": {"scenarios"},
     "scapy": {"scenarios/results/frames.py"},
+    "distributed": {"scenarios/running/dask_fleet.py"},
     "scipy": {"scenarios/calibrate_gpu.py"},
 }
 """A foreign package -> the only files and folders that may import it."""
@@ -163,6 +164,8 @@ COVERED = {
     "scenarios/running/controller_process.py": "tests/scenarios/running/test_events.py",
     "scenarios/running/cpu.py": "tests/scenarios/running/test_events.py",
     "scenarios/running/execution.py": "tests/scenarios/test_run.py",
+    "scenarios/running/dask_fleet.py": "tests/scenarios/running/test_fleet.py",
+    "scenarios/running/far_end.py": "tests/scenarios/running/test_fleet.py",
     "scenarios/running/fabric.py": "tests/scenarios/running/test_emulation.py",
     "scenarios/running/fault_records.py": "tests/scenarios/test_emulated_faults.py",
     "scenarios/running/following.py": "tests/scenarios/test_run.py",

@@ -19,6 +19,7 @@ from scenarios.configuration.online import PAPERS_END, Arrival
 from scenarios.configuration.schema import Scenario
 from scenarios.configuration.units import Rate
 from scenarios.results.summary import Summary, SystemSummary
+from scenarios.running.fleet import Fleet
 from scenarios.running.held import check_same, clear, is_done, open_points, summary_of
 from scenarios.running.outcome import BROKEN_OFF, FAILED, Outcome, complain
 from scenarios.running.side_runs import Run, attempt, side_runs
@@ -33,7 +34,7 @@ class CapacitySearch:
     Args:
         scenario: with arrivals at a rate, which each run replaces by its own.
         out: the search's directory, new or one to take up.
-        jobs: runs at once; more than 1 only where they are simulated.
+        fleet: who runs; of one place where they are emulated here.
 
     Attributes:
         points: by system, in the order in which they ran.
@@ -43,8 +44,8 @@ class CapacitySearch:
         ScenarioError: `out` holds something else, or points of another scenario.
     """
 
-    def __init__(self, scenario: Scenario, out: Path, jobs: int) -> None:
-        self._scenario, self._out, self._jobs = scenario, out, jobs
+    def __init__(self, scenario: Scenario, out: Path, fleet: Fleet) -> None:
+        self._scenario, self._out, self._fleet = scenario, out, fleet
         self._directory = open_points(out, "search for capacities")
         self.points = {system.name: self._held(system) for system in scenario.compared}
         self.broken_off = False
@@ -66,7 +67,7 @@ class CapacitySearch:
     def _wanted(self, propose: Propose) -> list[tuple[System, float]]:
         """The next runs: as many of each system as there are places for."""
         systems = [s for s in self._scenario.compared if propose(self.points[s.name], 1)]
-        each = max(1, self._jobs // max(1, len(systems)))
+        each = max(1, self._fleet.places // max(1, len(systems)))
         return [(s, rate) for s in systems for rate in propose(self.points[s.name], each)]
 
     def _ended(
@@ -78,11 +79,11 @@ class CapacitySearch:
             check_same(self._out, run.out, run.out.name, run.scenario)
             clear(run.out)
             runs.append(run)
-        if self._jobs == 1:
+        if self._fleet.places == 1 and not self._fleet.elsewhere:
             for one, run in zip(wanted, runs, strict=True):
                 yield one, attempt(run)
             return
-        for place, outcome in side_runs(runs, self._jobs):
+        for place, outcome in side_runs(runs, self._fleet):
             yield wanted[place], outcome
 
     def _held(self, system: System) -> list[Point]:

@@ -24,8 +24,8 @@ from scenarios.reproduction.comparison import Measured
 from scenarios.results.latencies import tpot_s, ttft_s
 from scenarios.results.readable_json import write_json
 from scenarios.running import compiled
+from scenarios.running.fleet import Fleet
 from scenarios.running.simulation import rare_collections
-from scenarios.running.workers import side_by_side
 
 K = TypeVar("K")
 
@@ -34,13 +34,12 @@ SAMPLE_S = 60.0
 
 
 def measured(
-    cases: Mapping[K, Scenario], kept: Path, jobs: int
+    cases: Mapping[K, Scenario], kept: Path, fleet: Fleet
 ) -> Iterator[tuple[K, Measured | RunError]]:
     """Every case with what was measured, those that were kept first.
 
     Args:
         kept: an existing directory.
-        jobs: cases that run at once.
     """
     files = {key: kept / f"{_digest(scenario)}.json" for key, scenario in cases.items()}
     left: list[tuple[K, Scenario]] = []
@@ -49,7 +48,7 @@ def measured(
             yield key, msgspec.json.decode(files[key].read_bytes(), type=Measured)
         else:
             left.append((key, scenario))
-    for (key, _), result in side_by_side(_attempt, left, jobs):
+    for (key, _), result in fleet.do(_attempt, left):
         if isinstance(result, Measured):
             write_json(files[key], result)
         yield key, result

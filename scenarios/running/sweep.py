@@ -16,6 +16,7 @@ from scenarios.analysis.sweep_figures import gather
 from scenarios.configuration.loading import resolved_yaml
 from scenarios.configuration.schema import Scenario
 from scenarios.planning.points import Point
+from scenarios.running.fleet import Fleet, Here, Shard
 from scenarios.running.held import POINTS, check_same, clear, is_done, open_points, summary_of
 from scenarios.running.outcome import (
     BROKEN_OFF,
@@ -29,14 +30,22 @@ from scenarios.running.ownership import handed_over
 from scenarios.running.side_runs import Run, attempt, side_runs
 
 
-def run_sweep(scenario: Scenario, points: Sequence[Point], out: Path, jobs: int = 1) -> int:
+def run_sweep(
+    scenario: Scenario,
+    points: Sequence[Point],
+    out: Path,
+    fleet: Fleet | None = None,
+    shard: Shard | None = None,
+) -> int:
     """Run what `out` does not hold yet of a sweep and write `sweep.json` and `sweep.html`.
 
     A point that fails, or whose process is killed, does not keep the others from running.
 
     Args:
         scenario: that declares the sweep; points: all of it (`load_points`).
-        jobs: points at once; more than 1 only where they are simulated.
+        fleet: who runs them; None: one after another, here.
+        shard: the part of them that is run; others run in `out`, too. The report is written by
+            whoever finds all points there.
 
     Returns:
         Exit status.
@@ -44,19 +53,24 @@ def run_sweep(scenario: Scenario, points: Sequence[Point], out: Path, jobs: int 
     Raises:
         ScenarioError: `out` holds something else.
     """
-    left = prepare(out, points)
+    left = prepare(out, points, shard)
     with handed_over(out):
-        return _run_left(scenario, points, left, out, jobs)
+        return _run_left(scenario, points, left, out, fleet or Here(1), shard)
 
 
 def _run_left(
-    scenario: Scenario, points: Sequence[Point], left: Sequence[Point], out: Path, jobs: int
+    scenario: Scenario,
+    points: Sequence[Point],
+    left: Sequence[Point],
+    out: Path,
+    fleet: Fleet,
+    shard: Shard | None,
 ) -> int:
     (out / "scenario.yaml").write_text(resolved_yaml(scenario))
     errors: dict[str, str] = {}
     broken_off = False
     try:
-        for point, outcome in _run(points, left, out, jobs):
+        for point, outcome in _run(points, left, out, fleet):
             if outcome.error is not None:
                 errors[point.directory] = outcome.error
                 complain(f"{point.directory}: {outcome.error}")
@@ -66,6 +80,12 @@ def _run_left(
     except KeyboardInterrupt:
         broken_off = True
     directory = out / POINTS
+    if shard and not broken_off:
+        there = [p for p in points if is_done(p.scenario, directory / p.directory)]
+        if len(there) < len(points):
+            part = f"part {shard.number} of {shard.parts}"
+            print(f"{part}: {len(there)} of {len(points)} points are there; no report yet")
+            return FAILED if errors else DONE
     summaries = {p.directory: s for p in points if (s := summary_of(directory / p.directory))}
     sweep = gather(scenario.name, scenario.description, points, summaries, errors)
     from scenarios.reports.sweep_report import write_sweep
@@ -80,10 +100,11 @@ def _run_left(
     return DOUBTED if "not believable" in verdicts else DONE
 
 
-def prepare(out: Path, points: Sequence[Point]) -> list[Point]:
-    """Make the sweep's directory, or take one up; returns the points that have yet to run.
+def prepare(out: Path, points: Sequence[Point], shard: Shard | None = None) -> list[Point]:
+    """Make the sweep's directory, or take one up; returns the points that have yet to run, of a
+    part of the sweep where there are several.
 
-    What is left of a point that was broken off is removed.
+    What is left of such a point that was broken off is removed.
 
     Raises:
         ScenarioError: `out` holds another run, or a point whose scenario is not the same.
@@ -99,26 +120,27 @@ def prepare(out: Path, points: Sequence[Point]) -> list[Point]:
         )
     for point in points:
         check_same(out, directory / point.directory, point.label, point.scenario)
-    left = [p for p in points if not is_done(p.scenario, directory / p.directory)]
+    own = shard.of(points) if shard else points
+    left = [p for p in own if not is_done(p.scenario, directory / p.directory)]
     for point in left:
         clear(directory / point.directory)
     return left
 
 
 def _run(
-    points: Sequence[Point], left: Sequence[Point], out: Path, jobs: int
+    points: Sequence[Point], left: Sequence[Point], out: Path, fleet: Fleet
 ) -> Iterator[tuple[Point, Outcome]]:
     """Run points and say how each ended, as it does."""
     watch = _Watch(len(points), len(left))
     runs = [Run(point.scenario, out / POINTS / point.directory) for point in left]
-    if jobs == 1 or len(left) <= 1:
+    if not fleet.elsewhere and (fleet.places == 1 or len(left) <= 1):
         for point, run in zip(left, runs, strict=True):
             watch.say(point.label)
             yield point, attempt(run)
             watch.done += 1
         return
-    watch.say(f"{jobs} at once")
-    for place, outcome in side_runs(runs, jobs):
+    watch.say(f"{fleet.places} at once")
+    for place, outcome in side_runs(runs, fleet):
         watch.done += 1
         watch.say(f"{left[place].label} is done")
         yield left[place], outcome

@@ -12,6 +12,7 @@ from scenarios.configuration.loading import load_scenario
 from scenarios.configuration.schema import Scenario
 from scenarios.reproduction.comparison import Measured
 from scenarios.running import cases
+from scenarios.running.fleet import Here
 
 TINY = Path(__file__).parents[1] / "tiny.yaml"
 
@@ -32,13 +33,13 @@ def test_a_run_s_figures_are_those_of_its_requests(tiny: Scenario) -> None:
 def test_what_was_measured_is_kept_until_the_scenario_changes(
     tiny: Scenario, tmp_path: Path
 ) -> None:
-    (first,) = cases.measured({"one": tiny}, tmp_path, 1)
+    (first,) = cases.measured({"one": tiny}, tmp_path, Here(1))
     (kept,) = tmp_path.iterdir()
     mark = Measured(jct_s=-1.0, ttft_mean_s=0.0, requests=0, cpu_s=0.0)
     kept.write_bytes(msgspec.json.encode(mark))
-    assert list(cases.measured({"one": tiny}, tmp_path, 1)) == [("one", mark)]
+    assert list(cases.measured({"one": tiny}, tmp_path, Here(1))) == [("one", mark)]
     other = msgspec.structs.replace(tiny, seed=tiny.seed + 1)
-    ((_, again),) = cases.measured({"one": other}, tmp_path, 1)
+    ((_, again),) = cases.measured({"one": other}, tmp_path, Here(1))
     assert isinstance(again, Measured)
     assert again != first[1]
     assert len(list(tmp_path.iterdir())) == 2
@@ -47,7 +48,7 @@ def test_what_was_measured_is_kept_until_the_scenario_changes(
 def test_a_case_that_cannot_be_honoured_leaves_the_others(tiny: Scenario, tmp_path: Path) -> None:
     workload = msgspec.structs.replace(tiny.workload, min_turns=5000)
     wrong = msgspec.structs.replace(tiny, workload=workload)
-    found = dict(cases.measured({"wrong": wrong, "right": tiny}, tmp_path, 1))
+    found = dict(cases.measured({"wrong": wrong, "right": tiny}, tmp_path, Here(1)))
     assert isinstance(found["wrong"], RunError)
     assert "min_turns" in str(found["wrong"])
     assert isinstance(found["right"], Measured)

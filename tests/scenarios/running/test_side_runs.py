@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from scenarios.configuration.loading import load_scenario
+from scenarios.running.fleet import Here
 from scenarios.running.outcome import DONE, WRONG
 from scenarios.running.side_runs import Run, attempt, side_runs
 from tests.scenarios.commands import TINY
@@ -31,7 +32,7 @@ def test_a_run_that_fails_leaves_the_others_and_says_nothing(
     taken.mkdir()
     (taken / "something").touch()
     runs = [Run(good, tmp_path / "a"), Run(good, taken), Run(good, tmp_path / "b")]
-    ended = dict(side_runs(runs, 2))
+    ended = dict(side_runs(runs, Here(2)))
     assert {place: outcome.status for place, outcome in ended.items()} == {
         0: DONE,
         1: WRONG,
