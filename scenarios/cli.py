@@ -23,6 +23,7 @@ COMMANDS = {
     "validate": "set emulated and simulated runs side by side",
     "reproduce": "the paper's figures beside ours",
     "calibrate_gpu": "fit a GPU's constants to the paper's Oracle",
+    "plan": "what to build for a workload, and what binds it",
     "theory": "the bottleneck-free analysis of the paper",
     "chaos": "hunt for faults that are not survived, in virtual time",
     "compile": "make simulated runs faster; needs a C compiler",

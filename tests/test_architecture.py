@@ -52,7 +52,7 @@ ROWS: house.Rows = {
     "scenarios/configuration": {*CONFIGURED, "controller", "nodes/scheduling"},
     "scenarios/results": {*CONFIGURED, "scenarios/configuration"},
     "scenarios/planning": {*PLANNED, "topology", "controller", "nodes/scheduling", "nodes/timing"},
-    "scenarios/analysis": ANALYSED,
+    "scenarios/analysis": {*ANALYSED, "nodes/timing"},
     "scenarios/reproduction": {*PLANNED, "nodes/timing"},
     "scenarios/exports": PLANNED,
     "scenarios/reports": REPORTED,
@@ -153,6 +153,7 @@ COVERED = {
     "scenarios/reports/sweep_plots.py": "tests/scenarios/running/test_sweep.py",
     "scenarios/reports/sweep_report.py": "tests/scenarios/running/test_sweep.py",
     "scenarios/reports/theory_plot.py": "tests/scenarios/test_theory.py",
+    "scenarios/reports/plan_report.py": "tests/scenarios/test_plan.py",
     "scenarios/reports/trace_report.py": "tests/scenarios/test_trace.py",
     "scenarios/reports/validation_report.py": "tests/scenarios/test_validate.py",
     "scenarios/reports/wire_report.py": "tests/scenarios/results/test_wire.py",
@@ -259,7 +260,7 @@ def test_a_node_process_loads_nothing_it_does_not_use() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "capacity", "compare", "export", "trace", "validate", "theory"]
+    "command", ["run", "capacity", "compare", "export", "plan", "trace", "validate", "theory"]
 )
 def test_a_command_loads_what_draws_and_what_builds_networks_only_when_it_has_to(
     command: str,

@@ -17,6 +17,7 @@ from scenarios.workload.sniffing import format_of
 from scenarios.workload.trace import load
 from scenarios.workload.trace_formats import Format
 from scenarios.workload.trace_writers import WRITERS
+from tests.examples import tries
 
 FORMATS: list[tuple[str, Format]] = [
     ("turns.csv", "turns"),
@@ -55,12 +56,14 @@ def there_and_back(file: str, format: Format, given: Sequence[Trajectory]) -> li
 
 
 @given(trajectories())
+@tries(30)
 @pytest.mark.parametrize("file", ["turns.csv", "turns.jsonl"])
 def test_rows_of_turns_are_the_trajectories_again(file: str, given: list[Trajectory]) -> None:
     assert there_and_back(file, "turns", given) == given
 
 
 @given(trajectories())
+@tries(30)
 @pytest.mark.parametrize(("file", "format"), FORMATS)
 def test_every_format_has_all_prompts_generations_and_gaps(
     file: str, format: Format, given: list[Trajectory]

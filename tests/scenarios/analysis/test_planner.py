@@ -1,0 +1,116 @@
+"""Claims: what a deployment bears, and what binds it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plan.workload import Trajectory, Turn
+from scenarios.analysis.planner import Demand, choose, demand_of, evaluate, upgrades
+from scenarios.analysis.theory import dual_path
+from scenarios.configuration import library
+from scenarios.configuration.loading import load_scenario
+from scenarios.configuration.schema import Scenario
+from scenarios.configuration.systems import SYSTEMS
+from scenarios.workload.generator import generate
+from tests.examples import tries
+
+DEMAND = demand_of(generate("64K", 20, 1))
+PATHS = ["systems=[basic,dualpath]"]
+
+
+def planned(*overrides: str) -> Scenario:
+    return load_scenario(library.find(Path("online-660b")), [*PATHS, *overrides])
+
+
+def test_demand_is_what_the_mean_agent_asks_for() -> None:
+    turns = (Turn(100, 10), Turn(40, 30, 60))
+    demand = demand_of([Trajectory(name="a", turns=turns), Trajectory(name="b", turns=turns[:1])])
+    assert demand == Demand(
+        turns=1.5,
+        read=30.0,
+        gen=25.0,
+        prompt=100.0,
+        context=(10 * 105 + 30 * 115 + 10 * 105) / 50,
+        requests=((0, 100), (60, 40), (0, 100)),
+    )
+
+
+def test_what_is_bound_by_storage_bears_what_the_analysis_says() -> None:
+    """In reads of its agents: the bottleneck-free analysis, whatever else there is."""
+    scenario = planned("cluster.snic=50 Gbit/s")
+    choice = evaluate(scenario, DEMAND, 2, 4, SYSTEMS["dualpath"])
+    cluster, model = scenario.cluster, scenario.model_spec
+    most = dual_path(2, 4, 8, 1 / 8, cluster.cnic / 8, cluster.dram).total
+    assert choice.capacity_aps == pytest.approx(most / (DEMAND.read * model.token_bytes))
+    assert choice.binding == "PE SNIC and DE SNIC"
+    basic = evaluate(scenario, DEMAND, 2, 4, SYSTEMS["basic"])
+    assert choice.capacity_aps / basic.capacity_aps == pytest.approx(3)
+
+
+snics = st.sampled_from(["50 Gbit/s", "200 Gbit/s", "400 Gbit/s", "1600 Gbit/s"])
+
+
+@given(snic=snics, nodes=st.integers(4, 9))
+@tries(10)
+def test_dualpath_bears_no_less_than_basic_and_the_oracle_no_less_than_it(
+    snic: str, nodes: int
+) -> None:
+    scenario = planned(f"cluster.snic={snic}", "systems=[basic,dualpath,oracle]")
+    found = {(c.label, c.system): c.capacity_aps for c in choose(scenario, DEMAND, nodes)}
+    assert len(found) == 3 * (nodes - 1)
+    for prefill in range(1, nodes):
+        label = f"{prefill}P{nodes - prefill}D"
+        assert found[label, "basic"] <= found[label, "dualpath"] <= found[label, "oracle"]
+
+
+@given(snic=snics, nodes=st.integers(4, 9))
+@tries(10)
+def test_twice_of_a_resource_never_takes_anything_away(snic: str, nodes: int) -> None:
+    scenario = planned(f"cluster.snic={snic}")
+    best = choose(scenario, DEMAND, nodes)[0]
+    for upgrade in upgrades(scenario, DEMAND, best):
+        assert upgrade.gain >= 1 - 1e-9
+        assert upgrade.best.capacity_aps >= upgrade.capacity_aps
+
+
+def test_the_upgrade_of_what_binds_is_the_one_that_helps() -> None:
+    scenario = planned("cluster.snic=50 Gbit/s", "systems=[basic]")
+    choice = evaluate(scenario, DEMAND, 2, 4, SYSTEMS["basic"])
+    assert choice.binding == "PE SNIC"
+    first, *others = upgrades(scenario, DEMAND, choice)
+    assert first.what == "SNIC rate"
+    assert first.gain == pytest.approx(2)
+    assert all(other.gain == pytest.approx(1) for other in others)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "nodes", "why"),
+    [
+        ([], (1, 5), "weights do not fit the HBM of a PE"),
+        ([], (5, 1), "weights do not fit the HBM of a DE"),
+        (["slo.tpot=1 ms"], (2, 4), "even in a batch of one"),
+        (["slo.ttft=10 ms"], (2, 4), "even where nobody waits"),
+    ],
+)
+def test_what_cannot_keep_the_slo_says_why(
+    overrides: list[str], nodes: tuple[int, int], why: str
+) -> None:
+    choice = evaluate(planned(*overrides), DEMAND, *nodes, SYSTEMS["dualpath"])
+    assert choice.capacity_aps == 0
+    assert why in choice.binding
+
+
+def test_a_decode_batch_keeps_tpot_and_fits_the_hbm() -> None:
+    loose, tight = (
+        evaluate(planned(f"slo.tpot={tpot}"), DEMAND, 2, 4, SYSTEMS["dualpath"])
+        for tpot in ("500 ms", "30 ms")
+    )
+    assert "DE HBM" in loose.limits_aps
+    assert "DE GPU" in tight.limits_aps
+    assert tight.decoding < loose.decoding
+    assert math.isfinite(loose.ttft_s)
