@@ -110,7 +110,7 @@ def _hunt(scenario: Scenario, arguments: argparse.Namespace, hunters: Fleet, out
     except KeyboardInterrupt:
         status = BROKEN_OFF
     found.digest = _together(found)
-    write_json(out / "chaos.json", found)
+    write_json(out / "chaos.json", msgspec.to_builtins(found, enc_hook=str))
     print(
         f"{found.trials} trials, {found.faults} faults, {found.requests} requests,"
         f" {found.attempts} attempts that came to nothing, {found.failed} requests failed;"

@@ -179,9 +179,10 @@ class DecodeEngine:
         return self._truth.decode_step_s(self._batch, context, attended)
 
     def _next_happening(self) -> int:
-        while self._happening[0] <= self._step:
+        while self._happening and self._happening[0] <= self._step:
             heappop(self._happening)
-        return self._happening[0]
+        # nothing is left of a sequence that was cancelled at its end and has yet to leave
+        return self._happening[0] if self._happening else self._step + 1
 
     def _passed(self, steps: int) -> None:
         """So many steps are over; nothing happens but in the last."""

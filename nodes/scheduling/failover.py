@@ -7,6 +7,7 @@ says it could not do. A node that lives on after it was taken for dead has to be
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 from msgspec.structs import replace
@@ -73,6 +74,7 @@ class FailoverScheduler(SchedulerNode):
         self._troubles: dict[int, Trouble] = {}
         self._lost: dict[str, set[int]] = {}  # dead node -> its requests that wait for another
         self._bare_s: float | None = None
+        self._coming: deque[Record] = deque()  # to the queues, one by one
 
     def start(self) -> None:
         self._world.spawn(self._watch())
@@ -125,19 +127,40 @@ class FailoverScheduler(SchedulerNode):
             elif self._needs(record, node):
                 lost.add(record.request.number)
                 self._again(record, f"{node} died")
-        for record in self.ledger.records.values():
+        for record in reversed(list(self.ledger.records.values())):
             if record.group is not None and record.de is None:
                 self._take_back_group(record, node)
         self.ledger.away(node)
         self._tell_members()
         self._recovered(node)
-        self._give()
+        self._let_come()
 
     def _returned(self, node: str) -> None:
         self.ledger.back(node)
         self._note("recovered", node, f"it serves again, life {self._leases.lives[node]}")
         self._tell_members()
+        self._let_come()
+
+    def _submitted(self, request: Request) -> None:
+        self._coming.append(self.ledger.submitted(request))
+        self._let_come()
+
+    def _let_come(self) -> None:
+        """Requests come to the queues one by one, as new ones do: a policy may give each at once.
+        Where a side has no node they wait. Those that come again go before the others."""
+        while self._coming and self._served():
+            record = self._coming.popleft()
+            for queue in (self._pe_queue, self._de_queue):
+                if record.request.number in self._troubles:
+                    queue.appendleft(record.request)
+                else:
+                    queue.append(record.request)
+            SchedulerNode._give(self)
         self._give()
+
+    def _served(self) -> bool:
+        """Whether both sides have a node."""
+        return bool(self.ledger.prefill.engines and self.ledger.decode.engines)
 
     def _needs(self, record: Record, node: str) -> bool:
         """Whether a node still has its part of a request to do."""
@@ -156,10 +179,9 @@ class FailoverScheduler(SchedulerNode):
         assert group is not None
         if any(engine.node != node for engine in self.ledger.decode.groups[group]):
             return
-        self.ledger.group_tokens[group] -= record.group_tokens
-        record.group, record.group_tokens = None, 0
-        self._private[group].remove(record.request)
-        self._de_queue.append(record.request)
+        self._troubles.setdefault(record.request.number, Trouble())
+        self._withdraw(record)
+        self._coming.appendleft(record)
 
     def _failed(self, failed: Failed) -> None:
         record = self.ledger.records.get(failed.attempt.request)
@@ -173,11 +195,11 @@ class FailoverScheduler(SchedulerNode):
                 self._again(record, f"{failed.node}: {failed.why}", finally_=True)
                 return
         self._again(record, f"{failed.node}: {failed.why}")
-        self._give()
+        self._let_come()
 
     def _again(self, record: Record, cause: str, *, finally_: bool = False) -> None:
         """An attempt came to nothing: another one, or the request fails."""
-        number, request = record.request.number, record.request
+        number = record.request.number
         given = record.state is not State.WAITING
         last = given and (
             finally_
@@ -187,7 +209,7 @@ class FailoverScheduler(SchedulerNode):
         if given:
             attempt = Attempt(number, record.attempt)
             for engine in (record.pe, record.de):
-                if engine is not None and self._leases.lives[engine.node]:
+                if engine is not None:  # of a dead node the next life may have got it
                     self._world.send(engine.node, Cancel(attempt))
             self._told(self._record(record, cause, last=last))
         self._withdraw(record)
@@ -195,12 +217,14 @@ class FailoverScheduler(SchedulerNode):
             self._give_up(record, f"{cause}; that was attempt {record.attempt}")
             return
         record.attempt += given
-        self._pe_queue.appendleft(request)
-        self._de_queue.appendleft(request)
+        self._troubles.setdefault(number, Trouble())
+        self._coming.appendleft(record)
 
     def _withdraw(self, record: Record) -> None:
         """Out of all books and queues but the records."""
         request = record.request
+        if record in self._coming:
+            self._coming.remove(record)
         if record.pe is None and request in self._pe_queue:
             self._pe_queue.remove(request)
         if record.de is None:
@@ -241,7 +265,7 @@ class FailoverScheduler(SchedulerNode):
     def _look_for_engines(self) -> None:
         """Requests fail that for too long no node is there for."""
         now_s = self._world.clock.now()
-        if self.ledger.prefill.engines and self.ledger.decode.engines:
+        if self._served():
             self._bare_s = None
         elif self._bare_s is None:
             self._bare_s = now_s
@@ -255,7 +279,7 @@ class FailoverScheduler(SchedulerNode):
                     self._give_up(record, why)
 
     def _give(self) -> None:
-        if self.ledger.prefill.engines and self.ledger.decode.engines:
+        if self._served():
             SchedulerNode._give(self)
 
     def _dispatch_if_chosen(self, record: Record) -> None:

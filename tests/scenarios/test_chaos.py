@@ -38,6 +38,8 @@ def test_what_does_not_hold_ends_in_a_scenario_of_its_fewest_faults(
         status = chaos.main([*ASKED, "--seeds", "1", "--out", str(tmp_path / "out")])
     assert status == FAILED
     assert "dualpath, seed 1: it is late; see" in capsys.readouterr().err
+    found = json.loads((tmp_path / "out" / "chaos.json").read_text())
+    assert [trial["problems"] for trial in found["failing"]] == [["it is late"]]
     minimal = load_scenario(tmp_path / "out" / "dualpath-1.yaml")
     assert len(minimal.faults) == 1
 
