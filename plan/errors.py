@@ -102,6 +102,10 @@ class Broken(RunError):
     read = False
 
 
+class Stalled(Broken):
+    """A transfer moved nothing for as long as a lease."""
+
+
 class ReadBroken(Broken):
     """The same of blocks that were to be read from storage."""
 

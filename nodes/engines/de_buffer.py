@@ -55,17 +55,19 @@ class DeBuffer:
             self._memory = Memory(entry.region, self._forget, lease)
         return self._memory
 
-    def put_away(self, persisted: asyncio.Future[None] | None) -> None:
-        """It has served: into the pool, or free as soon as all is persisted."""
+    def put_away(self, persisted: asyncio.Future[None] | None) -> Entry | None:
+        """It has served: into the pool, whose entry it then is, or free as soon as all is
+        persisted."""
         request, layout = self._request, self._plan.layout
         rows, ready = layout.blocks(request.total), request.prompt // layout.tokens
         kept = self._pool.keep(request, self.memory.region, rows, ready, self._entry)
         if kept is None:
             self.memory.let_go()
-            return
+            return None
         if persisted is not None:
             kept.use(persisted)
         self.memory.hand_over()
+        return kept
 
     def _forget(self, _: Region) -> None:
         assert self._entry is not None

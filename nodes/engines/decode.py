@@ -19,6 +19,7 @@ from nodes.engines.lockstep import Lockstep
 from nodes.engines.memory import Memory
 from nodes.protocol.messages import Assign
 from nodes.protocol.world import World
+from nodes.storage.dram_pool import Entry
 from nodes.timing.timing import Timing
 from plan.model import Plan
 
@@ -29,12 +30,14 @@ class Sequence:
 
     Attributes:
         hbm: holds its KV (None without I/O).
+        pooled: the pool's entry that its DE buffer became, if it did.
         finished: its last token is out; cancelled where nobody waits for that any more.
         joined, saturates: steps at which it joined, and from which on it attends no more tokens.
     """
 
     assign: Assign
     hbm: Memory | None
+    pooled: Entry | None = None
     finished: asyncio.Future[None] = field(default_factory=asyncio.Future)
     second_s: float | None = None
     joined: int = 0

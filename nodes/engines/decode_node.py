@@ -97,7 +97,8 @@ class DecodeNode(EngineNode[DecodeEngine]):
                         held.enter_context(await engine.hbm.lease(request.total))
                         rows = self._plan.layout.blocks(request.total)
                         sequence.hbm = held.enter_context(allocated(self._world, rows))
-                        await self._to_hbm(assign, prefill.hit_blocks, buffer, sequence.hbm)
+                        hits, hbm = prefill.hit_blocks, sequence.hbm
+                        sequence.pooled = await self._to_hbm(assign, hits, buffer, hbm)
                 else:
                     prefill = await self._prefilled.take(attempt)
                     held.enter_context(await engine.hbm.lease(request.total))
@@ -132,7 +133,9 @@ class DecodeNode(EngineNode[DecodeEngine]):
             self._world.send(node_of(assign.pe), HitsReady(attempt, *read))
         return lo - assign.pe_blocks
 
-    async def _to_hbm(self, assign: Assign, hits: int, buffer: DeBuffer, hbm: Memory) -> None:
+    async def _to_hbm(
+        self, assign: Assign, hits: int, buffer: DeBuffer, hbm: Memory
+    ) -> Entry | None:
         """H2D of the prompt's KV, one Layer Block group after another, checked as it will
         be used; meanwhile the prompt's new Full Blocks go to storage."""
         request, layout, memory = assign.request, self._plan.layout, buffer.memory
@@ -154,7 +157,7 @@ class DecodeNode(EngineNode[DecodeEngine]):
         self._world.verified(rows * layout.groups, corrupt)
         if corrupt and self._recovery is not None:
             raise Broken(f"{corrupt} Layer Blocks of the prompt are not what they should be")
-        buffer.put_away(persisted)
+        return buffer.put_away(persisted)
 
     def _completed_row(self, sequence: Sequence, row: int) -> None:
         """64 more tokens have their KV: persist the Full Block."""
@@ -162,6 +165,8 @@ class DecodeNode(EngineNode[DecodeEngine]):
         assert hbm is not None
         hbm.region.fill(pieces(request.agent, request.runs, row, row + 1), None)
         entry = self._pool.entry(request.agent)
+        if entry is not sequence.pooled:  # it is no more, or another attempt's
+            entry = None
         task = self._world.spawn(self._persist_row(sequence.assign, hbm, row, entry))
         hbm.use(task)
         if entry is not None:

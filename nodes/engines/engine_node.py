@@ -10,7 +10,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from nodes.engines.arrivals import Arrivals
 from nodes.engines.budget import Budget
 from nodes.engines.course import Course
-from nodes.engines.lockstep import Beat
+from nodes.engines.lockstep import Beat, first_number
 from nodes.engines.memory import Memory
 from nodes.protocol.blocks import pieces
 from nodes.protocol.messages import (
@@ -80,14 +80,14 @@ class EngineNode(ABC, Generic[_Engine]):
         self._world = world
         self._plan = plan
         self._storage = StorageClient(world, plan, lambda: self._leader.changed())
-        self._leader = Leader(world, plan, lambda: self._storage.queued_tokens)
+        self._leader = Leader(world, plan, lambda: self._storage.reported_tokens)
         self._beat = Beat(world)
         self._engines = {name: make_engine(name) for name in node.engines}
         self._levels = Course(world.stats.buffer, plan.constants.fetch_interval_s, later)
         self._recovery = plan.recovery
         self._scheduler = plan.fabric.nodes_of("scheduler")[0].name
         self._group = plan.group_of(node.name)
-        self._number = 0
+        self._number = first_number(world)
         self._lives = dict.fromkeys(self._group, 1)
         self._serving: dict[Attempt, asyncio.Task[None]] = {}
         self._failed: set[Attempt] = set()
@@ -133,7 +133,9 @@ class EngineNode(ABC, Generic[_Engine]):
         if self._recovery is None:
             self._world.spawn(self._serve(assign))
         else:
-            self._serving[assign.attempt] = self._world.spawn(self._attempted(assign))
+            task = self._serving[assign.attempt] = self._world.spawn(self._attempted(assign))
+            # one that is cancelled before it has begun never runs
+            task.add_done_callback(lambda _: self._serving.pop(assign.attempt, None))
 
     async def _attempted(self, assign: Assign) -> None:
         """Serve a request; where that comes to nothing, the scheduler hears why."""
@@ -147,8 +149,6 @@ class EngineNode(ABC, Generic[_Engine]):
             self._forget(attempt)
             failed = Failed(attempt, self._world.node, str(error), error.read)
             self._world.send(self._scheduler, failed)
-        finally:
-            self._serving.pop(attempt, None)
 
     def _cancel(self, attempt: Attempt) -> None:
         """Nobody waits for it any more; what still comes for it is late."""

@@ -21,6 +21,11 @@ _APART_S = 1e-6
 """Forwards are kept one by one as long as there are not too many."""
 
 
+def first_number(world: World) -> int:
+    """Of a group, before anybody has said who is in it: a later life is in none yet."""
+    return 0 if world.life == 1 else -1
+
+
 class Beat:
     """The leader's side.
 
@@ -34,7 +39,7 @@ class Beat:
         self._waiting: dict[str, None] = {}
         self._inside: dict[str, None] = {}
         self._arrived: dict[str, Arrive] = {}
-        self._number = 0
+        self._number = first_number(world)
         self._early: list[Join | Arrive] = []
 
     def regroup(self, number: int) -> None:
@@ -146,7 +151,7 @@ class Lockstep:
         self.inside = False
         self._start: asyncio.Future[int] | None = None
         self._round: asyncio.Future[int] | None = None
-        self._number = 0
+        self._number = first_number(world)
         self._alone = False
         self._said = 0, False  # tokens of the round that is waited for; whether it ends a forward
 

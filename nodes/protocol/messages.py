@@ -235,10 +235,12 @@ class BlocksStored(msgspec.Struct, frozen=True, array_like=True, tag="was_stored
 
 
 class NotDone(msgspec.Struct, frozen=True, array_like=True, tag="not_done"):
-    """Storage -> node: a read or a store came to nothing, for a reason."""
+    """Storage -> node: a read or a store came to nothing, for a reason; `stalled`: for nothing
+    moved between the two."""
 
     ticket: int
     why: str
+    stalled: bool
 
 
 class Alive(msgspec.Struct, frozen=True, array_like=True, tag="alive"):

@@ -22,6 +22,11 @@ from plan.fabric import storage_host
 from plan.model import Plan
 from plan.names import snic_end
 
+SHUT_LEASES = 2.0
+"""For so many leases a node reads nothing after a read of which nothing came."""
+SHUT_TOKENS = 1_000_000_000
+"""And its disk read queue is said to be so much longer."""
+
 
 class StorageClient:
     """Reads wait in the node's disk read queue, FIFO, a few at a time on the SNIC.
@@ -44,7 +49,8 @@ class StorageClient:
         self._read: dict[int, asyncio.Future[int]] = {}
         self._stored: dict[int, asyncio.Future[None]] = {}
         self._asked: dict[int, str] = {}  # ticket -> host, where hosts may die
-        self._recovers = plan.recovery is not None
+        self._recovery = plan.recovery
+        self._shut_until_s = 0.0  # until then nothing is read, for nothing came a moment ago
         self._lives: dict[str, int] = {}
         self._ticket = 0
         self.queued_tokens = 0
@@ -68,9 +74,13 @@ class StorageClient:
         it is the read's `turn`; the result says up to which row it had them."""
         arrival: asyncio.Future[int] = asyncio.Future()
         host = storage_host(self._hosts, request.agent)
-        if self._recovers and self._lives.get(host, 1) == 0:
-            arrival.set_result(lo)  # of a dead host nothing is to be had
-            return arrival
+        if self._recovery is not None:
+            if self._lives.get(host, 1) == 0:
+                arrival.set_result(lo)  # of a dead host nothing is to be had
+                return arrival
+            if self._world.clock.now() < self._shut_until_s:
+                _break(arrival, "nothing came over the storage NIC a moment ago")
+                return arrival
         ticket = self._next_ticket(host)
         self._read[ticket] = arrival
         self._world.send(
@@ -93,7 +103,7 @@ class StorageClient:
         """Have storage fetch rows `lo .. hi` of the context, at `buffer_row` of `buffer`."""
         stored: asyncio.Future[None] = asyncio.Future()
         host = storage_host(self._hosts, request.agent)
-        if self._recovers and self._lives.get(host, 1) == 0:
+        if self._recovery is not None and self._lives.get(host, 1) == 0:
             stored.set_result(None)  # the next turn will miss it
             return stored
         ticket = self._next_ticket(host)
@@ -116,14 +126,25 @@ class StorageClient:
     def handle(self, message: BlocksRead | BlocksStored | NotDone) -> None:
         """Storage answered."""
         ticket = message.ticket
-        if self._recovers and self._asked.pop(ticket, None) is None:
+        if self._recovery is not None and self._asked.pop(ticket, None) is None:
             return  # its host had been taken for dead meanwhile
         if isinstance(message, BlocksRead):
             self._read.pop(ticket).set_result(message.upto)
         elif isinstance(message, BlocksStored):
             self._stored.pop(ticket).set_result(None)
         else:
+            if message.stalled and self._recovery is not None:
+                shut_s = SHUT_LEASES * self._recovery.lease_s
+                self._shut_until_s = self._world.clock.now() + shut_s
+                self._changed()
             self._came_to_nothing(ticket, message.why)
+
+    @property
+    def reported_tokens(self) -> int:
+        """The disk read queue as others are to see it: very long where nothing can be read."""
+        if self._recovery is not None and self._world.clock.now() < self._shut_until_s:
+            return self.queued_tokens + SHUT_TOKENS
+        return self.queued_tokens
 
     def members(self, lives: dict[str, int]) -> None:
         """Who is there: what a host was asked for in a life that is over comes to nothing."""
@@ -137,17 +158,20 @@ class StorageClient:
 
     def _came_to_nothing(self, ticket: int, why: str) -> None:
         if ticket in self._read:
-            read = self._read.pop(ticket)
-            read.set_exception(ReadBroken(why))
-            read.exception()  # who asked may have gone
+            _break(self._read.pop(ticket), why)
         else:
             self._stored.pop(ticket).set_result(None)  # the next turn will miss it
 
     def _next_ticket(self, host: str) -> int:
         self._ticket += 1
-        if self._recovers:
+        if self._recovery is not None:
             self._asked[self._ticket] = host
         return self._ticket
+
+
+def _break(read: asyncio.Future[int], why: str) -> None:
+    read.set_exception(ReadBroken(why))
+    read.exception()  # who asked may have gone
 
 
 class Queued:

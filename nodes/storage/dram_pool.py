@@ -101,9 +101,12 @@ class DramPool:
             leased: the entry that the request had, whose region this is.
 
         Returns:
-            The entry, or None if there is no room even without all unused entries; the
-            region, and the lease, then remain the caller's.
+            The entry, or None if there is no room even without all unused entries, or if
+            another attempt has put one there; the region, and the lease, then remain the
+            caller's.
         """
+        if request.agent in self._entries:
+            return None
         more = rows - (leased.rows if leased else 0)
         if not self._make_room(more):
             return None

@@ -26,7 +26,7 @@ from nodes.protocol.world import Move, Span, World
 from nodes.storage.block_store import BlockStore
 from nodes.storage.index import Index
 from plan.deployment import BlockLayout
-from plan.errors import Broken
+from plan.errors import Broken, Stalled
 from plan.names import snic_end
 
 
@@ -110,7 +110,7 @@ class StorageNode:
             try:
                 await self._world.write(self._end, [move])
             except Broken as error:
-                self._world.send(asked.node, NotDone(asked.ticket, str(error)))
+                self._world.send(asked.node, _not_done(asked.ticket, error))
                 return
             finally:
                 self._world.free(region)
@@ -127,7 +127,7 @@ class StorageNode:
                 self._store.put(pieces(asked.trajectory, asked.runs, asked.lo, asked.hi), region)
                 self._publish(asked)
         except Broken as error:
-            self._world.send(asked.node, NotDone(asked.ticket, str(error)))
+            self._world.send(asked.node, _not_done(asked.ticket, error))
             return
         finally:
             self._world.free(region)
@@ -156,3 +156,7 @@ class StorageNode:
         self._index.left.add(left.agent)
         self._index.oldest = left.oldest
         self._index.left = {agent for agent in self._index.left if agent >= left.oldest}
+
+
+def _not_done(ticket: int, error: Broken) -> NotDone:
+    return NotDone(ticket, str(error), isinstance(error, Stalled))

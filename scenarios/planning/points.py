@@ -132,5 +132,19 @@ def _label(values: Values) -> str:
         if key == PD:
             words.append(f"{str(values[key]).replace(':', 'P')}D")
         else:
-            words.append(f"{short if last.count(short) == 1 else key} {values[key]}")
+            words.append(_word(short if last.count(short) == 1 else key, values[key]))
     return ", ".join(words)
+
+
+def _word(key: str, value: object) -> str:
+    """Faults go by their kinds and targets."""
+    if key != "faults" or not isinstance(value, list):
+        return f"{key} {value}"
+    each = [
+        " ".join(str(fault[part]) for part in ("kind", "target", "share", "to") if part in fault)
+        + (" and back" if "back" in fault else "")
+        if isinstance(fault, Mapping)
+        else str(fault)
+        for fault in value
+    ]
+    return " + ".join(each) or "no fault"

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from plan.model import Plan
 from scenarios.configuration.systems import BASELINE, BUILT_IN
-from scenarios.reports import charts, congestion_plots, plots, service_plots
+from scenarios.reports import charts, congestion_plots, fault_report, plots, service_plots
 from scenarios.reports.charts import Chart, Picture
 from scenarios.reports.drawing import STYLE, CnicTheory, Run
 from scenarios.results.metrics import windows_of
@@ -49,6 +49,12 @@ PICTURES: dict[str, tuple[Callable[[Run], Chart | Figure | None], str, str]] = {
         "Service over time",
         "Mean time to first token and per token, of the requests that got theirs at a time. "
         "What the figures are of lies between the dotted lines, if there are any.",
+    ),
+    "faults": (
+        fault_report.service,
+        "Service while things break",
+        "Requests done a second, and mean time to first token of those that got theirs at a time. "
+        "Dotted lines are where faults begin and end.",
     ),
     "load": (
         service_plots.load,

@@ -15,7 +15,7 @@ from scenarios.analysis import theory
 from scenarios.configuration.loading import resolved_yaml
 from scenarios.configuration.schema import Cluster, Scenario
 from scenarios.configuration.systems import BASELINE, title
-from scenarios.reports import gallery, interactive, sections, wire_report
+from scenarios.reports import fault_report, gallery, interactive, sections, wire_report
 from scenarios.reports.charts import Picture
 from scenarios.reports.drawing import CnicTheory, Run
 from scenarios.reports.fabric_map import fabric_map
@@ -105,7 +105,7 @@ def write_report(
         ],
         wire_heads=(wire_report.CLASS_HEADS, wire_report.LANE_HEADS),
         rows=table(summary),
-        sections=written,
+        sections=[*fault_report.sections(plan, results), *written],
         provenance=msgspec.structs.asdict(provenance),
     )
     (out_dir / "report.html").write_text(page, encoding="utf-8")

@@ -32,7 +32,7 @@ class _Breakable(_Transfer):
         traffic: TrafficClass,
         size: float,
         arrived: Callable[[], object],
-        failed: Callable[[float], object],
+        failed: Callable[[float, bool], object],
     ) -> None:
         _Transfer.__init__(self, path, size, arrived)
         self.ends = ends
@@ -71,12 +71,13 @@ class BreakableNetwork(FlowNetwork):
         traffic: TrafficClass,
         size_bytes: float,
         arrived: Callable[[], object],
-        failed: Callable[[float], object],
+        failed: Callable[[float, bool], object],
     ) -> None:
         """Send bytes from one end to another; either callback is called, once.
 
         Args:
-            failed: told how many of the bytes had been sent.
+            failed: told how many of the bytes had been sent, and whether it stood still for too
+                long; else its end is gone.
         """
         flow = _Breakable(self._nowhere, ends, traffic, size_bytes, arrived, failed)
         if not size_bytes:
@@ -150,7 +151,7 @@ class BreakableNetwork(FlowNetwork):
         gone = [f for f in (*self._flows(), *self._stuck) if not ends.isdisjoint(f.ends)]
         for flow in gone:
             if not flow.over:
-                self._fail(flow)
+                self._fail(flow, stalled=False)
 
     @property
     def idle(self) -> bool:
@@ -201,7 +202,7 @@ class BreakableNetwork(FlowNetwork):
 
     def _look(self, flow: _Breakable, since_s: float) -> None:
         if flow in self._stuck and flow.stuck_s == since_s:
-            self._fail(flow)
+            self._fail(flow, stalled=True)
 
     def _go_on(self) -> None:
         """Those that stood still begin again, where there is a way."""
@@ -217,13 +218,13 @@ class BreakableNetwork(FlowNetwork):
             flow.over = True
             flow.arrived()
 
-    def _fail(self, flow: _Breakable) -> None:
+    def _fail(self, flow: _Breakable, *, stalled: bool) -> None:
         if flow in self._stuck:
             del self._stuck[flow]
         else:
             self._halt(flow)
         flow.over = True
-        flow.failed(flow.whole - flow.left)
+        flow.failed(flow.whole - flow.left, stalled)
 
     def _resize(self, link: int) -> None:
         self._let_go()

@@ -28,7 +28,7 @@ from nodes.worlds.virtual.world import (
     _QueuePair,
     _Transfer,
 )
-from plan.errors import Broken
+from plan.errors import Broken, Stalled
 from plan.lanes import TrafficClass
 from plan.model import Plan
 from plan.names import mgmt_end
@@ -103,16 +103,19 @@ class _MortalPair(_QueuePair):
         self._sent(arrived.size_bytes, completed=True)
         _QueuePair._arrived(self)
 
-    def _failed(self, sent_bytes: float) -> None:
+    def _failed(self, sent_bytes: float, stalled: bool) -> None:  # noqa: FBT001  the network calls it
         self._sent(sent_bytes, completed=False)
-        self._flush("nothing moved any more")
+        if stalled:
+            self._flush("nothing moved any more", Stalled)
+        else:
+            self._flush("its end is gone")
 
     def _sent(self, size_bytes: float, *, completed: bool) -> None:
         cluster = cast(MortalCluster, self._cluster)
         book = cluster.completed_bytes if completed else cluster.aborted_bytes
         book[self._from] = book.get(self._from, 0.0) + size_bytes
 
-    def _flush(self, why: str) -> None:
+    def _flush(self, why: str, kind: type[Broken] = Broken) -> None:
         cluster = cast(MortalCluster, self._cluster)
         assert self._active is not None
         gone = [self._active, *self._waiting]
@@ -122,7 +125,7 @@ class _MortalPair(_QueuePair):
         for transfer in gone:
             if transfer.posting is not None:
                 posting = cast(_Errand, transfer.posting)
-                cluster.after_latency(posting.broke, Broken(error))
+                cluster.after_latency(posting.broke, kind(error))
 
 
 class MortalCluster(VirtualCluster):
@@ -161,6 +164,8 @@ class MortalCluster(VirtualCluster):
     def begin(self, node: str) -> MortalWorld:
         """The world of a node's next life."""
         host = self.hosts[node]
+        if host.life:
+            self._reset(host)  # what was posted for an earlier life
         host.life += 1
         host.alive = True
         host.paused = False
@@ -177,8 +182,12 @@ class MortalCluster(VirtualCluster):
             task.cancel()
         host.tasks.clear()
         if host.powered:
-            ends = [end for end, there in self._host_of.items() if there is host]
-            self.breakable.abandon(frozenset(ends))
+            self._reset(host)
+
+    def _reset(self, host: Host) -> None:
+        """Connections with a node end, and with them all that is under way."""
+        ends = [end for end, there in self._host_of.items() if there is host]
+        self.breakable.abandon(frozenset(ends))
 
     def carry(self, source: str, target: str, message: Message) -> None:
         """A message goes its way, or waits for one behind those that wait before it."""

@@ -16,7 +16,7 @@ from nodes.engines.prefill import PrefillEngine
 from nodes.protocol.messages import Cancel, Message
 from nodes.scheduling.failover import FailoverScheduler
 from nodes.scheduling.ledger import Record
-from nodes.worlds.virtual.breakable_network import BreakableNetwork
+from nodes.worlds.virtual.breakable_network import BreakableNetwork, _Breakable
 from plan.records import RequestRecord
 from scenarios.configuration.faults import FaultChoice
 from scenarios.configuration.loading import load_scenario, resolved_yaml
@@ -121,8 +121,8 @@ def test_a_turn_that_ends_twice_is_found() -> None:
 def test_bytes_that_are_not_accounted_for_are_found() -> None:
     fail = BreakableNetwork._fail
 
-    def forgets(self: BreakableNetwork, flow: object) -> None:
-        fail(self, flow)  # type: ignore[arg-type]
+    def forgets(self: BreakableNetwork, flow: _Breakable, *, stalled: bool) -> None:
+        fail(self, flow, stalled=stalled)
         self._bytes[0] += 1e6
 
     assert any(

@@ -74,7 +74,7 @@ def _send(
     def arrived() -> None:
         found[number] = "arrived", loop.time(), size
 
-    def failed(sent: float) -> None:
+    def failed(sent: float, stalled: bool) -> None:
         found[number] = "failed", loop.time(), sent
 
     network.send(ends, "kv", size, arrived, failed)
