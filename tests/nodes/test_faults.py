@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from unittest.mock import patch
 
 import msgspec
 import pytest
 
+from nodes.engines.decode_node import DecodeNode
 from nodes.virtual_run import VirtualRun, simulate
 from plan.deployment import System
 from plan.faults import AttemptRecord, Fault, FaultEvent, Recovery
@@ -115,7 +117,21 @@ def test_a_node_that_only_paused_for_longer_than_its_lease_begins_anew() -> None
     found = survive(DUALPATH, Fault(kind="pause", target="de0", at_s=AT_S, for_s=6.0))
     back = [event for event in found.events if event.what == "recovered" and "life" in event.detail]
     assert [(event.target, event.detail) for event in back] == [("de0", "it serves again, life 2")]
-    assert sum(stats.late_messages for stats in found.run.stats) > 0
+
+
+def test_who_has_not_heard_of_an_attempts_end_is_not_listened_to() -> None:
+    plan = msgspec.structs.replace(
+        SMALL,
+        faults=(Fault(kind="kill", target="pe0", at_s=0.1, for_s=0.1),),
+        recovery=Recovery(),
+    )
+    records: list[RequestRecord] = []
+    with patch.object(DecodeNode, "_cancel", lambda node, attempt: None):
+        run = simulate(plan, DUALPATH, 1.0, records.append, lambda sample: None)
+    assert len(records) == AGENTS * TURNS
+    late = {stats.node for stats in run.stats if stats.late_messages}
+    assert late
+    assert late == {"pe0"}
 
 
 def test_a_spoilt_block_is_computed_anew_and_then_stored_whole() -> None:
