@@ -8,6 +8,7 @@ in another. Messages to a peer that is not there are lost; signs of life and lea
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
@@ -16,7 +17,7 @@ from nodes.protocol.world import Move
 from nodes.worlds.failure import fail
 from nodes.worlds.sockets.queue_pair import QueuePair, Work
 from nodes.worlds.sockets.world import Pair, SocketWorld, by_pair
-from plan.errors import BeginAnew, Broken, PeerLost
+from plan.errors import BeginAnew, Broken, PeerLost, Stalled
 from plan.fabric import End
 from plan.faults import Recovery
 from plan.lanes import TrafficClass
@@ -121,7 +122,7 @@ class RecoveringWorld(SocketWorld):
             async with asyncio.timeout(self._silence_s):
                 return await SocketWorld._open_pair(self, pair)
         except TimeoutError:
-            raise Broken(f"{pair}: nobody answers") from None
+            raise Stalled(f"{pair}: nobody answers") from None
         finally:
             # whoever comes after this has a queue pair, or tries again
             self._connecting.pop(pair, None)
@@ -129,7 +130,8 @@ class RecoveringWorld(SocketWorld):
     def _pair_broke(self, pair: Pair, queue_pair: QueuePair, error: OSError) -> None:
         if self._pairs.get(pair) is queue_pair:
             del self._pairs[pair]
-        queue_pair.abandon(Broken(str(self._error(pair, error))))
+        kind = Stalled if error.errno == errno.ETIMEDOUT else Broken
+        queue_pair.abandon(kind(str(self._error(pair, error))))
 
     def _broken(self, pair: Pair, _error: OSError) -> None:
         peer = self._node_of[pair.remote]
