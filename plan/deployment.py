@@ -52,16 +52,20 @@ class GpuSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A GPU, as fast as it really is and not at its peak.
 
     Attributes:
-        flops: rate of linear layers, attention and indexer, FLOP/s.
+        flops: rate of linear layers, attention and indexer of a forward batch, and of a decode
+            step's linear layers, FLOP/s; decode_attention_flops: of its attention and indexer
+            (0: the same).
         hbm_bytes: HBM capacity, bytes; hbm_bytes_per_s: HBM bandwidth, bytes/s.
-        layer_s, request_layer_s: what a layer of a forward batch costs whatever is in it, and
-            for every request in it, seconds (kernel launches, collectives, gathering KV-Cache).
-        decode_layer_s, decode_request_layer_s: the same of a decode step; the first is charged
-            where a layer has an AllToAll.
+        layer_s: the least that a layer of a forward batch takes, seconds (the host launches its
+            kernels while the GPU works); request_layer_s: what every request adds to its work
+            (gathering its KV-Cache, kernels of its own).
+        decode_layer_s: what a layer with an AllToAll costs in a decode step;
+            decode_request_layer_s: what every sequence adds to a layer.
     """
 
     name: str
     flops: float
+    decode_attention_flops: float = 0.0
     hbm_bytes: float
     hbm_bytes_per_s: float
     layer_s: float = 0.0

@@ -1,9 +1,10 @@
 """Fit a GPU's constants to the paper's Oracle: `python -m scenarios.calibrate_gpu`.
 
 The Oracle moves no KV-Cache, so its job completion times (paper Fig 7) depend on the workload
-and on computing alone. Five constants of `GpuSpec` are fitted to nine of them, simulated in a
-slice of the paper's cluster where that changes little, and to two decode steps of a nearly idle
-cluster (Fig 10); nothing is fitted to Basic or DualPath.
+and on computing alone. Six constants of `GpuSpec` are fitted to some of them, simulated in a
+slice of the paper's cluster where that changes little, to four decode steps (Fig 10), and to what
+a forward batch of five requests gains over one of one (Fig 3); nothing is fitted to Basic or
+DualPath.
 The result is a preset (`h800.json`) with the points and what remains of their errors; it takes
 effect in the place of scenarios/configuration/h800.json. What was simulated is kept in the output
 directory and not simulated again, so a command that was broken off goes on where it was. Needs
@@ -28,9 +29,17 @@ import numpy.typing as npt
 from nodes.timing.compute import DecodeStep, attended
 from plan.deployment import GpuSpec
 from plan.errors import MachineError, RunError
-from scenarios.configuration.models import GPUS, MODELS, Calibrated, Fitted, FittedStep
+from scenarios.configuration.models import (
+    GPUS,
+    MODELS,
+    Calibrated,
+    Fitted,
+    FittedBatch,
+    FittedStep,
+)
 from scenarios.configuration.units import count
 from scenarios.reproduction.cases import scenario_of
+from scenarios.reproduction.comparison import FITTED_BATCH, batch_throughput
 from scenarios.reproduction.paper import Case, paper, points
 from scenarios.results.readable_json import write_json
 from scenarios.running.cases import measured
@@ -41,7 +50,14 @@ from scenarios.running.run_directory import make
 
 Floats = npt.NDArray[np.float64]
 
-CONSTANTS = ("flops", "layer_s", "request_layer_s", "decode_layer_s", "decode_request_layer_s")
+CONSTANTS = (
+    "flops",
+    "layer_s",
+    "request_layer_s",
+    "decode_layer_s",
+    "decode_request_layer_s",
+    "decode_attention_flops",
+)
 """What is fitted, all of it on a logarithmic scale."""
 FITTED = {
     Case("ds-660b", "32K", 512, "oracle"): 1,
@@ -52,6 +68,7 @@ FITTED = {
     Case("ds-27b", "32K", 4096, "oracle"): 8,
     Case("ds-27b", "48K", 2048, "oracle"): 8,
     Case("ds-27b", "64K", 1024, "oracle"): 4,
+    Case("qwen-32b", "32K", 256, "oracle"): 1,
     Case("qwen-32b", "64K", 32, "oracle"): 1,
 }
 """Cases, and the slice in which each is simulated: few agents need the longest of all
@@ -101,6 +118,11 @@ def _calibrate(arguments: argparse.Namespace) -> int:
             f"{step.model:<10}TPOT of {step.batch} a GPU  paper {step.paper_tpot_s:.4f} s"
             f"  ours {step.ours_tpot_s:.4f} s  {step.ours_tpot_s / step.paper_tpot_s - 1:+.1%}"
         )
+    batch = result.batch
+    print(
+        f"{batch.model:<10}batch of {batch.requests}  paper {batch.paper_throughput:.2f}"
+        f"  ours {batch.ours_throughput:.2f}"
+    )
     print(f"preset: {out / start.name}.json")
     return DONE
 
@@ -127,7 +149,7 @@ class Runs:
         return msgspec.structs.replace(self._start, **changed)
 
     def residuals(self, logs: Floats) -> Floats:
-        """Logarithm of ours over the paper's, for every point, then for every decode step."""
+        """Logarithm of ours over the paper's: every point, every decode step, the batch."""
         (row,) = self._residuals([logs])
         print(f"median error {np.median(np.abs(row)):.1%}, largest {np.abs(row).max():.1%}")
         return row
@@ -145,6 +167,7 @@ class Runs:
         return Calibrated(
             gpu=gpu,
             steps=tuple(_steps(gpu)),
+            batch=_batch(gpu),
             points=tuple(
                 Fitted(
                     model=case.model,
@@ -179,7 +202,7 @@ class Runs:
 def _steps(gpu: GpuSpec) -> Iterator[FittedStep]:
     """Decode steps of the GPU beside the paper's."""
     known = paper().tpot
-    for name, step in known.values.items():
+    for name, step in ((name, step) for name, steps in known.values.items() for step in steps):
         model, tokens = MODELS[name], step.batch * known.context
         chosen = step.batch * attended(model, known.context)
         yield FittedStep(
@@ -192,8 +215,21 @@ def _steps(gpu: GpuSpec) -> Iterator[FittedStep]:
         )
 
 
+def _batch(gpu: GpuSpec) -> FittedBatch:
+    return FittedBatch(
+        model="ds-660b",
+        requests=FITTED_BATCH,
+        paper_throughput=paper().batches.values[FITTED_BATCH],
+        ours_throughput=batch_throughput(FITTED_BATCH, gpu=gpu),
+    )
+
+
 def _step_errors(gpu: GpuSpec) -> list[float]:
-    return [float(np.log(step.ours_tpot_s / step.paper_tpot_s)) for step in _steps(gpu)]
+    """Of decode steps and of the batch, which need no simulation."""
+    batch = _batch(gpu)
+    pairs = [(step.ours_tpot_s, step.paper_tpot_s) for step in _steps(gpu)]
+    pairs.append((batch.ours_throughput, batch.paper_throughput))
+    return [float(np.log(ours / theirs)) for ours, theirs in pairs]
 
 
 def _optimiser() -> Callable[..., Any]:

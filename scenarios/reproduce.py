@@ -6,8 +6,9 @@ theirs beside ours, and `reproduction.md`, the page of the documentation. What w
 kept in the output directory and not run again while scenario and code are the same, so a command
 that was broken off goes on where it was. Points that are not run are left out, and counted.
 
-Figures: 3 (throughput over batch size, from the compute model alone), 7 (offline JCT), 12 (parts
-of DualPath). Exit status: 0 done; 1 a run failed; 2 the command line is wrong; 130 broken off.
+Figures: 3 (throughput over batch size, from the compute model alone), 7 (offline JCT), 10 and 11
+(online: TTFT, TTST and TPOT, and JCT of agents), 12 (parts of DualPath). Exit status: 0 done; 1 a
+run failed; 2 the command line is wrong; 130 broken off.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from plan.errors import RunError
 from scenarios.configuration.models import calibrated
 from scenarios.configuration.schema import Scenario
 from scenarios.configuration.units import count
-from scenarios.reproduction.cases import DEPLOYMENTS, scenario_of
+from scenarios.reproduction.cases import DEPLOYMENTS, ONLINE_S, scenario_of
 from scenarios.reproduction.comparison import Measured, Reproduction, reproduction
 from scenarios.reproduction.paper import FIGURES, Case, PaperPoint, points
 from scenarios.running.cases import measured
@@ -79,7 +80,8 @@ def _scenarios(
 
 
 def _requests(case: Case) -> float:
-    return case.agents * TABLE_2[case.row].turns
+    agents = case.aps * ONLINE_S if case.aps else case.agents
+    return agents * TABLE_2[case.row].turns
 
 
 def _measured(

@@ -76,7 +76,8 @@ class PrefillEngine:
         predict = timing.predictor.attention_s
         pack = forward_batches(system, plan.constants, predict, plan.plugins)
         self._batches = Batches(pack, plan.layout.tokens)
-        self._slots = Budget(f"Layer Block groups in HBM of {name}", GROUPS_AHEAD)
+        ahead = GROUPS_AHEAD if system.io else 1
+        self._slots = Budget(f"Layer Block groups in HBM of {name}", ahead)
         self._stages: asyncio.Queue[_Stage] = asyncio.Queue()
         self._computed = asyncio.Event()
         self._free_s = 0.0
@@ -160,27 +161,42 @@ class PrefillEngine:
             await job.hbm.settled()
 
     async def _load(self) -> None:
-        """Form batches and bring their KV in, no further ahead than HBM allows."""
+        """Form batches and bring their KV in, no further ahead than HBM allows.
+
+        What comes while a forward computes is in the next batch: that is formed when HBM can take
+        its first group and, of an engine that is not in the forward, when the next one begins.
+        """
         while True:
             await self._batches.ready()
-            self._formed += 1
-            if self._lockstep is not None:
-                self._lockstep.join()
-            if not self._layerwise:
-                await self._batches.bring()
-            parts = self._batches.form()
-            for part in parts:
-                if part.job.prefill_start_s is None:
-                    part.job.prefill_start_s = self._world.clock.now()
             if self._layerwise:
+                slot = await self._slots.lease(1)
+                await self._batches.ready()
+                parts = await self._form()
                 for group in self._groups:
-                    slot = await self._slots.lease(1)
+                    if group:
+                        slot = await self._slots.lease(1)
                     self._post(parts, group, self._load_group(parts, group), slot)
             else:
+                if self._lockstep is not None:
+                    self._lockstep.join()
+                await self._batches.bring()
+                parts = await self._form()
                 self._computed.clear()
                 for group in self._groups:
                     self._post(parts, group, None)
                 await self._computed.wait()
+
+    async def _form(self) -> list[Part]:
+        """The next batch, its expert-parallel group ready to begin it."""
+        if self._lockstep is not None:
+            self._lockstep.join()
+            await self._lockstep.begin()
+        self._formed += 1
+        parts = self._batches.form()
+        for part in parts:
+            if part.job.prefill_start_s is None:
+                part.job.prefill_start_s = self._world.clock.now()
+        return parts
 
     def _load_group(self, parts: list[Part], group: int) -> asyncio.Future[None] | None:
         """H2D, or DE buffer to PE HBM: what the batch needs of a group."""
@@ -271,8 +287,6 @@ class PrefillEngine:
         last = stage.group == self._groups[-1]
         if stage.group == 0:
             self._formed -= 1
-            if await lockstep.begin():
-                start_s = max(start_s, self._world.clock.now())
         pairs = [(part.cached, part.bsz) for part in stage.parts]
         tokens = sum(part.bsz for part in stage.parts)
         own_s = layers * truth.own_layer_s(pairs)

@@ -67,14 +67,17 @@ def own_layer_s(model: ModelSpec, gpu: GpuSpec, chunks: Sequence[Pair]) -> float
     """The part of `prefill_layer_s` that a GPU does for its own tokens alone, seconds: all
     but the routed experts, which an expert-parallel group does for all tokens together.
 
-    Linear layers take the longer of computing and of reading their weights.
+    Linear layers take the longer of computing and of reading their weights; keys and values are
+    made of the cached tokens' latent, too.
     """
     tokens = sum(bsz for _, bsz in chunks)
     linear = (model.linear_flops - _expert_flops(model)) / model.layers * tokens
     weights = (model.weight_bytes - model.expert_bytes) / model.layers
     linear_s = max(linear / gpu.flops, weights / gpu.hbm_bytes_per_s)
+    cached_s = model.cached_flops * sum(cached for cached, _ in chunks) / gpu.flops
     each_s = len(chunks) * gpu.request_layer_s
-    return gpu.layer_s + each_s + linear_s + _attention_layer_s(model, gpu, chunks)
+    work_s = each_s + linear_s + cached_s + _attention_layer_s(model, gpu, chunks)
+    return max(gpu.layer_s, work_s)
 
 
 def expert_layer_s(model: ModelSpec, gpu: GpuSpec, ep_group: int, tokens: float) -> float:
@@ -89,8 +92,7 @@ def expert_layer_s(model: ModelSpec, gpu: GpuSpec, ep_group: int, tokens: float)
 
 
 def attention_s(model: ModelSpec, gpu: GpuSpec, chunks: Sequence[Pair]) -> float:
-    """Attention time of a forward batch over all layers, seconds: scores, indexer, and what the
-    cached tokens' latent is multiplied with to attend it.
+    """Attention time of a forward batch over all layers, seconds: scores and indexer.
 
     The compute quota (paper section 4) limits this. It is additive over chunks.
     """
@@ -98,8 +100,9 @@ def attention_s(model: ModelSpec, gpu: GpuSpec, chunks: Sequence[Pair]) -> float
 
 
 class DecodeStep:
-    """How long one decode step of one GPU takes: the longer of HBM traffic and compute, plus
-    what every sequence and every layer with an AllToAll cost whatever is in them.
+    """How long one decode step of one GPU takes: the longer of HBM traffic and linear layers, then
+    attention, which so few tokens do slowly, and what every sequence and every layer with an
+    AllToAll cost whatever is in them.
 
     Sums over the batch are handed in, so the cost does not grow with the batch. Every GPU
     of the expert-parallel group is taken to hold a batch of the same size. Layers without an
@@ -120,6 +123,7 @@ class DecodeStep:
         self._attention_flops = float(model.attention_flops)
         self._index_flops = float(model.index_flops)
         self._hbm_bytes_per_s, self._flops = float(gpu.hbm_bytes_per_s), float(gpu.flops)
+        self._attention_rate = float(gpu.decode_attention_flops or gpu.flops)
         exchanging_layers = model.moe_layers if ep_group > 1 else 0
         self._fixed_s = float(exchanging_layers * gpu.decode_layer_s)
         self._each_s = float(model.layers * gpu.decode_request_layer_s)
@@ -145,8 +149,9 @@ class DecodeStep:
         kv = self._kv_bytes * attended + self._index_bytes * context
         scores = self._attention_flops * attended + self._index_flops * context
         read_s = (self._weight_bytes + self._layers * kv) / self._hbm_bytes_per_s
-        compute_s = (self._linear_flops + self._layers * scores) / self._flops
-        return max(read_s, compute_s) + batch * self._each_s + self._fixed_s
+        attention_s = self._layers * scores / self._attention_rate
+        linear_s = self._linear_flops / self._flops
+        return max(read_s, linear_s) + attention_s + batch * self._each_s + self._fixed_s
 
 
 def _expert_flops(model: ModelSpec) -> float:
@@ -157,8 +162,7 @@ def _expert_flops(model: ModelSpec) -> float:
 
 
 def _attention_layer_s(model: ModelSpec, gpu: GpuSpec, chunks: Sequence[Pair]) -> float:
-    cached_flops = model.cached_flops * sum(cached for cached, _ in chunks)
-    return (cached_flops + _attention_layer_flops(model, chunks)) / gpu.flops
+    return _attention_layer_flops(model, chunks) / gpu.flops
 
 
 def _attention_layer_flops(model: ModelSpec, chunks: Sequence[Pair]) -> float:

@@ -192,12 +192,23 @@ class FittedStep(msgspec.Struct, frozen=True, kw_only=True):
     ours_tpot_s: float
 
 
+class FittedBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """A forward batch that they were fitted to: its tokens a second over those of a batch of
+    one request (Fig 3)."""
+
+    model: str
+    requests: int
+    paper_throughput: float
+    ours_throughput: float
+
+
 class Calibrated(msgspec.Struct, frozen=True, kw_only=True):
     """A GPU, and what its constants were fitted to (`python -m scenarios.calibrate_gpu`)."""
 
     gpu: GpuSpec
     points: tuple[Fitted, ...]
     steps: tuple[FittedStep, ...]
+    batch: FittedBatch
 
 
 def calibrated(name: str) -> Calibrated:
@@ -208,9 +219,9 @@ def calibrated(name: str) -> Calibrated:
 
 
 GPUS: dict[str, GpuSpec] = {"h800": calibrated("h800").gpu}
-"""GPU presets by name. Nothing of `h800` but its HBM is known: its five constants of computing
-are fitted to JCTs and TPOTs of the paper's Oracle, whose runs move no KV-Cache, and to nothing
-else."""
+"""GPU presets by name. Nothing of `h800` but its HBM is known: its constants of computing
+are fitted to JCTs and TPOTs of the paper's Oracle, whose runs move no KV-Cache, and to one batch
+of its Fig 3."""
 
 
 def cache_compute_ratio(model: ModelSpec, append: int, context: int) -> float:

@@ -140,6 +140,7 @@ def _merged(scenario: Scenario) -> tuple[ModelSpec, GpuSpec, dict[NodeKind, int]
         msgspec.structs.replace(
             gpu,
             flops=gpu.flops * merge,
+            decode_attention_flops=gpu.decode_attention_flops * merge,
             request_layer_s=gpu.request_layer_s / merge,
             decode_request_layer_s=gpu.decode_request_layer_s / merge,
             hbm_bytes=gpu.hbm_bytes * merge,

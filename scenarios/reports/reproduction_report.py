@@ -20,8 +20,20 @@ from scenarios.results.readable_json import write_json
 TITLES = {
     "3": "Fig 3: token throughput of a forward batch over its requests",
     "7": "Fig 7: offline job completion time",
+    "10": "Fig 10: online TTFT, TTST and TPOT over agents that arrive a second",
+    "11": "Fig 11: JCT of agents that arrive one by one",
     "12": "Fig 12: one part of DualPath after another",
 }
+ARRIVALS = "agents a second"
+AXES = {
+    "jct_s": ("agents", "JCT, s"),
+    "throughput": ("requests", "throughput over one request's"),
+    "ttft_s": (ARRIVALS, "TTFT, s"),
+    "ttst_s": (ARRIVALS, "TTST, s"),
+    "tpot_s": (ARRIVALS, "TPOT, s"),
+    "agent_jct_s": (ARRIVALS, "JCT, s"),
+}
+"""What is drawn of a quantity, across and up."""
 COLUMNS = ("figure", "model", "quantity", "used as", "points", "median", "p90", "ratio")
 
 
@@ -108,7 +120,7 @@ def _points(points: Sequence[Point]) -> list[str]:
             (
                 p.model,
                 p.row or "",
-                str(p.x or "all"),
+                f"{p.x:g}" if p.x else "all",
                 p.system or "",
                 p.quantity,
                 f"{p.paper:.4g}",
@@ -128,14 +140,15 @@ def _row(cells: Sequence[str]) -> str:
 
 def _draw(points: Sequence[Point]) -> Figure:
     """A diagram for every model and MaxLen: theirs dashed, ours solid."""
-    plain = [p for p in points if p.quantity in ("jct_s", "throughput")]
-    keys = list(dict.fromkeys((p.model, p.row) for p in plain))
+    plain = [p for p in points if p.quantity in AXES]
+    keys = list(dict.fromkeys((p.model, p.row, p.quantity) for p in plain))
     columns = min(3, len(keys))
     rows = -(-len(keys) // columns)
     figure = Figure(figsize=(4.2 * columns, 3.2 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
-    for axes, (model, row) in zip(grid.flat, keys, strict=False):
-        _draw_one(axes, [p for p in plain if (p.model, p.row) == (model, row)])
+    for axes, key in zip(grid.flat, keys, strict=False):
+        model, row, _ = key
+        _draw_one(axes, [p for p in plain if (p.model, p.row, p.quantity) == key])
         axes.set_title(f"{model}, {row}" if row else model)
     for axes in list(grid.flat)[len(keys) :]:
         axes.set_visible(False)
@@ -150,10 +163,11 @@ def _draw_one(axes: Axes, points: Sequence[Point]) -> None:
         drawn = INK if system is None else colour(system, [s for s in systems if s])
         axes.plot(x, [p.paper for p in of_it], "--o", color=drawn, markersize=3, alpha=0.6)
         axes.plot(x, [p.ours for p in of_it], "-s", color=drawn, markersize=4, label=system)
-    quantity = points[0].quantity
-    axes.set(xscale="log", xlabel="agents" if quantity == "jct_s" else "requests")
-    axes.set_ylabel("JCT, s" if quantity == "jct_s" else "throughput over one request's")
-    plain_log(axes.xaxis)
+    across, up = AXES[points[0].quantity]
+    axes.set(xlabel=across, ylabel=up)
+    if across != ARRIVALS:
+        axes.set_xscale("log")
+        plain_log(axes.xaxis)
     axes.set_ylim(bottom=0)
     if systems != [None]:
         axes.legend(fontsize=8, title="ours; dashed: the paper", title_fontsize=8)

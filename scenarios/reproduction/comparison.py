@@ -10,23 +10,29 @@ import msgspec
 import numpy as np
 
 from nodes.timing.compute import prefill_layer_s
+from plan.deployment import GpuSpec
 from scenarios.configuration.models import GPUS, MODELS
 from scenarios.reproduction.paper import Case, Figure, PaperPoint, paper
 
 BATCH_OF_FIG_3 = (30 * 1024, 300)
 """Cached and appended tokens of every request (paper Fig 3)."""
 
+FITTED_BATCH = 5
+"""Requests of the one batch that constants are fitted to."""
 
 Fitted = tuple[str, str, int]
 """Model, MaxLen and agents of a run of the Oracle that constants were fitted to."""
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run of a case measured, model seconds."""
+    """What a run of a case measured, model seconds: of requests whose first token, and of agents
+    whose end, was after its warm-up."""
 
     jct_s: float
     ttft_mean_s: float
+    ttst_mean_s: float | None = None
     tpot_mean_s: float | None = None
+    agent_jct_mean_s: float | None = None
     requests: int
     cpu_s: float
 
@@ -43,7 +49,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     figure: Figure
     model: str
     row: str | None
-    x: int
+    x: float
     system: str | None
     quantity: str
     paper: float
@@ -92,18 +98,34 @@ def compared(
     for point in wanted:
         case = point.case
         if case is None:
-            found.append(_point(point, batch_throughput(point.x), used=False))
+            used = point.x == FITTED_BATCH
+            found.append(_point(point, batch_throughput(point.x), used=used))
         elif case in measured:
-            used = case.system == "oracle" and (case.model, case.row, case.agents) in fitted
-            found.append(_point(point, measured[case].jct_s, used=used))
+            known = (case.model, case.row, case.agents) in fitted
+            used = case.system == "oracle" and not case.aps and known
+            ours = _value(measured[case], point.quantity)
+            if ours is not None:
+                found.append(_point(point, ours, used=used))
     return [*found, *_speed_ups(found), *_cuts(found)]
 
 
-def batch_throughput(requests: int, model: str = "ds-660b") -> float:
+def _value(measured: Measured, quantity: str) -> float | None:
+    """What a run measured of a quantity; None where there was nothing of it."""
+    found: float | None = {
+        "jct_s": measured.jct_s,
+        "ttft_s": measured.ttft_mean_s,
+        "ttst_s": measured.ttst_mean_s,
+        "tpot_s": measured.tpot_mean_s,
+        "agent_jct_s": measured.agent_jct_mean_s,
+    }[quantity]
+    return found
+
+
+def batch_throughput(requests: float, model: str = "ds-660b", gpu: GpuSpec | None = None) -> float:
     """Tokens a second of a forward batch over those of one request alone (paper Fig 3)."""
-    spec, gpu = MODELS[model], GPUS["h800"]
+    spec, gpu = MODELS[model], gpu or GPUS["h800"]
     alone, together = (
-        prefill_layer_s(spec, gpu, 16, [BATCH_OF_FIG_3] * n) / n for n in (1, requests)
+        prefill_layer_s(spec, gpu, 16, [BATCH_OF_FIG_3] * n) / n for n in (1, int(requests))
     )
     return alone / together
 

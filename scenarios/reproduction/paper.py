@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -9,20 +10,25 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from scenarios.configuration import yaml_dialect
-from scenarios.workload.generator import MaxLen
+from scenarios.workload.generator import DATASET, MaxLen
 
-Figure = Literal["3", "7", "12"]
-FIGURES: tuple[Figure, ...] = ("3", "7", "12")
+Figure = Literal["3", "7", "10", "11", "12"]
+FIGURES: tuple[Figure, ...] = ("3", "7", "10", "11", "12")
 """Whose points are run."""
 
 
 class Case(NamedTuple):
-    """One run: a system serves so many agents."""
+    """One run: a system serves so many agents.
+
+    Attributes:
+        aps: agents that arrive a second, each one of so many; 0: all start together.
+    """
 
     model: str
     row: MaxLen
     agents: int
     system: str
+    aps: float = 0.0
 
 
 class PaperPoint(NamedTuple):
@@ -36,7 +42,7 @@ class PaperPoint(NamedTuple):
 
     figure: Figure
     case: Case | None
-    x: int
+    x: float
     quantity: str
     value: float
     reading_error: float
@@ -51,7 +57,8 @@ class Jct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A decode step of one model; what its GPUs hold follows from Little's law."""
+    """A decode step of one model; what its GPUs hold follows from Little's law, with some 15K
+    generated tokens an agent."""
 
     ep_group: int
     batch: int
@@ -64,7 +71,7 @@ class Tpot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: str
     reading_error: float
     context: int
-    values: dict[str, Step]
+    values: dict[str, list[Step]]
 
 
 class Ablation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,6 +91,14 @@ class Batches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     values: dict[int, float]
 
 
+class Online(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Latencies in seconds by model, quantity, system and agents that arrive a second."""
+
+    source: str
+    reading_error: float
+    values: dict[str, dict[str, dict[str, dict[float, float]]]]
+
+
 class Scale(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The large run over its time, every 100 s."""
 
@@ -101,6 +116,7 @@ class Paper(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     jct: Jct
     tpot: Tpot
     ablation: Ablation
+    online: Online
     batches: Batches
     scale: Scale
 
@@ -129,6 +145,7 @@ def points(figures: tuple[Figure, ...] = FIGURES) -> list[PaperPoint]:
             for n, values in bars.items()
             for name, value in zip(("oracle", "dualpath", "basic"), values, strict=True)
         ]
+    found += [point for point in _online(known.online) if point.figure in figures]
     if "12" in figures:
         names = ("basic", "layerwise", "dualpath-rr", "dualpath")
         error = known.ablation.reading_error
@@ -138,3 +155,13 @@ def points(figures: tuple[Figure, ...] = FIGURES) -> list[PaperPoint]:
             for name, value in zip(names, values, strict=True)
         ]
     return found
+
+
+def _online(online: Online) -> Iterator[PaperPoint]:
+    for model, quantities in online.values.items():
+        for quantity, systems in quantities.items():
+            figure: Figure = "11" if quantity == "agent_jct_s" else "10"
+            for system, values in systems.items():
+                for aps, value in values.items():
+                    case = Case(model, "64K", DATASET, system, aps)
+                    yield PaperPoint(figure, case, aps, quantity, value, online.reading_error)

@@ -6,7 +6,7 @@ What was measured once is kept, under a digest of all that it depends on, and no
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from statistics import fmean
@@ -21,8 +21,10 @@ from scenarios.configuration.loading import resolved_yaml
 from scenarios.configuration.schema import Scenario
 from scenarios.planning.plan import make_plan
 from scenarios.reproduction.comparison import Measured
-from scenarios.results.latencies import tpot_s, ttft_s
+from scenarios.results.latencies import tpot_s, ttft_s, ttst_s
+from scenarios.results.measured import measured as measured_of
 from scenarios.results.readable_json import write_json
+from scenarios.results.result import SystemResult
 from scenarios.running import compiled
 from scenarios.running.fleet import Fleet
 from scenarios.running.simulation import rare_collections
@@ -76,14 +78,30 @@ def measure(scenario: Scenario) -> Measured:
         run = simulate(plan, system, SAMPLE_S, records.append, _ignore)
     if not run.complete:
         raise RunError(f"{scenario.name}: broken off")
-    per_token = tpot_s(records)
+    result = SystemResult(
+        system=system,
+        records=records,
+        samples=[],
+        node_stats=run.stats,
+        drops={},
+        complete=run.complete,
+        ending=run.ending,
+        wall_s=0.0,
+    )
+    seen = measured_of(plan, result)
     return Measured(
         jct_s=max(r.done_s for r in records if r.done_s is not None),
-        ttft_mean_s=fmean(ttft_s(records)),
-        tpot_mean_s=fmean(per_token) if per_token else None,
+        ttft_mean_s=fmean(ttft_s(seen.done)),
+        ttst_mean_s=_mean(ttst_s(seen.done)),
+        tpot_mean_s=_mean(tpot_s(seen.done)),
+        agent_jct_mean_s=_mean(seen.jcts_s),
         requests=len(records),
         cpu_s=time.process_time() - begun_s,
     )
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return fmean(values) if values else None
 
 
 def _attempt(item: tuple[K, Scenario]) -> Measured | RunError:

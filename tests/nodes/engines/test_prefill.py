@@ -18,6 +18,7 @@ from tests.nodes.plans import (
     GROUPS,
     LAYER_BLOCK_BYTES,
     LAYERWISE,
+    ORACLE,
     TOKENS,
     agent,
     make_plan,
@@ -150,6 +151,19 @@ def test_without_a_quota_there_are_no_chunks() -> None:
     hits = LONG_TURN.preloaded // TOKENS
     assert loaded[0] == pytest.approx(hits * GROUPS * LAYER_BLOCK_BYTES)
     assert loaded[1] > 2 * loaded[0]
+
+
+@pytest.mark.parametrize("system", [LAYERWISE, ORACLE], ids=lambda system: system.name)
+def test_what_comes_while_a_forward_computes_is_one_batch(system: System) -> None:
+    """The first agent's second turn computes alone; the others' come one by one meanwhile."""
+    plan = make_plan([agent((64, gen), (64, 1)) for gen in (1, 4, 8)])
+    launch = msgspec.structs.replace(plan.gpu, layer_s=1.0 / plan.model.layers)
+    run = simulate(msgspec.structs.replace(plan, gpu=launch), system, 1.0)
+    second = {record.agent: record for record in run.records if record.turn == 1}
+    first_s, started_s = second[0].first_s, [second[i].prefill_start_s for i in (1, 2)]
+    assert first_s is not None
+    assert max(second[i].submit_s for i in (1, 2)) < first_s
+    assert started_s[0] == started_s[1]
 
 
 def with_prefill_hbm(plan: Plan, tokens: int) -> Plan:
