@@ -182,15 +182,13 @@ class Lockstep:
         and so need not wait."""
         if self.inside:
             return False
-        self.join()
-        start = self._start
-        assert start is not None
-        await start
-        while start is not self._start:  # the group is another one meanwhile
+        while not self.inside:
+            self.join()
             start = self._start
             assert start is not None
             await start
-        self._start, self.inside = None, True
+            if start is self._start:  # else the group is another one meanwhile
+                self._start, self.inside = None, True
         return True
 
     async def arrive(

@@ -189,7 +189,6 @@ class PrefillEngine:
     async def _form(self) -> list[Part]:
         """The next batch, its expert-parallel group ready to begin it."""
         if self._lockstep is not None:
-            self._lockstep.join()
             await self._lockstep.begin()
         self._formed += 1
         parts = self._batches.form()
@@ -287,6 +286,8 @@ class PrefillEngine:
         last = stage.group == self._groups[-1]
         if stage.group == 0:
             self._formed -= 1
+            if await lockstep.begin():  # the group is another one since the batch was formed
+                start_s = max(start_s, self._world.clock.now())
         pairs = [(part.cached, part.bsz) for part in stage.parts]
         tokens = sum(part.bsz for part in stage.parts)
         own_s = layers * truth.own_layer_s(pairs)

@@ -37,3 +37,19 @@ def test_every_point_has_a_scenario() -> None:
     cases = {point.case for point in points() if point.case}
     names = {scenario_of(case).name for case in cases}
     assert len(names) == len(cases)
+
+
+def test_agents_that_arrive_are_drawn_from_the_papers_dataset_and_measured_at_rest() -> None:
+    scenario = scenario_of(Case("ds-660b", "64K", 500, "dualpath", 0.25))
+    assert scenario.workload.agents == 500
+    assert scenario.workload.arrivals is not None
+    assert scenario.workload.arrivals.rate == 0.25
+    assert float(scenario.run.warmup) < float(scenario.run.end.after or 0)
+
+
+def test_only_qwen_has_more_hbm_than_the_preset() -> None:
+    for model in ("ds-27b", "ds-660b"):
+        assert scenario_of(Case(model, "32K", 512, "oracle")).gpu_spec == GPUS["h800"]
+    gpu = scenario_of(Case("qwen-32b", "32K", 512, "oracle")).gpu_spec
+    assert msgspec.structs.replace(gpu, hbm_bytes=GPUS["h800"].hbm_bytes) == GPUS["h800"]
+    assert gpu.hbm_bytes > GPUS["h800"].hbm_bytes
