@@ -8,6 +8,9 @@
     │   ├── CommandError    a program that it needs failed
     │   ├── PluginError     code of the user's own failed
     │   ├── Broken          what was asked of another node came to nothing; nodes go on, see below
+    │   │   ├── Stalled        a transfer moved nothing for too long
+    │   │   └── ReadBroken     what was read was stored blocks
+    │   ├── BeginAnew       a node's program has to begin another life
     │   ├── PeerLost        a connection between two of its nodes broke
     │   └── Standstill      its simulated nodes come no further:
     │       ├── Deadlock       they wait for each other for ever
