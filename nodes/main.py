@@ -24,6 +24,7 @@ from nodes.agents.population import AgentPopulation
 from nodes.protocol.world import Node
 from nodes.roles import make_node
 from nodes.scheduling.scheduler import SchedulerNode
+from nodes.storage.disk_index import DiskIndex
 from nodes.worlds.sockets.lmdb_store import LmdbBlockStore
 from nodes.worlds.sockets.recovering_world import RecoveringWorld
 from nodes.worlds.sockets.world import SocketWorld
@@ -40,6 +41,8 @@ from plan.events import (
     Noted,
     Progress,
     Ready,
+    Spoil,
+    Spoiled,
     Start,
     Status,
     Stop,
@@ -50,6 +53,8 @@ from plan.model import Plan, read_plan
 from plan.records import RequestRecord
 
 PROGRESS_S = 0.2
+INDEX = "index.jsonl"
+"""In the directory of a storage host's blocks."""
 REQUESTS = "requests.jsonl"
 """Where the agents write every request as it is done."""
 
@@ -102,16 +107,33 @@ async def _run(arguments: argparse.Namespace) -> None:
         async with asyncio.TaskGroup() as tasks:
             world = _world(plan, arguments, namespaces, tasks)
             opened.callback(_write_stats, world, arguments.out)
-            store = LmdbBlockStore(arguments.store) if arguments.store else None
+            store, index = _stored(plan, arguments.store, opened)
             finished = None
             if world.node in (node.name for node in plan.fabric.nodes_of("agents")):
                 finished = _recorder(arguments.out / REQUESTS, opened)
-            node = make_node(world, plan, system, store, finished, _tell)
+            node = make_node(world, plan, system, store, finished, _tell, index)
             await world.open(node.handle)
             _say(Ready())
             async for command in _commands():
-                await _obey(command, world, node)
+                if isinstance(command, Spoil) and store is not None:
+                    _say(Spoiled(store.spoil(command.share, command.seed)))
+                else:
+                    await _obey(command, world, node)
             raise _Over
+
+
+def _stored(
+    plan: Plan, path: Path | None, opened: ExitStack
+) -> tuple[LmdbBlockStore | None, DiskIndex | None]:
+    """A storage host's blocks, and where its program may end and begin anew, its index."""
+    if path is None:
+        return None, None
+    if plan.recovery is None:
+        return LmdbBlockStore(path), None
+    store = LmdbBlockStore(path, may_fill=True)
+    index = DiskIndex(path / INDEX)
+    opened.callback(index.close)
+    return store, index
 
 
 def _world(

@@ -34,7 +34,14 @@ class Ask(Command, frozen=True):
     """What does the node wait for? Answered with `Status`."""
 
 
-AnyCommand = Start | Stop | Ask
+class Spoil(Command, frozen=True):
+    """A storage host: a share of the blocks at rest turn into others. Answered with `Spoiled`."""
+
+    share: float
+    seed: int
+
+
+AnyCommand = Start | Stop | Ask | Spoil
 
 
 class Event(msgspec.Struct, frozen=True, tag_field="event", tag=str.lower):
@@ -80,6 +87,12 @@ class Noted(Event, frozen=True):
     attempt: AttemptRecord | None = None
 
 
+class Spoiled(Event, frozen=True):
+    """A storage host: so many blocks at rest are others now."""
+
+    blocks: int
+
+
 class Again(Event, frozen=True):
     """A node ends this life of its program, and another one is to begin."""
 
@@ -105,7 +118,7 @@ class Status(Event, frozen=True):
     tasks: dict[str, int] = {}
 
 
-NodeEvent = Ready | Progress | Completed | Stopped | Status | Noted | Again | Error
+NodeEvent = Ready | Progress | Completed | Stopped | Status | Noted | Spoiled | Again | Error
 
 
 class Installed(Event, frozen=True, tag="ready"):

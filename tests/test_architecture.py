@@ -124,7 +124,6 @@ COVERED = {
     "nodes/storage/client.py": "tests/nodes/storage/test_dram_pool.py",
     "nodes/worlds/dram_bus.py": "tests/nodes/test_virtual_run.py",
     "nodes/worlds/failure.py": "tests/nodes/worlds/sockets/test_world.py",
-    "nodes/worlds/sockets/lmdb_store.py": "tests/nodes/storage/test_block_store.py",
     "nodes/worlds/sockets/namespaces.py": "tests/nodes/worlds/sockets/test_world.py",
     "nodes/worlds/virtual/agenda.py": "tests/nodes/worlds/virtual/test_loop.py",
     "nodes/worlds/virtual/identity_store.py": "tests/nodes/storage/test_block_store.py",

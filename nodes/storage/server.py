@@ -7,7 +7,6 @@ straight from the writer's, so a node's SNIC carries Full Blocks and nothing els
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from typing import Any
 
 from nodes.protocol.blocks import pieces, rows
@@ -62,22 +61,23 @@ class StorageNode:
     @property
     def agents(self) -> int:
         """Of how many agents anything is known here."""
-        return len(self._index.met) + len(self._index.left)
+        return self._index.agents
 
     def meet(self, agent: int) -> None:
         """Put the context in place that an agent had before it arrived, once."""
-        if agent in self._index.met:
+        if self._index.knows(agent):
             return
-        self._index.met.add(agent)
         held = self._preloaded(agent) // self._layout.tokens
+        runs = ((0, held),)
         if held:
-            runs = ((0, held),)
             region = self._world.allocate(held)
             region.fill(pieces(agent, runs, 0, held), None)
-            with suppress(Broken):
+            try:
                 self._store.put(pieces(agent, runs, 0, held), region)
-                self._index.trie.insert(agent, runs, held)
+            except Broken:
+                held = 0
             self._world.free(region)
+        self._index.meet(agent, runs, held)
 
     def start(self) -> None:
         """Storage acts on messages only; beside that it may give signs of life."""
@@ -101,7 +101,7 @@ class StorageNode:
                 raise TypeError(f"a storage host cannot handle {message!r}")
 
     async def _read(self, asked: ReadBlocks) -> None:
-        held = self._index.trie.longest_prefix(asked.trajectory, asked.runs)
+        held = self._index.held(asked.trajectory, asked.runs)
         if held > asked.lo:
             region = self._world.allocate(held)
             self._store.load(pieces(asked.trajectory, asked.runs, asked.lo, held), region)
@@ -122,10 +122,10 @@ class StorageNode:
         move = Move(region, span, asked.buffer, "storage", asked.buffer_row)
         try:
             await self._world.read(self._end, [move])
-            if asked.trajectory >= self._index.oldest and asked.trajectory not in self._index.left:
+            if not self._index.gone(asked.trajectory):
                 self.meet(asked.trajectory)
                 self._store.put(pieces(asked.trajectory, asked.runs, asked.lo, asked.hi), region)
-                self._publish(asked)
+                self._index.stored(asked)
         except Broken as error:
             self._world.send(asked.node, _not_done(asked.ticket, error))
             return
@@ -133,29 +133,10 @@ class StorageNode:
             self._world.free(region)
         self._world.send(asked.node, BlocksStored(asked.ticket))
 
-    def _publish(self, stored: StoreBlocks) -> None:
-        """Make blocks findable once every block before them is, in whatever order they came."""
-        waiting = [*self._index.early.pop(stored.trajectory, []), stored]
-        waiting.sort(key=lambda span: span.lo)
-        early = [span for span in waiting if not self._inserted(span)]
-        if early:
-            self._index.early[stored.trajectory] = early
-
-    def _inserted(self, span: StoreBlocks) -> bool:
-        reached = self._index.trie.longest_prefix(span.trajectory, span.runs) >= span.lo
-        if reached:
-            self._index.trie.insert(span.trajectory, span.runs, span.hi)
-        return reached
-
     def _forget(self, left: Left) -> None:
         """An agent's blocks go; those that are still on their way here are not kept."""
-        self._index.met.discard(left.agent)
-        self._index.early.pop(left.agent, None)
         self._store.remove(left.agent)
-        self._index.trie.remove(left.agent)
-        self._index.left.add(left.agent)
-        self._index.oldest = left.oldest
-        self._index.left = {agent for agent in self._index.left if agent >= left.oldest}
+        self._index.forget(left)
 
 
 def _not_done(ticket: int, error: Broken) -> NotDone:

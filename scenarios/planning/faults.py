@@ -146,7 +146,7 @@ def faults_of(scenario: Scenario, fabric: Fabric, *, endless: bool) -> tuple[Fau
         key = f"faults[{index}]"
         _check(key, choice, fabric, endless=endless)
         if scenario.engine == "emulate":
-            _check_emulated(key, choice, fabric, scenario.recovery.lease)
+            _check_emulated(key, choice)
         found += _repeated(choice)
         if len(found) > MOST_FAULTS:
             raise ScenarioError(
@@ -209,24 +209,15 @@ def _check(key: str, choice: FaultChoice, fabric: Fabric, *, endless: bool) -> N
     _check_repetition(key, choice)
 
 
-def _check_emulated(key: str, choice: FaultChoice, fabric: Fabric, lease: Duration) -> None:
-    """Refuse what only virtual time can do: blocks and indexes outlive no process on the wire."""
-    remedy = "write engine: simulate"
-    if choice.kind in OF_STORAGE:
-        problem = "cannot be injected into an emulated run"
-        raise ScenarioError(f"{key}.kind", choice.kind, remedy, problem)
+def _check_emulated(key: str, choice: FaultChoice) -> None:
+    """Refuse what only virtual time can do."""
     if choice.kind == "down" and choice.way != "both":
         problem = "of a port that is down is both on the wire"
-        raise ScenarioError(f"{key}.way", choice.way, f"{remedy}, or leave it out", problem)
-    if choice.kind not in OF_NODES:
-        return
-    storage = [node.name for node in fabric.nodes_of("storage")]
-    if choice.target in (*storage, CONTROLLER) and choice.kind != "pause":
-        problem = f"cannot suffer {choice.kind} in an emulated run"
-        raise ScenarioError(f"{key}.target", choice.target, remedy, problem)
-    if choice.target in storage and (choice.lasting is None or choice.lasting >= lease):
-        problem = "would be taken for dead, and loses its index in an emulated run"
-        remedy = f"{remedy}, or write for: less than recovery.lease, {lease}"
+        remedy = "write engine: simulate, or leave it out"
+        raise ScenarioError(f"{key}.way", choice.way, remedy, problem)
+    if choice.target == CONTROLLER and choice.kind == "kill":
+        problem = "cannot be killed in an emulated run"
+        remedy = "write kind: pause, or engine: simulate"
         raise ScenarioError(f"{key}.target", choice.target, remedy, problem)
 
 

@@ -17,6 +17,7 @@ from plan.errors import PeerLost, RunError
 from plan.events import ControllerEvent, Error, Event, NodeEvent
 
 E = TypeVar("E", bound=Event)
+W = TypeVar("W", bound=Event)
 
 NODE_EVENTS: msgspec.json.Decoder[NodeEvent] = msgspec.json.Decoder(NodeEvent)
 CONTROLLER_EVENTS: msgspec.json.Decoder[ControllerEvent] = msgspec.json.Decoder(ControllerEvent)
@@ -52,8 +53,8 @@ class EventStream(Generic[E]):
         assert self._process.stdout is not None
         return self._process.stdout.fileno()
 
-    def await_event(self, wanted: type[Event], patience_s: float) -> None:
-        """Pass over events up to one of the wanted type.
+    def await_event(self, wanted: type[W], patience_s: float) -> W:
+        """Pass over events up to one of the wanted type, which is returned.
 
         Raises:
             RunError: as `take`, or it did not come in time.
@@ -68,7 +69,7 @@ class EventStream(Generic[E]):
             for position, event in enumerate(events, 1):
                 if isinstance(event, wanted):
                     self._unread = events[position:]
-                    return
+                    return event
 
     def take(self) -> list[E]:
         """Events that have not been taken yet; waits until there is something to read.

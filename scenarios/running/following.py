@@ -64,7 +64,7 @@ class Following:
         self._start = start
         self._watcher = watcher
         self._told = told
-        self._injection = None if told is None else Injection(plan, fabric, nodes, told)
+        self._injection = None if told is None else Injection(plan, fabric, nodes, directory, told)
         self.pauses = Pauses()
         self._standstill = Standstill(
             (node.name for node in plan.fabric.nodes),

@@ -6,10 +6,13 @@ What is done is read back, and so is its healing; what did not take ends the run
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal
 
+from plan.errors import RunError
 from plan.fabric import Fabric
 from plan.faults import Fault, FaultEvent
 from plan.model import Plan
@@ -26,6 +29,7 @@ class Injection:
     """All faults of one system's run. Times: model seconds since its start.
 
     Args:
+        directory: the system's own, in which storage hosts have their blocks.
         told: hears of everything that happens to a fault.
     """
 
@@ -34,6 +38,7 @@ class Injection:
         plan: Plan,
         fabric: RunningFabric,
         nodes: NodeProcesses,
+        directory: Path,
         told: Callable[[FaultEvent], None],
     ) -> None:
         self._plan = plan
@@ -42,6 +47,8 @@ class Injection:
         self._injuries = Injuries(fabric.network, plan)
         self._places = Places(plan.fabric)
         self._told = told
+        self._directory = directory
+        self._spoilt = 0
         self._due: list[tuple[float, Fault]] = [
             (fault.at_s, fault) for fault in plan.faults if fault.at_share is None
         ]
@@ -114,6 +121,10 @@ class Injection:
                 return self._kill(fault.target)
             case "kill":
                 return self._kill(fault.target)
+            case "corrupt":
+                return self._spoil(fault)
+            case "disk_full":
+                return self._fill(fault.target)
         return ""
 
     def _take_back(self, fault: Fault) -> str:
@@ -136,6 +147,10 @@ class Injection:
                 return self._begin(fault.target)
             case "kill":
                 return self._begin(fault.target)
+            case "disk_full":
+                self._limit(fault.target, resource.RLIM_INFINITY)
+            case "corrupt":
+                pass
         return ""
 
     def _cut(self, fault: Fault) -> None:
@@ -166,6 +181,28 @@ class Injection:
         if self._nodes.alive(node):
             return "it is there again"
         return f"life {self._nodes.begin(node)}"
+
+    def _spoil(self, fault: Fault) -> str:
+        if not self._nodes.alive(fault.target):
+            return "it was dead already"
+        self._spoilt += 1
+        blocks = self._nodes.spoil(fault.target, fault.blocks, self._spoilt)
+        return f"{blocks} Full Blocks"
+
+    def _fill(self, host: str) -> str:
+        """Its files grow no more."""
+        files = list((self._directory / f"{host}.blocks").iterdir())
+        size = max(file.stat().st_size for file in files)
+        self._limit(host, size)
+        return f"no file beyond {size} bytes"
+
+    def _limit(self, host: str, size: int) -> None:
+        if not self._nodes.alive(host):
+            return
+        pid, hard = self._nodes.pid(host), resource.RLIM_INFINITY
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, hard))
+        if resource.prlimit(pid, resource.RLIMIT_FSIZE)[0] != size:
+            raise RunError(f"the limit of files of {host} did not take")
 
     def _pause(self, target: str, *, paused: bool) -> str:
         if target == CONTROLLER:

@@ -15,7 +15,7 @@ import msgspec
 
 from plan.endings import ending
 from plan.errors import PeerLost, RunError
-from plan.events import Again, AnyCommand, NodeEvent, Ready, Start, Stop, Stopped
+from plan.events import Again, AnyCommand, NodeEvent, Ready, Spoil, Spoiled, Start, Stop, Stopped
 from plan.model import Plan
 from scenarios.running.cpu import CpuTimes
 from scenarios.running.events import NODE_EVENTS, EventStream
@@ -90,6 +90,19 @@ class NodeProcesses:
         process = self._processes.pop(name)
         self._selector.unregister(self._streams.pop(name))
         _reap(process)
+
+    def pid(self, name: str) -> int:
+        """Of a node's program."""
+        return self._processes[name].pid
+
+    def spoil(self, name: str, share: float, seed: int) -> int:
+        """Have blocks of a storage host turn into others; returns how many.
+
+        Raises:
+            RunError: it does not say so.
+        """
+        self.tell(Spoil(share, seed), only=name)
+        return self._streams[name].await_event(Spoiled, ANSWER_S).blocks
 
     def pause(self, name: str, *, paused: bool) -> None:
         """Have a node's program stand still, or go on; see that it does.

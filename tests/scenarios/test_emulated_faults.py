@@ -20,7 +20,10 @@ FAULTS = """[
   {at: 1 s, for: 1 s, kind: down, target: ce0-ca0},
   {at: 2 s, back: 4 s, kind: kill, target: pe1},
   {at: 3 s, for: 1 s, kind: pause, target: controller},
-  {at: 4 s, back: 4 s, kind: power_off, target: de1}
+  {at: 4 s, back: 4 s, kind: power_off, target: de1},
+  {at: 5 s, kind: corrupt, target: st0, blocks: 10 %},
+  {at: 6 s, for: 1 s, kind: disk_full, target: st0},
+  {at: 8 s, back: 1 s, kind: kill, target: st0}
 ]"""
 
 
@@ -39,6 +42,8 @@ def test_whatever_breaks_all_requests_are_served_and_no_wrong_block_is_used(
     for kind, target in (("slow", "pe0.snic"), ("loss", "de0.snic"), ("down", "ce0-ca0")):
         assert {("injected", kind, target), ("healed", kind, target)} <= happened
     assert ("recovered", "down", "ce0-ca0") in happened
-    for node in ("pe1", "de1"):
+    assert ("injected", "corrupt", "st0") in happened
+    assert ("healed", "disk_full", "st0") in happened
+    for node in ("pe1", "de1", "st0"):
         assert ("detected", "node", node) in happened
         assert ("recovered", "node", node) in happened

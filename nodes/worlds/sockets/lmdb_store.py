@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 from pathlib import Path
 from typing import cast
@@ -11,6 +12,7 @@ import lmdb
 from nodes.protocol.blocks import Piece
 from nodes.protocol.world import Region, Span
 from nodes.worlds.sockets.byte_region import ByteRegion
+from plan.errors import Broken
 
 _KEY = struct.Struct(">II")
 
@@ -23,26 +25,35 @@ class LmdbBlockStore:
 
     Args:
         path: directory of the environment, created if missing.
+        may_fill: the disk may run full, which must be an error of the write. The faster way is to
+            write into mapped memory, where it would be the end of the process.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, may_fill: bool = False) -> None:
         path.mkdir(parents=True, exist_ok=True)
-        # a crash loses the run anyway, so commits need not reach the platter
+        # a crash of the machine loses the run anyway, so commits need not reach the platter
         self._environment = lmdb.open(
-            str(path), map_size=_MAP_BYTES, sync=False, metasync=False, writemap=True
+            str(path), map_size=_MAP_BYTES, sync=False, metasync=False, writemap=not may_fill
         )
 
     def put(self, pieces: list[Piece], region: Region) -> None:
         region = cast(ByteRegion, region)
-        with self._environment.begin(write=True) as transaction, transaction.cursor() as cursor:
-            cursor.putmulti(
-                (
-                    _KEY.pack(piece.trajectory, piece.first_id + i),
-                    region.payload(Span(piece.row + i, piece.row + i + 1)),
-                )
-                for piece in pieces
-                for i in range(piece.size)
+        blocks = (
+            (
+                _KEY.pack(piece.trajectory, piece.first_id + i),
+                region.payload(Span(piece.row + i, piece.row + i + 1)),
             )
+            for piece in pieces
+            for i in range(piece.size)
+        )
+        try:
+            with (
+                self._environment.begin(write=True) as transaction,
+                transaction.cursor() as cursor,
+            ):
+                cursor.putmulti(blocks)
+        except lmdb.Error as error:
+            raise Broken(f"blocks cannot be stored: {error}") from error
 
     def load(self, pieces: list[Piece], region: Region) -> None:
         region = cast(ByteRegion, region)
@@ -53,6 +64,17 @@ class LmdbBlockStore:
             for piece in pieces:
                 keys = [_KEY.pack(piece.trajectory, piece.first_id + i) for i in range(piece.size)]
                 region.put(piece.row, [value for _, value in cursor.getmulti(keys)])
+
+    def spoil(self, share: float, seed: int) -> int:
+        """Flip a bit in a share of all blocks, one at least; returns in how many."""
+        with self._environment.begin(write=True) as transaction, transaction.cursor() as cursor:
+            keys = list(cursor.iternext(keys=True, values=False))
+            count = min(len(keys), max(1, round(share * len(keys))))
+            for key in random.Random(seed).sample(keys, count):
+                block = bytearray(cast(bytes, transaction.get(key)))
+                block[len(block) // 2] ^= 1
+                transaction.put(key, block)
+        return count
 
     def remove(self, trajectory: int) -> None:
         with self._environment.begin(write=True) as transaction, transaction.cursor() as cursor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -56,7 +57,7 @@ def injected(hands: Hands, *faults: Fault, **plan: Any) -> tuple[Injection, list
     fabric: Any = SimpleNamespace(network=None, controller=controller)
     planned = msgspec.structs.replace(make_plan([], prefill=2), faults=faults, **plan)
     nodes: Any = hands
-    return Injection(planned, fabric, nodes, tell), told
+    return Injection(planned, fabric, nodes, Path(), tell), told
 
 
 def test_a_fault_comes_and_goes_in_its_time(hands: Hands) -> None:
