@@ -163,5 +163,5 @@ def _online(online: Online) -> Iterator[PaperPoint]:
             figure: Figure = "11" if quantity == "agent_jct_s" else "10"
             for system, values in systems.items():
                 for aps, value in values.items():
-                    case = Case(model, "64K", DATASET, system, aps)
+                    case = Case(model, "48K", DATASET, system, aps)
                     yield PaperPoint(figure, case, aps, quantity, value, online.reading_error)

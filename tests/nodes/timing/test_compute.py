@@ -67,10 +67,11 @@ def test_attention_is_additive_over_chunks() -> None:
 def test_a_turn_costs_what_the_papers_oracle_takes_for_each_agent_more(
     cached: int, new: int, gpu_s: float
 ) -> None:
-    """The slope of Fig 7's bars over agents; batches of what 300 ms of attention hold."""
+    """The slope of Fig 7's bars over agents; batches of what 300 ms of attention hold. It holds
+    what engines wait for the slowest of 16 at the barrier, too, a tenth or more."""
     requests = max(1, int(0.3 / attention_s(DS, H800, [(cached, new)])))
     batch_s = DS.layers * prefill_layer_s(DS, H800, 16, [(cached, new)] * requests)
-    assert batch_s / requests == pytest.approx(gpu_s, rel=0.15)
+    assert 0.8 * gpu_s < batch_s / requests < gpu_s
 
 
 def test_a_batch_reads_its_weights_however_few_its_tokens() -> None:

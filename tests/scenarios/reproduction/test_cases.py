@@ -40,7 +40,7 @@ def test_every_point_has_a_scenario() -> None:
 
 
 def test_agents_that_arrive_are_drawn_from_the_papers_dataset_and_measured_at_rest() -> None:
-    scenario = scenario_of(Case("ds-660b", "64K", 500, "dualpath", 0.25))
+    scenario = scenario_of(Case("ds-660b", "48K", 500, "dualpath", 0.25))
     assert scenario.workload.agents == 500
     assert scenario.workload.arrivals is not None
     assert scenario.workload.arrivals.rate == 0.25

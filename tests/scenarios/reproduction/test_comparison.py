@@ -59,7 +59,7 @@ def test_a_batch_of_one_is_what_throughput_is_relative_to_and_more_is_never_less
 
 
 def test_an_online_point_is_what_its_quantity_measured_and_none_without_it() -> None:
-    case = Case("ds-27b", "64K", 500, "oracle", 0.25)
+    case = Case("ds-27b", "48K", 500, "oracle", 0.25)
     wanted = [p for p in points(("10", "11")) if p.case == case]
     run = Measured(
         jct_s=2400.0,
@@ -69,7 +69,7 @@ def test_an_online_point_is_what_its_quantity_measured_and_none_without_it() -> 
         requests=1,
         cpu_s=0.0,
     )
-    found = reproduction(wanted, {case: run}, {("ds-27b", "64K", 500)})
+    found = reproduction(wanted, {case: run}, {("ds-27b", "48K", 500)})
     ours = {p.quantity: p.ours for p in found.points}
     assert ours == {"ttft_s": 0.4, "tpot_s": 0.012, "agent_jct_s": 300.0}
     assert not any(p.used_for_calibration for p in found.points)

@@ -17,8 +17,8 @@ def test_every_bar_of_figure_7_is_a_point() -> None:
 
 def test_every_marker_of_the_online_figures_is_a_point() -> None:
     values = {(p.quantity, p.case): p.value for p in points(("10", "11"))}
-    assert values["ttft_s", Case("ds-660b", "64K", 500, "dualpath", 0.45)] == 2.84
-    assert values["agent_jct_s", Case("ds-27b", "64K", 500, "oracle", 0.6)] == 292
+    assert values["ttft_s", Case("ds-660b", "48K", 500, "dualpath", 0.45)] == 2.84
+    assert values["agent_jct_s", Case("ds-27b", "48K", 500, "oracle", 0.6)] == 292
     assert {p.quantity for p in points(("11",))} == {"agent_jct_s"}
 
 
