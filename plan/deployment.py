@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from plan.gpu_profile import GpuProfile
+
 
 class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     """An LLM as the testbed needs it (paper section 6).
@@ -61,6 +63,7 @@ class GpuSpec(msgspec.Struct, frozen=True, kw_only=True):
             (gathering its KV-Cache, kernels of its own).
         decode_layer_s: what a layer with an AllToAll costs in a decode step;
             decode_request_layer_s: what every sequence adds to a layer.
+        profile: tables of times that take the place of all that but HBM capacity.
     """
 
     name: str
@@ -72,6 +75,7 @@ class GpuSpec(msgspec.Struct, frozen=True, kw_only=True):
     request_layer_s: float = 0.0
     decode_layer_s: float = 0.0
     decode_request_layer_s: float = 0.0
+    profile: GpuProfile | None = None
 
 
 class BlockLayout(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,6 +24,7 @@ COMMANDS = {
     "reproduce": "the paper's figures beside ours",
     "calibrate_gpu": "fit a GPU's constants to the paper's Oracle",
     "plan": "what to build for a workload, and what binds it",
+    "profile_gpu": "fill a GPU's profile from measured kernels",
     "theory": "the bottleneck-free analysis of the paper",
     "chaos": "hunt for faults that are not survived, in virtual time",
     "compile": "make simulated runs faster; needs a C compiler",

@@ -86,6 +86,7 @@ FOREIGN = {
     "jinja2": {"scenarios/reports"},
     "rich": {"scenarios"},
     "scapy": {"scenarios/results/frames.py"},
+    "aiconfigurator_core": {"scenarios/profile_gpu.py"},
     "distributed": {"scenarios/running/dask_fleet.py"},
     "scipy": {"scenarios/calibrate_gpu.py"},
 }
@@ -94,6 +95,7 @@ FOREIGN = {
 COVERED = {
     "plan/deployment.py": "tests/scenarios/planning/test_plan.py",
     "plan/fabric.py": "tests/topology/test_fattree.py",
+    "plan/gpu_profile.py": "tests/scenarios/analysis/test_planner.py",
     "plan/lanes.py": "tests/controller/test_lanes.py",
     "plan/model.py": "tests/nodes/test_virtual_run.py",
     "plan/scale.py": "tests/scenarios/running/test_calibration.py",

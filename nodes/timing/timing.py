@@ -13,7 +13,8 @@ from functools import partial
 
 from nodes.timing import compute
 from nodes.timing.compute import Pair
-from nodes.timing.plugged import plugged_times
+from nodes.timing.plugged import TIMES, plugged_times
+from nodes.timing.profiled import Profiled
 from plan.deployment import GpuSpec, ModelSpec
 from plan.fabric import NodeKind
 from plan.model import Plan
@@ -32,15 +33,26 @@ class Predictor:
 
 
 class Truth:
-    """What computing takes: the functions of `compute`, for one model on one GPU."""
+    """What computing takes: the functions of `compute`, for one model on one GPU, or what the
+    GPU's profile has in their place.
 
-    def __init__(self, model: ModelSpec, gpu: GpuSpec, ep_group: int) -> None:
+    Args:
+        exchanges: whether a profile's AllToAlls take time, and are not traffic.
+    """
+
+    def __init__(
+        self, model: ModelSpec, gpu: GpuSpec, ep_group: int, *, exchanges: bool = True
+    ) -> None:
         self.prefill_layer_s = partial(compute.prefill_layer_s, model, gpu, ep_group)
         self.own_layer_s = partial(compute.own_layer_s, model, gpu)
         self.expert_layer_s = partial(compute.expert_layer_s, model, gpu, ep_group)
         self.attention_s = partial(compute.attention_s, model, gpu)
         self.decode_step_s = compute.DecodeStep(model, gpu, ep_group).seconds
         self.attended = partial(compute.attended, model)
+        if gpu.profile is not None:
+            profiled = Profiled(gpu.profile, model, ep_group, exchanges=exchanges)
+            for name in TIMES:
+                setattr(self, name, getattr(profiled, name))
 
 
 class _PluggedPredictor(Predictor):
@@ -77,7 +89,11 @@ def timing_of(plan: Plan, kind: NodeKind) -> Timing:
         PluginError: the plan's plug-in cannot be used.
     """
     model, gpu, ep_group = plan.model, plan.gpu, plan.ep_group[kind]
-    predictor, truth = Predictor(model, gpu), Truth(model, gpu, ep_group)
+    exchanges = plan.collectives != "alltoall"
+    predictor = Predictor(model, gpu)
+    truth = Truth(model, gpu, ep_group, exchanges=exchanges)
+    if gpu.profile is not None:
+        predictor = _PluggedPredictor(model, gpu, truth.attention_s)
     if plan.gpu_timing is not None:
         times = plugged_times(plan.plugins[plan.gpu_timing], model, gpu, ep_group)
         for name, function in times.items():

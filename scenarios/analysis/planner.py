@@ -182,12 +182,13 @@ def _doubled(scenario: Scenario) -> Iterator[tuple[str, Scenario]]:
         ("DRAM buffers", replace(cluster, dram_buffer=Size(2 * cluster.dram_buffer))),
     ):
         yield what, replace(scenario, cluster=better)
-    for what, faster in (
-        ("GPU FLOP/s", replace(gpu, flops=2 * gpu.flops)),
-        ("HBM capacity", replace(gpu, hbm_bytes=2 * gpu.hbm_bytes)),
-        ("HBM bandwidth", replace(gpu, hbm_bytes_per_s=2 * gpu.hbm_bytes_per_s)),
-    ):
-        yield what, replace(scenario, gpu=faster)
+    yield "HBM capacity", replace(scenario, gpu=replace(gpu, hbm_bytes=2 * gpu.hbm_bytes))
+    if gpu.profile is not None:
+        yield "GPU speed", replace(scenario, gpu=replace(gpu, profile=gpu.profile.times(0.5)))
+        return
+    yield "GPU FLOP/s", replace(scenario, gpu=replace(gpu, flops=2 * gpu.flops))
+    faster = replace(gpu, hbm_bytes_per_s=2 * gpu.hbm_bytes_per_s)
+    yield "HBM bandwidth", replace(scenario, gpu=faster)
 
 
 def _limits(
@@ -261,11 +262,11 @@ def _decoding(scenario: Scenario, demand: Demand, ep_group: int) -> tuple[int, f
     model, gpu = scenario.model_spec, scenario.gpu_spec
     context = round(demand.context)
     holds = int(_kv_capacity(scenario, ep_group, "DE") / max(1, context))
-    step = compute.DecodeStep(model, gpu, ep_group)
+    truth = Truth(model, gpu, ep_group)
     attended = compute.attended(model, context)
 
     def seconds(batch: int) -> float:
-        return step.seconds(batch, batch * context, batch * attended)
+        return truth.decode_step_s(batch, batch * context, batch * attended)
 
     tpot_s = float(scenario.slo.tpot)
     if holds < 1:

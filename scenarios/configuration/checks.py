@@ -79,7 +79,14 @@ def _check_model(scenario: Scenario) -> None:
     for key, spec in (("model", scenario.model), ("gpu", scenario.gpu)):
         if not isinstance(spec, str):
             _check_numbers(key, spec)
-    model = scenario.model_spec
+    model, profile = scenario.model_spec, scenario.gpu_spec.profile
+    if profile is not None and profile.model != model.name:
+        remedy = f"write model: {profile.model}, or another profile"
+        problem = f"is not what the GPU's profile was measured with ({profile.model})"
+        raise ScenarioError("model", model.name, remedy, problem)
+    if profile is not None and scenario.cluster.merge > 1:
+        remedy = "leave it out: the times of a profile are those of one GPU"
+        raise ScenarioError("cluster.merge", scenario.cluster.merge, remedy)
     if scenario.ep and not model.expert_bytes:
         raise ScenarioError("ep", True, f"write false or null: {model.name} has no experts")
     if scenario.exchanged == "alltoall" and not scenario.expert_parallel:

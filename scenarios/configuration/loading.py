@@ -14,6 +14,7 @@ from plan.errors import ScenarioError
 from scenarios.configuration import library, yaml_dialect
 from scenarios.configuration.checks import check
 from scenarios.configuration.decoding import convert
+from scenarios.configuration.gpu_profiles import read_profile, shipped
 from scenarios.configuration.hf_models import HubModel, derive
 from scenarios.configuration.plugins import anchored
 from scenarios.configuration.schema import Scenario
@@ -71,6 +72,7 @@ def load_scenario(
             _assign(data, key, deepcopy(value))
         _anchor(data, library.anchor(path))
     _derive_model(data)
+    _derive_gpu(data)
     scenario = convert(data, Scenario)
     check(scenario)
     return scenario
@@ -124,6 +126,7 @@ def _anchor(data: dict[str, Any], directory: Path) -> None:
         (parts.get("source"), "trace"),
         (parts.get("arrival"), "file"),
         (data.get("model"), "hf"),
+        (_profile_of(data), "profile"),
     )
     for holder, key in places:
         if isinstance(holder, dict) and isinstance(holder.get(key), str):
@@ -146,6 +149,24 @@ def _plugged(data: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
     sections = report.get("sections") if isinstance(report, dict) else None
     if isinstance(sections, list):
         yield from ((sections, index) for index in range(len(sections)))
+
+
+def _profile_of(data: dict[str, Any]) -> Any:
+    """Where a scenario names a GPU's profile, which is a file."""
+    gpu = data.get("gpu")
+    named = isinstance(gpu, dict) and gpu.get("profile") in shipped()
+    return None if named else gpu
+
+
+def _derive_gpu(data: dict[str, Any]) -> None:
+    """Put in the place of a GPU's profile the tables that it holds."""
+    gpu = data.get("gpu")
+    if not isinstance(gpu, dict) or not isinstance(gpu.get("profile"), str):
+        return
+    if len(gpu) > 1:
+        other = next(key for key in gpu if key != "profile")
+        raise ScenarioError(f"gpu.{other}", gpu[other], "leave it out: the profile says it")
+    data["gpu"] = msgspec.to_builtins(read_profile(gpu["profile"]))
 
 
 def _derive_model(data: dict[str, Any]) -> None:

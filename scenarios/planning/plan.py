@@ -22,6 +22,7 @@ from plan.errors import PluginError, ScenarioError
 from plan.fabric import Fabric, NodeKind
 from plan.model import Plan
 from plan.scale import Scale
+from scenarios.configuration.gpu_profiles import outside
 from scenarios.configuration.plugins import plugins_of
 from scenarios.configuration.schema import Cluster, Scenario
 from scenarios.configuration.units import Size
@@ -73,6 +74,10 @@ def make_plan(scenario: Scenario) -> Planned:
         _check_weights(model, gpu, kind, size)
         _check_hbm(model, gpu, kind, size, context)
     prompt = more + max(step.prompt for step in all_steps(trajectories))
+    if gpu.profile is not None:
+        cached = more + max(step.hit for step in all_steps(trajectories))
+        tokens = max(step.prompt - step.hit for step in all_steps(trajectories))
+        warnings += outside(gpu.profile, cached, tokens, ep_group["prefill"])
     _check_dram_buffer(scenario.cluster, model, layout, prompt)
     plan = Plan(
         seed=scenario.seed,

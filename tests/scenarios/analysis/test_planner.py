@@ -114,3 +114,19 @@ def test_a_decode_batch_keeps_tpot_and_fits_the_hbm() -> None:
     assert "DE GPU" in tight.limits_aps
     assert tight.decoding < loose.decoding
     assert math.isfinite(loose.ttft_s)
+
+
+def test_a_profiles_times_bind_and_twice_the_speed_halves_them() -> None:
+    scenario = planned("gpu={profile: h100-ds-660b}", "slo.tpot=150 ms", "cluster.snic=4 Tbit/s")
+    choice = evaluate(scenario, DEMAND, 2, 4, SYSTEMS["dualpath"])
+    assert choice.binding == "PE GPU"
+    found = {one.what: one for one in upgrades(scenario, DEMAND, choice)}
+    assert set(found) == {
+        *("SNIC rate", "CNIC rate", "DRAM bandwidth", "DRAM buffers"),
+        *("HBM capacity", "GPU speed"),
+    }
+    fast = found["GPU speed"].best
+    again = evaluate(scenario, DEMAND, 2, 4, SYSTEMS["oracle"])
+    assert again.limits_aps["PE GPU"] == choice.limits_aps["PE GPU"]
+    assert found["GPU speed"].gain > 1
+    assert fast.ttft_s < choice.ttft_s
