@@ -30,6 +30,15 @@ class Rank(Enum):
     NODE = _Claim(1, -10)
 
 
+def in_real_time(pid: int) -> bool:
+    """Whether other programs wait for the process `pid`, and not it for them.
+
+    Raises:
+        ProcessLookupError: there is no such process.
+    """
+    return os.sched_getscheduler(pid) == os.SCHED_RR
+
+
 def prefer(pid: int, rank: Rank) -> None:
     """Rank the process `pid`, which leads a session, above other programs.
 

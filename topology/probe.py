@@ -63,6 +63,26 @@ def probe_rates(network: Network, plan: Plan, seconds: float = 0.5) -> dict[str,
     return {nic: min(ratio, again[nic], key=lambda r: abs(r - 1)) for nic, ratio in ratios.items()}
 
 
+def shortfall(network: Network, plan: Plan, seconds: float = 0.5) -> float:
+    """How far the flows that ask most of the switches are off their rate, as a fraction.
+
+    Of `probe_rates` that is one round alone.
+
+    Raises:
+        RunError: nothing arrived at some NIC.
+    """
+    hardest = max(rounds(plan, ring(plan)), key=_asked_bps)
+    arrived_bps = measure(network, plan, hardest, seconds).arrived_bps
+    return max(0.0, *(1 - arrived / pair.rate_bps for pair, arrived in arrived_bps.items()))
+
+
+def _asked_bps(pairs: Sequence[Pair]) -> float:
+    """Of switches; flows between two of them cross several."""
+    return sum(
+        pair.rate_bps * (1 if pair.source.switch == pair.target.switch else 2) for pair in pairs
+    )
+
+
 def _probe_once(network: Network, plan: Plan, seconds: float) -> dict[str, float]:
     ratios: dict[str, float] = {}
     for pairs in rounds(plan, ring(plan)):

@@ -2,8 +2,10 @@
 
 What a byte costs is measured: a pilot, the last turn of some agents, is served on the
 scenario's own fabric, and the CPU time of switch and nodes is divided by the bytes that passed
-the switches' ports. So are the lateness of timers and what other programs use meanwhile.
-How many bytes a second it will be is predicted: the same pilot in virtual time, in which
+the switches' ports. So are the lateness of timers, what other programs use meanwhile, and
+whether a NIC is full when it can be: that asks more of the switches, for a moment, than the run.
+The pilot is served fast, since a byte costs less where frames come thick, as they do when it
+matters. How many bytes a second it will be is predicted: the same pilot in virtual time, in which
 every storage NIC that can be full is full, gives the busiest moment. Cost times rate is the
 processors that dilation 1 would take; dilation divides it.
 """
@@ -14,6 +16,7 @@ import os
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -29,11 +32,30 @@ from scenarios.running import emulation, simulation
 from scenarios.running.fabric import open_fabric
 from scenarios.running.journal import JOURNAL, Journal
 from scenarios.workload.trace import window
+from topology.priority import in_real_time
+from topology.probe import shortfall
 
-SWITCH_CORES = 0.5
-"""Of the one core that the switch daemon can use, so much at the busiest moment."""
-ALL_CORES = 0.6
-"""Of the cores that others leave, the share that switch and nodes use at the busiest moment."""
+
+class Room(NamedTuple):
+    """How much a run may use at its busiest moment, at what a byte costs in the pilot.
+
+    Attributes:
+        switch_cores: of the one core that a switch daemon can use.
+        share: of the cores that others leave, used by switch and nodes.
+    """
+
+    switch_cores: float
+    share: float
+
+
+ALONE = Room(0.9, 0.8)
+"""In real time, where other programs wait. The pilot's bytes cost half as much again as those of
+a busy moment: its first and last ones come alone."""
+SHARED = Room(0.5, 0.6)
+FULL_SHARE = 0.7
+"""Of the rate that the switches reached, so much may be asked of them."""
+SHORT = 0.01
+"""They reached all that was asked if no more is missing."""
 LEFT_CORES = 0.25
 """Others are not taken to leave less than that share of all cores: they have to share, too."""
 TIMER_SHARE = 0.6
@@ -57,13 +79,23 @@ class Pilot(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         switch_s, nodes_s: CPU seconds for every model byte that leaves a switch port.
         others_cores: used by other programs meanwhile.
+        real_time: others wait for switches and nodes, and so take nothing from them.
         lateness_s: of the worst node's timers at the 99th percentile, wall seconds.
+        dilation: at which it was served.
+        shortfall: of NICs that were filled at that dilation, as a fraction of their rate.
     """
 
     switch_s: float
     nodes_s: float
     others_cores: float
+    real_time: bool
     lateness_s: float
+    dilation: float
+    shortfall: float
+
+    @property
+    def room(self) -> Room:
+        return ALONE if self.real_time else SHARED
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,14 +117,21 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def reason(self) -> str:
         """For the report."""
+        room = self.pilot.room
         return (
             f"auto: {self.dilation:g}. At 1 the busiest moment would take"
             f" {self.switch_cores:.2f} cores for the switch and {self.nodes_cores:.2f} for nodes;"
-            f" wanted are at most {SWITCH_CORES:g}, and in all {ALL_CORES:.0%} of what others"
-            f" leave of {self.cores} cores (they used {self.pilot.others_cores:.1f})."
+            f" wanted are at most {room.switch_cores:g}, and in all {room.share:.0%} of"
+            f" {self._left} (others used {self.pilot.others_cores:.1f})."
+            f" Full at {self.pilot.dilation:g}, a NIC was {self.pilot.shortfall:.1%} short."
             f" Timers were {1e3 * self.pilot.lateness_s:.1f} ms late by the wall; wanted are at"
             f" most {1e3 * TIMER_SHARE * LATENESS_S:.1f} ms of model time."
         )
+
+    @property
+    def _left(self) -> str:
+        cores = f"{self.cores} cores"
+        return f"{cores} in real time" if self.pilot.real_time else f"what others leave of {cores}"
 
 
 def choose(peak_bytes_per_s: float, pilot: Pilot, cores: int) -> Calibration:
@@ -103,10 +142,11 @@ def choose(peak_bytes_per_s: float, pilot: Pilot, cores: int) -> Calibration:
         cores: of this machine.
     """
     switch, nodes = peak_bytes_per_s * pilot.switch_s, peak_bytes_per_s * pilot.nodes_s
-    left = max(cores - pilot.others_cores, LEFT_CORES * cores)
+    left = max(cores - _taken_cores(pilot), LEFT_CORES * cores)
     wanted = max(
-        switch / SWITCH_CORES,
-        (switch + nodes) / (ALL_CORES * left),
+        switch / pilot.room.switch_cores,
+        (switch + nodes) / (pilot.room.share * left),
+        _filling(pilot),
         pilot.lateness_s / (TIMER_SHARE * LATENESS_S),
     )
     return Calibration(
@@ -117,6 +157,18 @@ def choose(peak_bytes_per_s: float, pilot: Pilot, cores: int) -> Calibration:
         cores=cores,
         pilot=pilot,
     )
+
+
+def _filling(pilot: Pilot) -> float:
+    """The least dilation at which NICs can be filled, as far as the pilot knows."""
+    if pilot.shortfall <= SHORT:
+        return pilot.dilation
+    return pilot.dilation / max(FULL_SHARE * (1 - pilot.shortfall), pilot.dilation / MOST)
+
+
+def _taken_cores(pilot: Pilot) -> float:
+    """By other programs, from a run."""
+    return 0.0 if pilot.real_time else pilot.others_cores
 
 
 def round_up(dilation: float) -> float:
@@ -183,9 +235,8 @@ def calibrate(
         raise BrokenOff
     peak_bytes_per_s = peak(simulated.samples)
     guess = 8 * peak_bytes_per_s * plan.fabric.framing / plan.scale.byte_scale / GUESS_BPS
-    start = min(max(guess, 1.0), MOST)
-    small = at_dilation(small, start)
-    pilot = measured(small, _serve(small, system, directory))
+    small = at_dilation(small, min(max(guess, LEAST), MOST))
+    pilot = _serve(small, system, directory)
     found = choose(peak_bytes_per_s, pilot, len(os.sched_getaffinity(0)))
     write_json(directory / "calibration.json", found)
     note(f"dilation {found.reason}")
@@ -211,7 +262,7 @@ def _simulate(plan: Plan, system: System, place: Path) -> SystemResult:
         return simulation.serve(plan, system, SAMPLE_S, place, journal, lambda *_: None)
 
 
-def _serve(plan: Plan, system: System, directory: Path) -> SystemResult:
+def _serve(plan: Plan, system: System, directory: Path) -> Pilot:
     place = directory / "systems" / system.name
     place.mkdir(parents=True)
     write_plan(plan, directory / "plan.json")
@@ -221,13 +272,17 @@ def _serve(plan: Plan, system: System, directory: Path) -> SystemResult:
         open_fabric(plan, directory, sample_s, journal, probe=False) as fabric,
     ):
         result = emulation.serve(plan, system, fabric, place, lambda *_: None)
-    if not result.complete:
-        raise BrokenOff
-    return result
+        if not result.complete:
+            raise BrokenOff
+        real_time = all(map(in_real_time, fabric.network.daemons.vswitchd_pids))
+        return measured(plan, result, shortfall(fabric.network, plan), real_time=real_time)
 
 
-def measured(plan: Plan, result: SystemResult) -> Pilot:
+def measured(plan: Plan, result: SystemResult, short: float, *, real_time: bool) -> Pilot:
     """What an emulated result says of this machine.
+
+    Args:
+        short: the shortfall; it and `real_time` are those of `Pilot`.
 
     Raises:
         RunError: no byte crossed the fabric.
@@ -241,5 +296,8 @@ def measured(plan: Plan, result: SystemResult) -> Pilot:
         switch_s=cpu.switch * cpu.wall_s / moved,
         nodes_s=(cpu.nodes + cpu.controller) * cpu.wall_s / moved,
         others_cores=cpu.others,
+        real_time=real_time,
         lateness_s=plan.scale.wall_s(max(late, default=0.0)),
+        dilation=plan.scale.dilation,
+        shortfall=short,
     )

@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 import pytest
 
-from topology.priority import Rank, prefer
+from topology.priority import Rank, in_real_time, prefer
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
 
@@ -32,6 +32,7 @@ def test_it_runs_in_real_time_and_switches_before_nodes(leader: int) -> None:
         pytest.skip("no real time to be had here")
     if os.sched_getscheduler(leader) != os.SCHED_RR:
         pytest.skip("no real time to be had here")
+    assert in_real_time(leader)
     node = os.sched_getparam(leader).sched_priority
     prefer(leader, Rank.SWITCH)
     assert os.sched_getparam(leader).sched_priority > node > 0
@@ -40,6 +41,7 @@ def test_it_runs_in_real_time_and_switches_before_nodes(leader: int) -> None:
 def test_where_there_is_no_real_time_it_and_its_session_are_given_a_nice_value(leader: int) -> None:
     with patch("os.sched_setscheduler", side_effect=PermissionError):
         prefer(leader, Rank.NODE)
+    assert not in_real_time(leader)
     assert os.getpriority(os.PRIO_PROCESS, leader) == -10
     session = Path(f"/proc/{leader}/autogroup")
     assert not session.exists() or session.read_text().endswith(" nice -10\n")

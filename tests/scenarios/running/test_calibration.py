@@ -28,11 +28,24 @@ PEAK = 1e11
 
 
 def pilot(
-    switch: float = 0.0, nodes: float = 0.0, others: float = 0.0, lateness_s: float = 0.0
+    switch: float = 0.0,
+    nodes: float = 0.0,
+    others: float = 0.0,
+    lateness_s: float = 0.0,
+    *,
+    real_time: bool = False,
+    dilation: float = 0.5,
+    shortfall: float = 0.0,
 ) -> Pilot:
     """A pilot that says how many cores PEAK would take."""
     return Pilot(
-        switch_s=switch / PEAK, nodes_s=nodes / PEAK, others_cores=others, lateness_s=lateness_s
+        switch_s=switch / PEAK,
+        nodes_s=nodes / PEAK,
+        others_cores=others,
+        real_time=real_time,
+        lateness_s=lateness_s,
+        dilation=dilation,
+        shortfall=shortfall,
     )
 
 
@@ -49,9 +62,19 @@ def pilot(
         (pilot(switch=0.3), 0.64),
         (pilot(), 0.5),
         (pilot(switch=1e6), 100.0),
+        (pilot(switch=1.8, real_time=True), 2.0),  # nine tenths of the switch's one core
+        (pilot(nodes=3.2, real_time=True), 2.0),  # 80 % of two cores
+        (pilot(nodes=3.2, others=2.0, real_time=True), 2.0),  # which others wait for
+        (pilot(lateness_s=0.006, real_time=True), 2.0),
+        (pilot(dilation=2.0), 2.0),  # faster was not tried
+        (pilot(shortfall=0.005), 0.5),
+        (pilot(shortfall=0.3), 1.25),  # at 1.02 it is 70 % of the rate that was reached
+        (pilot(shortfall=1.0), 100.0),
     ],
 )
-def test_the_scarcest_of_switch_cores_and_timers_decides(measured: Pilot, dilation: float) -> None:
+def test_the_scarcest_of_switch_cores_timers_and_rates_decides(
+    measured: Pilot, dilation: float
+) -> None:
     assert choose(PEAK, measured, cores=2).dilation == pytest.approx(dilation)
 
 
@@ -61,8 +84,11 @@ def test_twice_the_traffic_takes_twice_the_time() -> None:
 
 
 def test_the_reason_names_what_was_measured() -> None:
-    said = choose(PEAK, pilot(0.7, 0.4, 0.3, 0.0012), cores=4).reason
-    for part in ("auto: 1.6", "0.70 cores for the switch", "0.40 for nodes", "4 cores", "1.2 ms"):
+    said = choose(PEAK, pilot(0.7, 0.4, 0.3, 0.0012, shortfall=0.021), cores=4).reason
+    for part in (
+        *("auto: 1.6", "0.70 cores for the switch", "0.40 for nodes", "1.2 ms"),
+        *("what others leave of 4 cores", "Full at 0.5, a NIC was 2.1% short"),
+    ):
         assert part in said
 
 
@@ -119,7 +145,8 @@ def test_cost_is_cpu_time_over_bytes_and_lateness_is_by_the_wall() -> None:
         ),
     )
     moved = calibration.port_bytes(result.samples[-1])
-    found = calibration.measured(plan, result)
+    found = calibration.measured(plan, result, 0.02, real_time=True)
+    assert (found.dilation, found.shortfall, found.real_time) == (4.0, 0.02, True)
     assert found.switch_s == pytest.approx(20 / moved)
     assert found.nodes_s == pytest.approx(40 / moved)
     assert found.others_cores == 0.3
@@ -130,7 +157,7 @@ def test_a_pilot_that_moves_nothing_can_not_calibrate() -> None:
     plan = synthetic.make_plan()
     result = synthetic.make_result(plan, "basic", 10.0, {"pe0": 1.0, "de0": 0.0})
     with pytest.raises(RunError, match=r"write a number for scale\.dilation"):
-        calibration.measured(plan, replace(result, samples=result.samples[:1]))
+        calibration.measured(plan, replace(result, samples=result.samples[:1]), 0.0, real_time=True)
 
 
 def test_a_resolved_scenario_holds_the_dilation_that_was_found(tmp_path: Path) -> None:
