@@ -24,6 +24,7 @@ from plan.model import Plan
 from topology.counters import egress_bytes, waiting_bytes
 from topology.namespace import entered
 from topology.network import Network
+from topology.priority import Rank, preferred
 
 WARM_UP_S = 0.25
 ROUND_WIRE_BPS = 500e6
@@ -159,7 +160,12 @@ def measure(network: Network, plan: Plan, pairs: Sequence[Pair], seconds: float)
         RunError: nothing arrived on a pair during the time measured, or the queues did
             not drain within 10 s.
     """
-    with ExitStack() as stack, selectors.DefaultSelector() as selector:
+    # it sends and receives as nodes do, and is to keep up as they do
+    with (
+        preferred(Rank.NODE),
+        ExitStack() as stack,
+        selectors.DefaultSelector() as selector,
+    ):
         receivers = []
         for pair in pairs:
             sender, receiver = _connect(network, plan, pair)

@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 import pytest
 
-from topology.priority import Rank, in_real_time, prefer
+from topology.priority import Rank, in_real_time, prefer, preferred
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
 
@@ -36,6 +36,15 @@ def test_it_runs_in_real_time_and_switches_before_nodes(leader: int) -> None:
     node = os.sched_getparam(leader).sched_priority
     prefer(leader, Rank.SWITCH)
     assert os.sched_getparam(leader).sched_priority > node > 0
+
+
+def test_a_thread_is_in_real_time_for_a_while() -> None:
+    before = os.sched_getscheduler(0)
+    with preferred(Rank.NODE):
+        within = os.sched_getscheduler(0)
+    assert os.sched_getscheduler(0) == before
+    if within != os.SCHED_RR:
+        pytest.skip("no real time to be had here")
 
 
 def test_where_there_is_no_real_time_it_and_its_session_are_given_a_nice_value(leader: int) -> None:
