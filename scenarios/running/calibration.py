@@ -147,7 +147,7 @@ def choose(peak_bytes_per_s: float, pilot: Pilot, cores: int) -> Calibration:
         switch / pilot.room.switch_cores,
         (switch + nodes) / (pilot.room.share * left),
         _filling(pilot),
-        pilot.lateness_s / (TIMER_SHARE * LATENESS_S),
+        _timely(pilot),
     )
     return Calibration(
         dilation=round_up(min(max(wanted, LEAST), MOST)),
@@ -157,6 +157,11 @@ def choose(peak_bytes_per_s: float, pilot: Pilot, cores: int) -> Calibration:
         cores=cores,
         pilot=pilot,
     )
+
+
+def _timely(pilot: Pilot) -> float:
+    """The least dilation at which timers fire in time."""
+    return pilot.lateness_s / (TIMER_SHARE * LATENESS_S)
 
 
 def _filling(pilot: Pilot) -> float:
@@ -237,6 +242,11 @@ def calibrate(
     guess = 8 * peak_bytes_per_s * plan.fabric.framing / plan.scale.byte_scale / GUESS_BPS
     small = at_dilation(small, min(max(guess, LEAST), MOST))
     pilot = _serve(small, system, directory)
+    if _timely(pilot) > pilot.dilation:
+        # few timers fire in a pilot: one that was late for once would decide alone
+        again = _serve(small, system, directory / "again")
+        lateness_s = min(pilot.lateness_s, again.lateness_s)
+        pilot = msgspec.structs.replace(pilot, lateness_s=lateness_s)
     found = choose(peak_bytes_per_s, pilot, len(os.sched_getaffinity(0)))
     write_json(directory / "calibration.json", found)
     note(f"dilation {found.reason}")
