@@ -187,7 +187,8 @@ async def _obey(command: AnyCommand, world: SocketWorld, node: Node) -> None:
     match command:
         case Start():
             world.clock.begin(command.at)
-            await world.clock.sleep_until(0.0)
+            if world.clock.now() < 0:  # a later life begins in the middle of the run
+                await world.clock.sleep_until(0.0)
             node.start()
             if isinstance(node, AgentPopulation):
                 world.spawn(_announce(node))

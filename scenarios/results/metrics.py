@@ -268,7 +268,13 @@ def _lanes(result: SystemResult) -> dict[str, LaneUse]:
 
 def _signs(plan: Plan, result: SystemResult, cut: Windows | None) -> Signs:
     stats = result.node_stats
-    lateness = [node.lateness_s[1] for node in stats if node.lateness_s is not None]
+    # who was stopped on purpose, or began in the middle of the run, was late by that
+    hurt = {fault.target for fault in plan.faults}
+    lateness = [
+        node.lateness_s[1]
+        for node in stats
+        if node.lateness_s is not None and node.node not in hurt
+    ]
     slots = plan.constants.reads_in_flight
     lane_bytes = sum(lane.bytes for lane in _lanes(result).values())
     return Signs(

@@ -99,7 +99,8 @@ class Injection:
         until_s = float("inf") if fault.for_s is None else now_s + fault.for_s
         detail = self._apply(fault)
         self._note("injected", fault, now_s, detail)
-        self._lasting.append((until_s, fault))
+        if fault.kind != "corrupt":
+            self._lasting.append((until_s, fault))
 
     def _heal(self, fault: Fault, now_s: float) -> None:
         self._note("healed", fault, now_s, self._take_back(fault))
@@ -149,8 +150,6 @@ class Injection:
                 return self._begin(fault.target)
             case "disk_full":
                 self._limit(fault.target, resource.RLIM_INFINITY)
-            case "corrupt":
-                pass
         return ""
 
     def _cut(self, fault: Fault) -> None:
