@@ -12,8 +12,9 @@ from scenarios.results.summary import Summary, SystemSummary
 
 SAME = 1.02
 """Completion times within 2 % are called the same."""
-BUSY, IDLE = 0.8, 0.1
-"""Mean SNIC use from which on the words "busy" and "idle" are used."""
+BUSY, IDLE = 0.6, 0.1
+"""Mean SNIC use from which on, and up to which, it is called busy and idle. A system that reads and
+computes in turn keeps no NIC full, and reading may be most of what it does all the same."""
 
 
 def headline(plan: Plan, systems: Sequence[System], summary: Summary) -> str:
