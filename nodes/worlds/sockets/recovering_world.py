@@ -13,10 +13,9 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from nodes.protocol.world import Move
 from nodes.worlds.failure import fail
-from nodes.worlds.sockets.queue_pair import QueuePair, Work
-from nodes.worlds.sockets.world import Pair, SocketWorld, by_pair
+from nodes.worlds.sockets.queue_pair import QueuePair
+from nodes.worlds.sockets.world import Pair, SocketWorld
 from plan.errors import BeginAnew, Broken, PeerLost, Stalled
 from plan.fabric import End
 from plan.faults import Recovery
@@ -63,15 +62,8 @@ class RecoveringWorld(SocketWorld):
             raise BeginAnew(f"{number} regions are more than a life can have")
         return (self.life % LIVES << LIFE_SHIFT) + number
 
-    def _post_all(
-        self,
-        verb: Callable[[QueuePair, Sequence[Work]], asyncio.Future[None]],
-        end: str,
-        moves: Sequence[Move],
-    ) -> asyncio.Future[None]:
-        posted = [self._post(pair, verb, works) for pair, works in by_pair(end, moves).items()]
-        if len(posted) == 1:
-            return posted[0]
+    def _together(self, posted: Sequence[asyncio.Future[None]]) -> asyncio.Future[None]:
+        """Done when all are, or have failed."""
         told: asyncio.Future[None] = self._loop.create_future()
         left = len(posted)
 

@@ -186,6 +186,10 @@ class SocketWorld:
         posted = [self._post(pair, verb, works) for pair, works in by_pair(end, moves).items()]
         if len(posted) == 1:
             return posted[0]
+        return self._together(posted)
+
+    def _together(self, posted: Sequence[asyncio.Future[None]]) -> asyncio.Future[None]:
+        """Done when all are."""
         return cast(asyncio.Future[None], asyncio.gather(*posted))
 
     def _post(
