@@ -25,7 +25,7 @@ from scenarios.configuration.units import count
 from scenarios.reproduction.cases import DEPLOYMENTS, ONLINE_S, scenario_of
 from scenarios.reproduction.comparison import Measured, Reproduction, reproduction
 from scenarios.reproduction.paper import FIGURES, Case, PaperPoint, points
-from scenarios.running.cases import measured
+from scenarios.running.cases import is_kept, measured
 from scenarios.running.fleet import Fleet, Shard, add_cluster, fleet, shard
 from scenarios.running.outcome import DONE, FAILED, complain, concluded
 from scenarios.running.ownership import handed_over
@@ -51,7 +51,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     ]
     out: Path = arguments.out
     make(out / RUNS)
-    scenarios = _scenarios(wanted, arguments.at_most, arguments.shard)
+    scenarios = _scenarios(wanted, arguments.at_most, arguments.shard, out / RUNS)
     with handed_over(out), fleet(arguments.cluster, arguments.jobs) as runners:
         found, failed = _measured(scenarios, out, runners)
         _write(reproduction(wanted, found, _fitted()), out)
@@ -68,14 +68,19 @@ def _write(result: Reproduction, out: Path) -> None:
 
 
 def _scenarios(
-    wanted: Sequence[PaperPoint], at_most: int | None, part: Shard | None
+    wanted: Sequence[PaperPoint], at_most: int | None, part: Shard | None, kept: Path
 ) -> dict[Case, Scenario]:
-    """What has to be run, the cheapest first."""
+    """What has to be run, the cheapest first, and what was."""
     cases = sorted({point.case for point in wanted if point.case is not None}, key=_requests)
     if part is not None:
         cases = list(part.of(cases))
+    scenarios = {case: scenario_of(case) for case in cases}
+    if at_most is None:
+        return scenarios
     return {
-        case: scenario_of(case) for case in cases if at_most is None or _requests(case) <= at_most
+        case: scenario
+        for case, scenario in scenarios.items()
+        if _requests(case) <= at_most or is_kept(scenario, kept)
     }
 
 
@@ -120,7 +125,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--shard", type=shard, metavar="I/N", help="the I-th of N parts; all parts share --out"
     )
     parser.add_argument(
-        "--at-most", type=count, metavar="REQUESTS", help="leave out runs of more requests"
+        "--at-most", type=count, metavar="REQUESTS", help="begin no runs of more requests"
     )
     parser.add_argument(
         "--out",

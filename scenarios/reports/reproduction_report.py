@@ -86,9 +86,9 @@ def markdown(result: Reproduction) -> str:
     """The page of the documentation: the summary, every point, and the constants."""
     preset = calibrated("h800")
     constants = ", ".join(
-        f"`{name}` {getattr(preset.gpu, name):.4g}"
+        f"`{name}` {value:.4g}"
         for name in preset.gpu.__struct_fields__
-        if name != "name"
+        if isinstance(value := getattr(preset.gpu, name), float)
     )
     lines = [
         "# The paper, point by point",

@@ -56,6 +56,11 @@ def measured(
         yield key, result
 
 
+def is_kept(scenario: Scenario, kept: Path) -> bool:
+    """Whether it was measured before, as scenario and code are now."""
+    return (kept / f"{_digest(scenario)}.json").exists()
+
+
 def _digest(scenario: Scenario) -> str:
     """Of the scenario, its GPU and the nodes' code."""
     specs = msgspec.json.encode((scenario.gpu_spec, scenario.model_spec))

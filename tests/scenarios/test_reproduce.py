@@ -24,6 +24,24 @@ def test_runs_of_too_many_requests_are_left_out_and_counted(tmp_path: Path) -> N
     assert (found.points, found.missing) == ([], len(points(("7",))))
 
 
+def test_what_was_run_is_shown_however_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reproduce, "is_kept", lambda scenario, _: "4096-oracle" in scenario.name)
+
+    def measured(scenarios, kept, jobs):  # type: ignore[no-untyped-def]
+        for case in scenarios:
+            yield case, Measured(jct_s=1000.0, ttft_mean_s=1.0, requests=1, cpu_s=0.0)
+
+    monkeypatch.setattr(reproduce, "measured", measured)
+    arguments = ["7", "--model", "ds-27b", "--at-most", "1", "--out", str(tmp_path)]
+    assert reproduce.main(arguments) == 0
+    found = msgspec.json.decode((tmp_path / "reproduction.json").read_bytes(), type=Reproduction)
+    assert [(p.row, p.x, p.system) for p in found.points] == [
+        (row, 4096, "oracle") for row in ("32K", "48K", "64K")
+    ]
+
+
 def test_the_cheapest_runs_come_first_and_each_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
