@@ -26,7 +26,7 @@ scale: {layer_groups: 2}
 workload: {source: {generator: 32K}, agents: 8, max_context: 3000, max_gen: 16, arrival: 2 /s}
 systems: [basic, dualpath]
 run: {warmup: 2 s, end: {after: 8 s, window: 3 s}}
-slo: {ttft: 200 ms}
+slo: {ttft: 400 ms}
 """
 
 
@@ -53,7 +53,7 @@ def test_a_search_ends_between_a_rate_that_keeps_the_slo_and_one_that_misses_it(
         by_rate = {point["aps"]: point for point in one["points"]}
         kept, missed = by_rate[one["capacity_aps"]], by_rate[one["missed_aps"]]
         assert kept["slo_met"], name
-        assert kept["ttft_s"] <= 0.2
+        assert kept["ttft_s"] <= 0.4
         assert kept["ended_by"] == "after"
         assert sum(kept["ttft_parts_s"].values()) == pytest.approx(kept["ttft_s"])
         assert missed["slo_met"] is False

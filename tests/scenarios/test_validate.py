@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from pathlib import Path
 
 import msgspec
@@ -181,14 +182,14 @@ def high_lane_share(first: CounterSample, last: CounterSample) -> float:
 
 
 def compute_use(plan: Plan, result: SystemResult) -> float:
-    """Share of its time that a prefill engine computed for requests in the middle of the run,
-    what a batch costs whatever is in it left out."""
+    """Share of its time that a prefill engine computed for requests in the middle of the run; of
+    those that were cut, their last batch alone."""
     first, last = middle(result)
     engines = sum(node.gpus for node in plan.fabric.nodes_of("prefill"))
-    pairs = [
-        (r.hit_tokens, r.prompt_tokens - r.hit_tokens)
-        for r in result.records
-        if r.first_s is not None and first.t_s <= r.first_s < last.t_s
-    ]
-    layer_s = prefill_layer_s(plan.model, plan.gpu, plan.ep_group["prefill"], pairs)
+    batches: dict[tuple[str | None, float], list[tuple[int, int]]] = defaultdict(list)
+    for r in result.records:
+        if r.first_s is not None and first.t_s <= r.first_s < last.t_s:
+            batches[r.pe, r.first_s].append((r.hit_tokens, r.prompt_tokens - r.hit_tokens))
+    ep = plan.ep_group["prefill"]
+    layer_s = sum(prefill_layer_s(plan.model, plan.gpu, ep, batch) for batch in batches.values())
     return plan.model.layers * layer_s / (engines * (last.t_s - first.t_s))

@@ -103,4 +103,5 @@ def test_the_status_says_where_the_run_is() -> None:
 def test_what_is_said_to_be_no_chart_is_none() -> None:
     plan, results = basic_and_dualpath()
     run = gallery.run_of(plan, results, summarise(plan, results))
-    assert set(gallery.charts_of(run)) == set(gallery.PICTURES) - gallery.IMAGES
+    nothing_broke = {"faults"}
+    assert set(gallery.charts_of(run)) == set(gallery.PICTURES) - gallery.IMAGES - nothing_broke

@@ -38,7 +38,7 @@ BASE: dict[str, Any] = {
     "scale": {"layer_groups": 2},
     "workload": {
         "source": {"generator": "32K"},
-        "agents": 4,
+        "agents": 16,
         "min_turns": 30,
         "turns": {"skip": 20, "count": 2},
         "max_gen": 4,
