@@ -32,6 +32,7 @@ def test_whatever_breaks_all_requests_are_served_and_no_wrong_block_is_used(
 ) -> None:
     out = tmp_path / "run"
     options = ["cluster.prefill=2", "cluster.decode=2", "scale.dilation=1", f"faults={FAULTS}"]
+    options += ["recovery.attempts=10"]  # so many that it is not for them that a request fails
     overrides = [argument for option in options for argument in ("--set", option)]
     assert run.main([str(TINY), "--out", str(out), "--systems", "dualpath", *overrides]) in (0, 4)
     figures = json.loads((out / "summary.json").read_bytes())["systems"]["dualpath"]
