@@ -17,6 +17,8 @@ from topology.injuries import Injuries, lottery
 from topology.namespace import run
 from topology.network import Network
 
+TRIES = 10
+
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
@@ -79,15 +81,19 @@ def test_every_class_of_a_slow_egress_is_slow_and_then_as_before(
 def test_frames_are_lost_in_their_share_and_counted(
     network: Network, plan: Plan, hurt: Injuries
 ) -> None:
-    before = sum(counters.retransmits(network).values())
+    before, lost, again = sum(counters.retransmits(network).values()), 0, 0
     hurt.lose("pe0.snic in", 0.02)
     try:
-        storage_rate(network, plan)
-        lost = hurt.lost("pe0.snic in")
+        for _ in range(TRIES):  # a moment may be without a loss, or end with one
+            storage_rate(network, plan)
+            lost = hurt.lost("pe0.snic in")
+            again = sum(counters.retransmits(network).values()) - before
+            if lost and again:
+                break
     finally:
         assert hurt.keep("pe0.snic in", 0.02) >= lost
     assert lost > 0
-    assert sum(counters.retransmits(network).values()) > before
+    assert again > 0
     assert set(counters.drops(network, plan).values()) == {0}
 
 
