@@ -13,6 +13,17 @@ def fail(tasks: asyncio.TaskGroup, error: BaseException) -> None:
     tasks.create_task(_raise(error))
 
 
+def settle(told: asyncio.Future[None], error: BaseException | None) -> None:
+    """Tell whoever waits how what was posted ended, unless they have been told."""
+    if told.done():
+        return
+    if error is None:
+        told.set_result(None)
+        return
+    told.set_exception(error)
+    told.exception()  # whoever posted it may not be there any more to look
+
+
 def on_callback_error(
     tasks: asyncio.TaskGroup,
 ) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:

@@ -22,6 +22,7 @@ from functools import partial
 from typing import NamedTuple
 
 from nodes.protocol.world import Span
+from nodes.worlds.failure import settle
 from nodes.worlds.sockets.byte_region import ByteRegion
 
 _HEADER = struct.Struct("<IIIIIiI")  # op, sequence, key, row, rows, group, bytes
@@ -331,9 +332,7 @@ class QueuePair:
         """What is under way on a closed connection fails."""
         abandoned, self._completions = self._completions, {}
         for completion in abandoned.values():
-            if not completion.done():
-                completion.set_exception(error)
-                completion.exception()  # whoever posted it may not be there any more to look
+            settle(completion, error)
 
     def _break(self, error: OSError) -> None:
         if self._sock.fileno() < 0:  # an answer could not be sent, then nothing be received

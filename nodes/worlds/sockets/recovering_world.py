@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from nodes.worlds.failure import fail
+from nodes.worlds.failure import fail, settle
 from nodes.worlds.sockets.queue_pair import QueuePair
 from nodes.worlds.sockets.world import Pair, SocketWorld
 from plan.errors import BeginAnew, Broken, PeerLost, Stalled
@@ -72,7 +72,7 @@ class RecoveringWorld(SocketWorld):
             left -= 1
             if not left and not told.done():
                 errors = (one.exception() for one in posted)
-                _settle(told, next((error for error in errors if error is not None), None))
+                settle(told, next((error for error in errors if error is not None), None))
 
         for one in posted:
             one.add_done_callback(ended)
@@ -98,16 +98,13 @@ class RecoveringWorld(SocketWorld):
         try:
             await self._post_first(pair, verb, what)
         except (Broken, PeerLost) as error:
-            _settle(told, error if isinstance(error, Broken) else Broken(str(error)))
+            settle(told, error if isinstance(error, Broken) else Broken(str(error)))
         else:
-            _settle(told, None)
+            settle(told, None)
 
-    def _connect(self, pair: Pair) -> asyncio.Task[QueuePair]:
+    def _opening(self, pair: Pair) -> asyncio.Task[QueuePair]:
         # outside the group of tasks, whose failure would be the run's
-        task = self._connecting.get(pair)
-        if task is None:
-            task = self._connecting[pair] = self._loop.create_task(self._open_pair(pair))
-        return task
+        return self._loop.create_task(self._open_pair(pair))
 
     async def _open_pair(self, pair: Pair) -> QueuePair:
         try:
@@ -149,13 +146,3 @@ class RecoveringWorld(SocketWorld):
         # messages wait for a path; a transfer that moves nothing for as long as a lease is broken
         at_data = end.name != mgmt_end(self.node)
         return self._silence_s if at_data else MESSAGES * self._patience_s
-
-
-def _settle(told: asyncio.Future[None], error: BaseException | None) -> None:
-    if told.done():
-        return
-    if error is None:
-        told.set_result(None)
-    else:
-        told.set_exception(error)
-        told.exception()  # whoever posted it may not be there any more to look

@@ -208,8 +208,11 @@ class SocketWorld:
     def _connect(self, pair: Pair) -> asyncio.Task[QueuePair]:
         task = self._connecting.get(pair)
         if task is None:
-            task = self._connecting[pair] = self._tasks.create_task(self._open_pair(pair))
+            task = self._connecting[pair] = self._opening(pair)
         return task
+
+    def _opening(self, pair: Pair) -> asyncio.Task[QueuePair]:
+        return self._tasks.create_task(self._open_pair(pair))
 
     async def _open_pair(self, pair: Pair) -> QueuePair:
         local = self._ends[pair.local]

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from nodes.protocol.messages import Message, Remote
 from nodes.protocol.world import Move, Region, Span
-from nodes.worlds.failure import fail
+from nodes.worlds.failure import fail, settle
 from nodes.worlds.virtual.breakable_network import BreakableNetwork
 from nodes.worlds.virtual.host import Host
 from nodes.worlds.virtual.identity_region import IdentityRegion
@@ -363,7 +363,7 @@ class MortalWorld(VirtualWorld):
 
         def ended(_: asyncio.Future[None]) -> None:
             error = completion.exception()
-            self.hear(_pass_on, (told, error))
+            self.hear(settle, (told, error))
 
         completion.add_done_callback(ended)
         return told
@@ -377,13 +377,3 @@ class MortalWorld(VirtualWorld):
 
 def _fail(future: asyncio.Future[None], error: Broken) -> None:
     future.set_exception(error)
-
-
-def _pass_on(told: asyncio.Future[None], error: BaseException | None) -> None:
-    if told.done():
-        return
-    if error is None:
-        told.set_result(None)
-        return
-    told.set_exception(error)
-    told.exception()  # whoever posted it may not be there any more to look
