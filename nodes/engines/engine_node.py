@@ -170,6 +170,7 @@ class EngineNode(ABC, Generic[_Engine]):
 
     def _regroup(self, members: Members) -> None:
         """Who is there has changed: of a group that has, all meet again."""
+        self._world.living(members.lives)
         self._storage.members(members.lives)
         lives = {node: members.lives[node] for node in self._group}
         if lives == self._lives:

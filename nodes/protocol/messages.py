@@ -250,6 +250,13 @@ class Alive(msgspec.Struct, frozen=True, array_like=True, tag="alive"):
     life: int
 
 
+class Greeting(msgspec.Struct, frozen=True, array_like=True, tag="greeting"):
+    """A node's first word on a connection: which life of its program it is."""
+
+    node: str
+    life: int
+
+
 class Members(msgspec.Struct, frozen=True, array_like=True, tag="members"):
     """Scheduler -> nodes: who is there, and in which life; of a higher number, later.
 
@@ -307,6 +314,7 @@ Message = (
     | BlocksStored
     | NotDone
     | Alive
+    | Greeting
     | Members
     | Fence
     | Cancel

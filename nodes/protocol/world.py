@@ -10,7 +10,7 @@ Blocks are posted at once and completed once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
 from nodes.protocol.blocks import Piece
@@ -103,6 +103,10 @@ class World(Protocol):
 
     def restart(self, reason: str) -> None:
         """End this life of the node's program; another begins, if the run has recovery."""
+
+    def living(self, lives: Mapping[str, int]) -> None:
+        """Hear which life of each node's program is there, 0 if none: what was sent to one before
+        is dropped, and what is sent from now on goes to this one."""
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a task of this node; its failure is the run's failure."""

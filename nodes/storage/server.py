@@ -96,7 +96,7 @@ class StorageNode:
             case Fence():
                 self._world.restart("it was taken for dead")
             case Members():
-                pass
+                self._world.living(message.lives)
             case _:
                 raise TypeError(f"a storage host cannot handle {message!r}")
 

@@ -118,6 +118,7 @@ class QueuePair:
         self._cut_header = b""
         self._under_way: _Payload | None = None
         self._low_water = 1
+        self._abandoned: Exception | None = None
         loop.add_reader(sock, self._readable)
 
     def write(self, works: Sequence[Work]) -> asyncio.Future[None]:
@@ -152,7 +153,11 @@ class QueuePair:
 
     def _completion(self) -> asyncio.Future[None]:
         """Of what was numbered last."""
-        completion = self._completions[self._sequence] = self._loop.create_future()
+        completion: asyncio.Future[None] = self._loop.create_future()
+        if self._abandoned is None:
+            self._completions[self._sequence] = completion
+        else:
+            settle(completion, self._abandoned)
         return completion
 
     def _send_passed(
@@ -329,7 +334,8 @@ class QueuePair:
         self._sock.close()
 
     def abandon(self, error: Exception) -> None:
-        """What is under way on a closed connection fails."""
+        """What is under way on a closed connection fails, and what is posted there later."""
+        self._abandoned = error
         abandoned, self._completions = self._completions, {}
         for completion in abandoned.values():
             settle(completion, error)

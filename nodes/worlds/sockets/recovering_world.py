@@ -3,6 +3,9 @@
 A broken connection fails what was posted on it, and the next posting opens another one. Keys of
 regions carry the life of the node's program, so that what was meant for one life finds no memory
 in another. Messages to a peer that is not there are lost; signs of life and leases are what tells.
+A peer that loses its power ends no connection: of one to its earlier life this side would learn
+only when a message has got lost there. So with a peer's new life all is connected anew: its first
+word on a connection is which life it is, and who lives is told to all.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+from nodes.protocol.messages import Greeting, Message
 from nodes.worlds.failure import fail, settle
 from nodes.worlds.sockets.queue_pair import QueuePair
 from nodes.worlds.sockets.world import Pair, SocketWorld
@@ -52,9 +56,44 @@ class RecoveringWorld(SocketWorld):
         SocketWorld.__init__(self, plan, node, namespaces, tasks)
         self.life = life
         self._silence_s = plan.scale.wall_s(recovery.lease_s)
+        self._lives: dict[str, int] = {}
 
     def restart(self, reason: str) -> None:
         fail(self._tasks, BeginAnew(reason))
+
+    async def open(self, handle: Callable[[Message], None]) -> None:
+        def heard(message: Message) -> None:
+            if isinstance(message, Greeting):
+                self.living({message.node: message.life})
+            else:
+                handle(message)
+
+        await SocketWorld.open(self, heard)
+
+    def send(self, to: str, message: Message) -> None:
+        if to not in self._peers and to not in self._unsent:
+            SocketWorld.send(self, to, Greeting(self.node, self.life))
+        SocketWorld.send(self, to, message)
+
+    def living(self, lives: Mapping[str, int]) -> None:
+        for node, life in lives.items():
+            # a later life has met nobody before: whoever it hears of first is who it has met
+            known = self._lives.get(node, 1 if self.life == 1 else life)
+            if life > known and node != self.node:
+                self._part_from(node, life)
+            self._lives[node] = max(known, life)
+
+    def _part_from(self, node: str, life: int) -> None:
+        """Drop all connections to a node's earlier life, also those that are being opened."""
+        if writer := self._peers.pop(node, None):
+            writer.transport.abort()
+        if self._unsent.pop(node, None) is not None:
+            self._calling.pop(node).cancel()
+        stale = [pair for pair in self._pairs if self._node_of[pair.remote] == node]
+        for pair in stale:
+            queue_pair = self._pairs.pop(pair)
+            queue_pair.close()
+            queue_pair.abandon(Broken(f"{pair}: life {life} of {node} has begun"))
 
     def _new_key(self) -> int:
         number = SocketWorld._new_key(self)
@@ -122,10 +161,11 @@ class RecoveringWorld(SocketWorld):
         kind = Stalled if error.errno == errno.ETIMEDOUT else Broken
         queue_pair.abandon(kind(str(self._error(pair, error))))
 
-    def _broken(self, pair: Pair, _error: OSError) -> None:
+    def _hung_up(self, writer: asyncio.StreamWriter, pair: Pair, _error: OSError) -> None:
+        writer.close()
         peer = self._node_of[pair.remote]
-        if writer := self._peers.pop(peer, None):
-            writer.close()
+        if self._peers.get(peer) is writer:
+            del self._peers[peer]
 
     async def _connect_peer(self, to: str) -> None:
         try:

@@ -91,6 +91,7 @@ class SocketWorld:
         self._connecting: dict[Pair, asyncio.Task[QueuePair]] = {}
         self._peers: dict[str, asyncio.StreamWriter] = {}
         self._unsent: dict[str, list[bytes]] = {}
+        self._calling: dict[str, asyncio.Task[None]] = {}
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
         self._handle: Callable[[Message], None] | None = None
@@ -133,10 +134,13 @@ class SocketWorld:
             self._unsent[to].append(frame)
         else:
             self._unsent[to] = [frame]
-            self.spawn(self._connect_peer(to))
+            self._calling[to] = self.spawn(self._connect_peer(to))
 
     def restart(self, reason: str) -> None:
         fail(self._tasks, Broken(f"{self.node} has to begin anew: {reason}"))
+
+    def living(self, lives: Mapping[str, int]) -> None:
+        """Where nothing recovers, a life that ends is the run's end."""
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         return self._tasks.create_task(coroutine)
@@ -289,19 +293,21 @@ class SocketWorld:
                 raise self._error(pair, error) from error
             reader, writer = await asyncio.open_connection(sock=sock)
             unless_connected.pop_all()
-        self.spawn(self._watch(reader, pair))
+        self.spawn(self._watch(reader, writer, pair))
         for frame in self._unsent.pop(to):
             writer.write(frame)
         self._opened.callback(writer.close)
         self._peers[to] = writer
 
-    async def _watch(self, reader: asyncio.StreamReader, pair: Pair) -> None:
+    async def _watch(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pair: Pair
+    ) -> None:
         """A peer says nothing on a connection that we opened, but it may end."""
         try:
             await reader.read()
-            self._broken(pair, _closed())
+            self._hung_up(writer, pair, _closed())
         except OSError as error:
-            self._broken(pair, error)
+            self._hung_up(writer, pair, error)
 
     async def _read_messages(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -318,9 +324,9 @@ class SocketWorld:
         except asyncio.CancelledError:
             return  # the run is over; asyncio would log it as an error
         except asyncio.IncompleteReadError:
-            self._broken(pair, _closed())
+            self._hung_up(writer, pair, _closed())
         except OSError as error:
-            self._broken(pair, error)
+            self._hung_up(writer, pair, error)
         except Exception as error:
             fail(self._tasks, error)
 
@@ -328,15 +334,19 @@ class SocketWorld:
         """The run is over: a connection that breaks from now on is no failure."""
         self._ending = True
 
+    def _hung_up(self, _: asyncio.StreamWriter, pair: Pair, error: OSError) -> None:
+        """A connection for messages ended, whoever had opened it."""
+        self._broken(pair, error)
+
     def _broken(self, pair: Pair, error: OSError) -> None:
         if not self._ending:
             fail(self._tasks, self._error(pair, error))
 
     def _error(self, pair: Pair, error: OSError) -> PeerLost:
         """What broke, by its ends and class."""
-        why = error.strerror or str(error)
+        here, why = self._ends[pair.local], error.strerror or str(error)
         if error.errno == errno.ETIMEDOUT:
-            why = f"what was sent again had no answer for {self._patience_s:g} s"
+            why = f"what was sent again had no answer for {self._patience_of(here):g} s"
         broken = PeerLost(
             f"{pair.traffic} connection {pair.local}-{pair.remote} broke: {why}",
             self._node_of[pair.remote],

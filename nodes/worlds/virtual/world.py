@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import CoroutineType
 from typing import Any, cast
 
@@ -240,6 +240,9 @@ class VirtualWorld:
 
     def restart(self, reason: str) -> None:
         fail(self._cluster.tasks, Broken(f"{self.node} has to begin anew: {reason}"))
+
+    def living(self, lives: Mapping[str, int]) -> None:
+        """Nothing here goes by connections, which could be of a life that is over."""
 
     def send(self, to: str, message: Message) -> None:
         self._cluster.after_latency(self._cluster.handlers[to], message)

@@ -17,6 +17,7 @@ from nodes.worlds.sockets.byte_region import ByteRegion
 from nodes.worlds.sockets.namespaces import tcp_socket
 from nodes.worlds.sockets.queue_pair import QueuePair, Work
 from plan.deployment import BlockLayout
+from plan.errors import Broken
 
 LAYOUT = BlockLayout(tokens=64, groups=3, wire_bytes=1 << 10)
 ROWS = 40
@@ -250,6 +251,22 @@ def test_a_peer_that_dies_halfway_through_a_transfer_is_one_error() -> None:
         one.pair.write([Work(source, Span(0, 3), 9, 0)])
         await asyncio.sleep(0)
         assert not verb.done()
+
+    connected(test)
+
+
+def test_on_an_abandoned_connection_all_fails_at_once() -> None:
+    async def test(one: Peer, two: Peer) -> None:
+        source = one.filled(1)
+        two.memory(9)
+        work = [Work(source, Span(0, ROWS), 9, 0)]
+        before = one.pair.write(work)
+        one.pair.close()
+        one.pair.abandon(Broken("gone"))
+        for posted in (before, one.pair.write(work)):
+            with pytest.raises(Broken, match="gone"):
+                await posted
+        assert one.pair.under_way == 0
 
     connected(test)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import pytest
 
@@ -23,7 +25,10 @@ class _Over(Exception):
     """The test is done."""
 
 
-Making = Callable[[str, int], Awaitable[RecoveringWorld]]
+class Making(Protocol):
+    def __call__(
+        self, node: str, life: int, handle: Callable[[Message], None] = ...
+    ) -> Awaitable[RecoveringWorld]: ...
 
 
 def with_lives(test: Callable[[Making], Awaitable[None]], plan: Plan | None = None) -> None:
@@ -35,10 +40,12 @@ def with_lives(test: Callable[[Making], Awaitable[None]], plan: Plan | None = No
         try:
             async with asyncio.timeout(TIMEOUT_S), asyncio.TaskGroup() as tasks:
 
-                async def begin(node: str, life: int) -> RecoveringWorld:
+                async def begin(
+                    node: str, life: int, handle: Callable[[Message], None] = lambda _: None
+                ) -> RecoveringWorld:
                     world = RecoveringWorld(plan, Recovery(), node, {}, tasks, life)
                     made.append(world)
-                    await world.open(lambda _: None)
+                    await world.open(handle)
                     return world
 
                 await test(begin)
@@ -120,19 +127,76 @@ def test_a_posting_over_several_pairs_fails_when_all_of_them_have_ended() -> Non
 
 def test_messages_to_who_is_not_there_are_lost_and_later_ones_arrive() -> None:
     async def test(begin: Making) -> None:
-        pe, scheduler = await begin("pe0", 1), await begin("sched", 1)
         heard: asyncio.Queue[Message] = asyncio.Queue()
-        scheduler._handle = heard.put_nowait
+        pe, scheduler = await begin("pe0", 1), await begin("sched", 1, heard.put_nowait)
         pe.send("sched", report(1))
         assert await heard.get() == report(1)
         scheduler.close()
         await until(lambda: "sched" not in pe._peers)  # the connection's end is noticed
         pe.send("sched", report(2))
         await until(lambda: "sched" not in pe._unsent)
-        again = await begin("sched", 2)
-        again._handle = heard.put_nowait
+        await begin("sched", 2, heard.put_nowait)
         pe.send("sched", report(3))
         assert await heard.get() == report(3)
+
+    with_lives(test)
+
+
+def test_with_a_peer_s_new_life_all_is_connected_anew() -> None:
+    """Of a peer that lost its power no connection ends, so nothing else would tell."""
+
+    async def test(begin: Making) -> None:
+        heard: asyncio.Queue[Message] = asyncio.Queue()
+        pe, de = await begin("pe0", 1), await begin("de0", 1, heard.put_nowait)
+        pe.send("de0", report(1))
+        assert await heard.get() == report(1)
+        await write(pe, de)
+        stale, pairs = pe._peers["de0"], set(pe._pairs.values())
+        pe.living({"de0": 1})
+        assert pe._peers["de0"] is stale
+        pe.living({"de0": 2})
+        pe.send("de0", report(2))
+        assert await heard.get() == report(2)
+        await write(pe, de)
+        assert pe._peers["de0"] is not stale
+        assert stale.is_closing()
+        assert not pairs & set(pe._pairs.values())
+
+    with_lives(test)
+
+
+def test_what_is_under_way_to_a_life_that_is_over_fails_when_the_next_is_known() -> None:
+    async def test(begin: Making) -> None:
+        pe, de = await begin("pe0", 1), await begin("de0", 1)
+        await write(pe, de)
+        region, there = pe.allocate(4), de.allocate(4)
+        move = Move(region, Span(0, 4), Remote("de0.dram0", there.key), "kv")
+        posted = pe.write("pe0.hbm0", [move])
+        pe.living({"de0": 2})
+        with pytest.raises(Broken, match="life 2 of de0 has begun"):
+            await posted
+
+    with_lives(test)
+
+
+def test_a_peer_s_first_word_is_its_life_and_is_not_for_the_node() -> None:
+    async def test(begin: Making) -> None:
+        first: asyncio.Queue[Message] = asyncio.Queue()
+        later: asyncio.Queue[Message] = asyncio.Queue()
+        storage = await begin("st0", 1, later.put_nowait)
+        pe = await begin("pe0", 1, first.put_nowait)
+        storage.send("pe0", report(1))
+        assert await first.get() == report(1)
+        pe.close()
+        here, gone = socket.socketpair()  # which does not say so
+        with gone:
+            _, stale = await asyncio.open_connection(sock=here)
+            storage._peers["pe0"] = stale
+            again = await begin("pe0", 2)
+            again.send("st0", report(2))
+            assert await later.get() == report(2)
+            assert stale.is_closing()
+            assert "pe0" not in storage._peers
 
     with_lives(test)
 
