@@ -4,7 +4,8 @@ For a scenario's model, GPU, NICs, trajectories and SLO: which split of so many 
 prefill and decode nodes bears how many agents a second under each of its systems, which resource
 binds it, and what twice of each resource would buy. By arithmetic, which is an upper bound: no
 request waits for another. With --simulate N the best N are then simulated, each searched for
-its capacity, in a slice of the cluster (--slice). With --out it writes plan.html and plan.json.
+its capacity, in a slice of the cluster (--slice); broken off, the same command goes on. With
+--out it writes plan.html and plan.json.
 
     dualpath plan online-660b --nodes 6
     dualpath plan online-27b --gpus 64 --set "cluster.snic=800 Gbit/s" --set "slo.tpot=30 ms"
@@ -25,7 +26,7 @@ import msgspec
 
 from plan.errors import RunError, ScenarioError
 from scenarios.analysis import capacity
-from scenarios.analysis.planner import Choice, choose, demand_of, evaluate, upgrades
+from scenarios.analysis.planner import Choice, buildable, choose, demand_of, evaluate, upgrades
 from scenarios.configuration import library
 from scenarios.configuration.loading import load_scenario
 from scenarios.configuration.online import Arrival
@@ -38,7 +39,7 @@ from scenarios.running.capacity_search import CapacitySearch
 from scenarios.running.fleet import Fleet, add_cluster, fleet
 from scenarios.running.outcome import BROKEN_OFF, DONE, concluded
 from scenarios.running.ownership import handed_over
-from scenarios.running.run_directory import claim
+from scenarios.running.run_directory import claim, take_up
 
 MOST_NODES = 512
 PRECISION = 0.1
@@ -58,7 +59,7 @@ def _plan(arguments: argparse.Namespace) -> int:
         remedy = "give --out, too: runs need a directory"
         raise ScenarioError("--simulate", arguments.simulate, remedy)
     if arguments.out is not None:
-        claim(arguments.out)
+        _open(arguments.out, scenario, nodes)
     from scenarios.reports.plan_report import Deployment, print_tables, write
 
     demand = demand_of(make_trajectories(scenario)[0])
@@ -75,7 +76,7 @@ def _plan(arguments: argparse.Namespace) -> int:
         gpus=nodes * scenario.cluster.gpus_per_node,
         demand=demand,
         choices=choices,
-        upgrades=upgrades(scenario, demand, choices[0]),
+        upgrades=upgrades(scenario, demand, buildable(choices)[0]),
         surface=surface,
     )
     print_tables(deployment)
@@ -87,7 +88,8 @@ def _plan(arguments: argparse.Namespace) -> int:
         if not arguments.simulate:
             return DONE
         with fleet(arguments.cluster, arguments.jobs or len(os.sched_getaffinity(0))) as runners:
-            best = [choice for choice in choices if choice.capacity_aps][: arguments.simulate]
+            bearing = [choice for choice in buildable(choices) if choice.capacity_aps]
+            best = bearing[: arguments.simulate]
             try:
                 for choice, simulated in _simulated(scenario, best, arguments, runners):
                     deployment.simulated_aps[f"{choice.label} {choice.system}"] = simulated
@@ -99,6 +101,29 @@ def _plan(arguments: argparse.Namespace) -> int:
             except KeyboardInterrupt:
                 return BROKEN_OFF
     return DONE
+
+
+def _open(out: Path, scenario: Scenario, nodes: int) -> None:
+    """Make the plan's directory, or take up that of the same plan, whose searches go on.
+
+    Raises:
+        ScenarioError: it holds something else.
+    """
+    try:
+        held = msgspec.json.decode((out / "plan.json").read_bytes(), type=_Held)
+    except (OSError, msgspec.DecodeError):
+        held = None
+    if held == _Held(scenario=scenario.name, nodes=nodes):
+        take_up(out)
+    else:
+        claim(out)
+
+
+class _Held(msgspec.Struct, frozen=True, kw_only=True):
+    """What a directory's plan is of."""
+
+    scenario: str
+    nodes: int
 
 
 def _sizes(nodes: int) -> list[int]:
@@ -198,7 +223,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--jobs", type=count, help="simulated runs at once (default: all cores)")
     add_cluster(parser)
-    parser.add_argument("--out", type=Path, help="directory, new or empty, for the page")
+    parser.add_argument(
+        "--out", type=Path, help="directory for the page, new, empty or of the same plan"
+    )
     return parser.parse_args(argv)
 
 

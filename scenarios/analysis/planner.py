@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -21,7 +22,7 @@ from scenarios.analysis.theory import basic, dual_path
 from scenarios.configuration.schema import Scenario
 from scenarios.configuration.units import Bandwidth, ByteRate, Ratio, Size
 
-SAMPLED = 2000
+SAMPLED = 500
 """Requests whose prefill is worked out, spread evenly over all."""
 MOST_TOGETHER = 64
 """Requests of a forward batch."""
@@ -49,6 +50,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     """A deployment and what it bears.
 
     Attributes:
+        io: False is the Oracle, which nobody can build.
         capacity_aps: agents per second; 0 where it cannot keep the SLO at all.
         binding: the resource that bears no more; why not, where the capacity is 0.
         limits_aps: by resource, what each of them would bear.
@@ -59,6 +61,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     prefill: int
     decode: int
     system: str
+    io: bool
     capacity_aps: float
     binding: str
     limits_aps: dict[str, float]
@@ -120,6 +123,11 @@ def choose(scenario: Scenario, demand: Demand, nodes: int) -> list[Choice]:
     return sorted(found, key=_rank)
 
 
+def buildable(choices: Sequence[Choice]) -> list[Choice]:
+    """Those that are not the Oracle's; all, where there are no others."""
+    return [choice for choice in choices if choice.io] or list(choices)
+
+
 def _rank(choice: Choice) -> tuple[float, ...]:
     """The larger capacity first, then what leaves the more room beside what binds."""
     return (-choice.capacity_aps, *(-aps for aps in sorted(choice.limits_aps.values())))
@@ -144,6 +152,7 @@ def evaluate(
         prefill=prefill,
         decode=decode,
         system=system.name,
+        io=system.io,
         capacity_aps=capacity,
         binding=binding,
         limits_aps=limits,
@@ -194,36 +203,50 @@ def _doubled(scenario: Scenario) -> Iterator[tuple[str, Scenario]]:
 def _limits(
     scenario: Scenario, demand: Demand, prefill: int, decode: int, system: System
 ) -> tuple[dict[str, float], float, int]:
-    """What each resource bears, agents per second; TTFT of a request that waits for nobody;
-    requests in a DE's batch.
+    """What each resource bears, agents per second, with forward batches of the size that does
+    best; TTFT of a request that waits for nobody; requests in a DE's batch.
 
     Raises:
         ValueError: weights do not fit, or a step of one request is longer than the SLO's TPOT.
     """
-    g, model = scenario.cluster.gpus_per_node, scenario.model_spec
+    g = scenario.cluster.gpus_per_node
     shared = scenario.expert_parallel
-    compute_s = _prefill_s(scenario, demand, prefill * g if shared else 1)
+    forwards = _forwards(scenario, demand, prefill * g if shared else 1)
     batch, step_s, held = _decoding(scenario, demand, decode * g if shared else 1)
-    decoder = "DE HBM" if held else "DE GPU"
-    limits = {
-        "PE GPU": prefill * g / (demand.turns * compute_s),
-        decoder: decode * g * batch / step_s / demand.gen,
-    }
+    limits = {"DE HBM" if held else "DE GPU": decode * g * batch / step_s / demand.gen}
     read_s = 0.0
     if system.io:
-        snic = _snic_bytes_per_s(scenario)
-        b = scenario.cluster.cnic / 8
-        reader = basic if system.paths == "pe" else dual_path
-        read = reader(prefill, decode, g, snic / b, b, scenario.cluster.dram)
-        read_bytes = demand.read * model.token_bytes
-        limits[" and ".join(read.binding)] = read.total / read_bytes
-        read_s = read_bytes / demand.turns / snic
-        # KV-Cache of a request is in a buffer while it is read and computed
-        kv_bytes, hold_s = demand.prompt * model.token_bytes, read_s + compute_s
-        buffers = prefill if system.paths == "pe" else prefill + decode
-        buffer_bytes = buffers * scenario.cluster.dram_buffer
-        limits["DRAM buffers"] = buffer_bytes / (kv_bytes * hold_s * demand.turns)
-    return limits, read_s + compute_s, batch
+        limits |= _storage(scenario, demand, prefill, decode, system)
+        read_bytes = demand.read / demand.turns * scenario.model_spec.token_bytes
+        read_s = read_bytes / _snic_bytes_per_s(scenario)
+    # a batch that waits for its reads waits for those of all that it shares a SNIC with
+    waits_s = 0.0 if system.layerwise else read_s * (g if shared else 1)
+    # a request is in a buffer of its decode node, or, without layerwise prefill, of its prefill
+    # node, while it is read and while its forward lasts
+    buffers = decode if system.layerwise else prefill
+    kv_bytes = demand.prompt * scenario.model_spec.token_bytes * demand.turns
+    sizes = []
+    for share_s, batch_s in forwards:
+        engine = "PE GPU with its reads" if waits_s else "PE GPU"
+        own = {engine: prefill * g / (demand.turns * (share_s + waits_s))}
+        if system.io:
+            room_bytes = buffers * scenario.cluster.dram_buffer
+            own["DRAM buffers"] = room_bytes / (kv_bytes * (read_s + batch_s))
+        sizes.append(limits | own)
+    best = max(sizes, key=lambda found: sorted(found.values()))
+    return best, read_s + forwards[0].batch_s, batch
+
+
+def _storage(
+    scenario: Scenario, demand: Demand, prefill: int, decode: int, system: System
+) -> dict[str, float]:
+    """What can be read from storage, by the resources that are full then."""
+    snic, b = _snic_bytes_per_s(scenario), scenario.cluster.cnic / 8
+    reader = basic if system.paths == "pe" else dual_path
+    g = scenario.cluster.gpus_per_node
+    read = reader(prefill, decode, g, snic / b, b, scenario.cluster.dram)
+    read_bytes = demand.read * scenario.model_spec.token_bytes
+    return {" and ".join(read.binding): read.total / read_bytes}
 
 
 def _snic_bytes_per_s(scenario: Scenario) -> float:
@@ -233,20 +256,27 @@ def _snic_bytes_per_s(scenario: Scenario) -> float:
     return whole.delivered_snic_bps(block_bytes) / 8
 
 
-def _prefill_s(scenario: Scenario, demand: Demand, ep_group: int) -> float:
-    """A request's part of its forward batch, seconds; batches are as large as the quota lets."""
-    model = scenario.model_spec
+class _Forward(NamedTuple):
+    """Of forward batches of one size, seconds: a request's share of one, and one whole."""
+
+    share_s: float
+    batch_s: float
+
+
+def _forwards(scenario: Scenario, demand: Demand, ep_group: int) -> list[_Forward]:
+    """Forward batches of one request, of two, of four, as far as the quota lets."""
+    model, requests = scenario.model_spec, demand.requests
     _kv_capacity(scenario, ep_group, "PE")
     truth = Truth(model, scenario.gpu_spec, ep_group)
-    attention_s = truth.attention_s(list(demand.requests)) / len(demand.requests)
-    together = int(float(scenario.scheduler.quota) / attention_s) if attention_s else 1
-    together = max(1, min(together, MOST_TOGETHER))
-    batches = (
-        demand.requests[first : first + together]
-        for first in range(0, len(demand.requests), together)
-    )
-    layer_s = sum(truth.prefill_layer_s(batch) for batch in batches)
-    return model.layers * layer_s / len(demand.requests)
+    attention_s = truth.attention_s(list(requests)) / len(requests)
+    most = min(MOST_TOGETHER, max(1, int(float(scenario.scheduler.quota) / (attention_s or 1e-9))))
+    sizes = [2**power for power in range(most.bit_length())]
+    found = []
+    for size in sizes if most in sizes else [*sizes, most]:
+        batches = [requests[first : first + size] for first in range(0, len(requests), size)]
+        all_s = model.layers * sum(map(truth.prefill_layer_s, batches))
+        found.append(_Forward(share_s=all_s / len(requests), batch_s=all_s / len(batches)))
+    return found
 
 
 def _kv_capacity(scenario: Scenario, ep_group: int, engine: str) -> float:

@@ -16,6 +16,7 @@ from scenarios.configuration.checks import check
 from scenarios.configuration.decoding import convert
 from scenarios.configuration.gpu_profiles import read_profile, shipped
 from scenarios.configuration.hf_models import HubModel, derive
+from scenarios.configuration.models import GPUS
 from scenarios.configuration.plugins import anchored
 from scenarios.configuration.schema import Scenario
 
@@ -159,14 +160,20 @@ def _profile_of(data: dict[str, Any]) -> Any:
 
 
 def _derive_gpu(data: dict[str, Any]) -> None:
-    """Put in the place of a GPU's profile the tables that it holds."""
+    """Put in the place of a GPU's profile or preset what it holds; fields beside it stand."""
     gpu = data.get("gpu")
-    if not isinstance(gpu, dict) or not isinstance(gpu.get("profile"), str):
+    if not isinstance(gpu, dict):
         return
-    if len(gpu) > 1:
-        other = next(key for key in gpu if key != "profile")
-        raise ScenarioError(f"gpu.{other}", gpu[other], "leave it out: the profile says it")
-    data["gpu"] = msgspec.to_builtins(read_profile(gpu["profile"]))
+    if isinstance(gpu.get("profile"), str):
+        named = read_profile(gpu.pop("profile"))
+    elif "preset" in gpu:
+        preset = gpu.pop("preset")
+        if not isinstance(preset, str) or preset not in GPUS:
+            raise ScenarioError("gpu.preset", preset, f"write one of {', '.join(GPUS)}")
+        named = GPUS[preset]
+    else:
+        return
+    data["gpu"] = msgspec.to_builtins(named) | gpu
 
 
 def _derive_model(data: dict[str, Any]) -> None:

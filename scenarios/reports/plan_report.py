@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scenarios.analysis.planner import Choice, Demand, Upgrade
+from scenarios.analysis.planner import Choice, Demand, Upgrade, buildable
 from scenarios.configuration.systems import title
 from scenarios.reports.drawing import STYLE, colour
 from scenarios.reports.page import embedded, number, render
@@ -22,7 +22,7 @@ from scenarios.results.readable_json import write_json
 
 SHOWN = 12
 """Choices that the table on standard output has."""
-CHOICES = ("deployment", "system", "agents/s", "what binds", "next", "idle TTFT, s", "DE batch")
+CHOICES = ("split", "system", "agents/s", "what binds", "next", "idle TTFT, s", "DE batch")
 UPGRADES = ("twice the", "agents/s", "gain", "what binds then", "best split then", "agents/s of it")
 
 Rows = list[tuple[str, ...]]
@@ -47,9 +47,14 @@ class Deployment(msgspec.Struct, kw_only=True):
     simulated_aps: dict[str, float] = {}
 
     @property
+    def best(self) -> Choice:
+        """What to build."""
+        return buildable(self.choices)[0]
+
+    @property
     def verdict(self) -> str:
         """What to build, in a sentence."""
-        best = self.choices[0]
+        best = self.best
         if not best.capacity_aps:
             return f"Nothing keeps the SLO with {self.nodes} nodes: {best.binding}."
         buys = self.upgrades[0]
@@ -128,7 +133,7 @@ def write(deployment: Deployment, out: Path) -> None:
         demand=msgspec.structs.asdict(deployment.demand),
         tables=[
             ("Splits of all nodes", CHOICES, choice_rows(deployment)),
-            (f"Upgrades of {deployment.choices[0].label}", UPGRADES, upgrade_rows(deployment)),
+            (f"Upgrades of {deployment.best.label}", UPGRADES, upgrade_rows(deployment)),
             ("Simulated", ("deployment", "agents/s"), simulated),
         ],
         picture=embedded(picture),
@@ -162,7 +167,7 @@ def _over_splits(axes: Axes, deployment: Deployment, names: list[str]) -> None:
         for key in simulated.keys() & deployment.simulated_aps.keys():
             at = (simulated[key], deployment.simulated_aps[key])
             axes.plot(*at, marker="X", markersize=10, color=colour(name, names))
-    best = deployment.choices[0]
+    best = deployment.best
     said = f"{best.label}, {best.binding}" if best.capacity_aps else "nothing keeps the SLO"
     axes.annotate(said, (best.prefill, best.capacity_aps), (4, 8), textcoords="offset points")
     axes.set(

@@ -83,6 +83,8 @@ class CapacitySearch:
             for one, run in zip(wanted, runs, strict=True):
                 yield one, attempt(run)
             return
+        tried = ", ".join(f"{system.name} at {digits(rate)} /s" for system, rate in wanted)
+        print(f"[{self._done} runs] at once: {tried}", file=sys.stderr)
         for place, outcome in side_runs(runs, self._fleet):
             yield wanted[place], outcome
 
@@ -103,8 +105,11 @@ class CapacitySearch:
     def _place(self, system: System, rate: float) -> Path:
         return self._directory / directory(system.name, rate)
 
+    @property
+    def _done(self) -> int:
+        return sum(map(len, self.points.values()))
+
     def _tell(self, system: System, point: Point) -> None:
-        done = sum(map(len, self.points.values()))
         where = f"{system.name} at {digits(point.aps)} /s"
         if point.error is not None:
             complain(f"{where}: {point.error}")
@@ -115,7 +120,7 @@ class CapacitySearch:
         ttft = "no first token" if point.ttft_s is None else f"mean TTFT {point.ttft_s:.3g} s"
         rises = " and rising" if point.said == UNDECIDED else ""
         said = f"SLO {point.said}, {ttft}{rises}"
-        print(f"[{done} runs] {where}: {said}; capacity {known}", file=sys.stderr)
+        print(f"[{self._done} runs] {where}: {said}; capacity {known}", file=sys.stderr)
 
 
 def at_rate(scenario: Scenario, system: System, rate: float) -> Scenario:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plan.workload import Trajectory, Turn
-from scenarios.analysis.planner import Demand, choose, demand_of, evaluate, upgrades
+from scenarios.analysis.planner import Demand, buildable, choose, demand_of, evaluate, upgrades
 from scenarios.analysis.theory import dual_path
 from scenarios.configuration import library
 from scenarios.configuration.loading import load_scenario
@@ -48,8 +48,56 @@ def test_what_is_bound_by_storage_bears_what_the_analysis_says() -> None:
     most = dual_path(2, 4, 8, 1 / 8, cluster.cnic / 8, cluster.dram).total
     assert choice.capacity_aps == pytest.approx(most / (DEMAND.read * model.token_bytes))
     assert choice.binding == "PE SNIC and DE SNIC"
-    basic = evaluate(scenario, DEMAND, 2, 4, SYSTEMS["basic"])
-    assert choice.capacity_aps / basic.capacity_aps == pytest.approx(3)
+    one_path = evaluate(scenario, DEMAND, 2, 4, SYSTEMS["layerwise"])
+    assert choice.capacity_aps / one_path.capacity_aps == pytest.approx(3)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_without_layerwise_prefill_gpus_wait_while_their_batch_is_read(*, shared: bool) -> None:
+    """Those that share experts wait for all reads of their SNIC, so that times add up; where
+    each is for itself, others read while it computes."""
+    scenario = planned("model=ds-27b", f"ep={str(shared).lower()}")
+    basic, one_path = (
+        evaluate(scenario, DEMAND, 2, 4, SYSTEMS[name]).limits_aps
+        for name in ("basic", "layerwise")
+    )
+    added = 1 / (1 / one_path["PE GPU"] + 1 / one_path["PE SNIC"])
+    if shared:
+        assert basic["PE GPU with its reads"] == pytest.approx(added, rel=0.01)
+    else:
+        assert added < basic["PE GPU with its reads"] < one_path["PE GPU"]
+
+
+def test_the_oracle_is_nothing_to_build() -> None:
+    scenario = planned("systems=[oracle,basic]")
+    choices = choose(scenario, DEMAND, 6)
+    assert choices[0].system == "oracle"
+    assert {choice.system for choice in buildable(choices)} == {"basic"}
+    assert buildable(choices[:1]) == choices[:1]
+
+
+def test_a_request_that_waits_for_nobody_has_a_forward_to_itself() -> None:
+    """Which has a floor: a layer's launch."""
+    scenario = planned()
+    floor_s = scenario.model_spec.layers * scenario.gpu_spec.layer_s
+    oracle = evaluate(scenario, DEMAND, 2, 4, SYSTEMS["oracle"])
+    assert floor_s <= oracle.ttft_s < 1.2 * floor_s
+    batched_s = 2 * 8 / oracle.limits_aps["PE GPU"] / DEMAND.turns
+    assert batched_s < floor_s
+
+
+def test_buffers_hold_a_request_while_it_is_read_and_its_forward_lasts() -> None:
+    """Smaller buffers are for smaller batches."""
+    large, small = (
+        evaluate(planned(f"cluster.dram_buffer={size}"), DEMAND, 2, 4, SYSTEMS["dualpath"])
+        for size in ("2 TB", "3 GB")
+    )
+    assert small.binding == "DRAM buffers"
+    assert large.binding != "DRAM buffers"
+    assert small.limits_aps["PE GPU"] < large.limits_aps["PE GPU"]
+    kv_bytes = DEMAND.prompt * planned().model_spec.token_bytes
+    concurrent = small.capacity_aps * DEMAND.turns * small.ttft_s
+    assert concurrent * kv_bytes <= 4 * 3e9 * 1.001
 
 
 snics = st.sampled_from(["50 Gbit/s", "200 Gbit/s", "400 Gbit/s", "1600 Gbit/s"])
@@ -79,8 +127,8 @@ def test_twice_of_a_resource_never_takes_anything_away(snic: str, nodes: int) ->
 
 
 def test_the_upgrade_of_what_binds_is_the_one_that_helps() -> None:
-    scenario = planned("cluster.snic=50 Gbit/s", "systems=[basic]")
-    choice = evaluate(scenario, DEMAND, 2, 4, SYSTEMS["basic"])
+    scenario = planned("cluster.snic=50 Gbit/s", "systems=[layerwise]")
+    choice = evaluate(scenario, DEMAND, 2, 4, SYSTEMS["layerwise"])
     assert choice.binding == "PE SNIC"
     first, *others = upgrades(scenario, DEMAND, choice)
     assert first.what == "SNIC rate"

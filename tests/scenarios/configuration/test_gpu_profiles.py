@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from nodes.timing.timing import timing_of
@@ -11,7 +12,7 @@ from plan.errors import ScenarioError
 from scenarios.configuration import library
 from scenarios.configuration.gpu_profiles import SHIPPED, outside, read_profile, shipped
 from scenarios.configuration.loading import load_scenario, resolved_yaml
-from scenarios.configuration.models import MODELS
+from scenarios.configuration.models import GPUS, MODELS
 from scenarios.planning.plan import make_plan
 
 HEAD = """\
@@ -116,3 +117,25 @@ def test_what_lies_outside_of_the_tables_is_said() -> None:
     assert "131,073 cached tokens" in cached
     assert "8,193 new tokens" in tokens
     assert "the times of 8 are taken" in group
+
+
+def test_what_stands_beside_a_preset_or_a_profile_is_taken_in_its_place(tmp_path: Path) -> None:
+    tiny = Path(__file__).parents[1] / "tiny.yaml"
+    large = load_scenario(tiny, ["gpu={preset: h800, hbm_bytes: 141e9}"]).gpu_spec
+    assert large == msgspec.structs.replace(GPUS["h800"], hbm_bytes=141e9)
+    path = write(tmp_path / "p.csv", HEAD + ROWS)
+    given = [f"gpu={{profile: {path}, hbm_bytes: 141e9}}", "model=ds-27b"]
+    profiled = load_scenario(tiny, given).gpu_spec
+    assert profiled == msgspec.structs.replace(read_profile(path), hbm_bytes=141e9)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "said"),
+    [
+        ("{preset: h900}", "gpu.preset: .*h900.*write one of h800"),
+        ("{preset: h800, hbm: 141e9}", "gpu.hbm: .*is not a known key; did you mean hbm_bytes"),
+    ],
+)
+def test_what_is_no_preset_or_no_field_of_one_is_refused(gpu: str, said: str) -> None:
+    with pytest.raises(ScenarioError, match=said):
+        load_scenario(Path(__file__).parents[1] / "tiny.yaml", [f"gpu={gpu}"])

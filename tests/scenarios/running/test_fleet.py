@@ -8,13 +8,15 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from plan.errors import MachineError, RunError, ScenarioError
 from scenarios.configuration.loading import load_scenario
+from scenarios.planning.points import load_points
 from scenarios.reproduction.comparison import Measured
 from scenarios.running import side_runs as runs_elsewhere
 from scenarios.running.cases import measure, measured
@@ -22,6 +24,7 @@ from scenarios.running.far_end import at_far_end
 from scenarios.running.fleet import Fleet, Here, Shard, fleet, shard
 from scenarios.running.outcome import DONE
 from scenarios.running.side_runs import Run, side_runs
+from scenarios.running.sweep import run_sweep
 from tests.scenarios.commands import TINY
 
 FEW = ["workload.agents=2", "engine=simulate", "systems=[basic]"]
@@ -41,17 +44,71 @@ def test_a_lost_workers_cases_are_measured_by_others(pair: Fleet, tmp_path: Path
     }
     ended = measured(scenarios, tmp_path, pair)
     found = dict([next(ended)])
-    workers = pair._client.run(os.getpid)  # type: ignore[attr-defined]
-    lost = min(workers.values())
-    os.kill(lost, signal.SIGKILL)  # while they are at work on the next two
+    lost = kill_one(pair)  # while they are at work on the next two
     found |= dict(ended)
-    assert lost not in pair._client.run(os.getpid).values()  # type: ignore[attr-defined]
+    assert lost not in pids(pair)
     for seed, result in found.items():
         assert isinstance(result, Measured)
         if seed < 2:
             here = measure(scenarios[seed])
             assert (result.jct_s, result.ttft_mean_s) == (here.jct_s, here.ttft_mean_s)
     assert set(found) == set(scenarios)
+
+
+@pytest.mark.slow
+def test_a_sweep_that_loses_a_worker_leaves_the_bytes_of_one_process(
+    pair: Fleet, tmp_path: Path
+) -> None:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(TINY.read_text() + "sweep: {workload.agents: [1, 2, 3]}\n")
+    overrides = ["engine=simulate", "systems=[oracle]"]
+    scenario, points = load_scenario(path, overrides), load_points(path, overrides)
+    here, there = tmp_path / "here", tmp_path / "there"
+    assert run_sweep(scenario, points, here, Here(1)) == DONE
+    assert run_sweep(scenario, points, there, Losing(pair)) == DONE
+    assert (here / "sweep.json").read_bytes() == (there / "sweep.json").read_bytes()
+    for point in points:
+        assert figures(here / "points" / point.directory) == figures(
+            there / "points" / point.directory
+        )
+
+
+class Losing:
+    """A cluster that loses a worker once the first task is done, and others are at work."""
+
+    elsewhere = True
+
+    def __init__(self, pair: Fleet) -> None:
+        self._pair = pair
+        self.places = pair.places
+
+    def do(
+        self, task: Callable[[Any], Any], items: Sequence[Any], needs: str | None = None
+    ) -> Iterator[tuple[Any, Any]]:
+        ended = self._pair.do(task, items, needs)
+        yield next(ended)
+        lost = kill_one(self._pair)
+        yield from ended
+        assert lost not in pids(self._pair)
+
+
+def pids(pair: Fleet) -> set[int]:
+    """The processes of its workers."""
+    return set(pair._client.run(os.getpid).values())  # type: ignore[attr-defined]
+
+
+def kill_one(pair: Fleet) -> int:
+    lost = min(pids(pair))
+    os.kill(lost, signal.SIGKILL)
+    return lost
+
+
+def figures(run: Path) -> dict[str, Any]:
+    """A run's summary without what the wall clock says."""
+    found: dict[str, Any] = json.loads((run / "summary.json").read_bytes())
+    for one in found["systems"].values():
+        assert one.pop("wall_s") > 0
+    return found
 
 
 @pytest.mark.slow
@@ -73,10 +130,7 @@ def test_runs_elsewhere_leave_the_files_of_runs_here(pair: Fleet, tmp_path: Path
     assert names == {p.relative_to(there.out) for p in there.out.rglob("*") if p.is_file()}
     for name in ("scenario.yaml", "plan.json", "systems/basic/requests.jsonl"):
         assert (here.out / name).read_bytes() == (there.out / name).read_bytes(), name
-    figures = [json.loads((run.out / "summary.json").read_bytes()) for run in (here, there)]
-    for one in figures:
-        del one["systems"]["basic"]["wall_s"]
-    assert figures[0] == figures[1]
+    assert figures(here.out) == figures(there.out)
 
 
 def test_a_name_that_leads_elsewhere_is_not_written(tmp_path: Path) -> None:
