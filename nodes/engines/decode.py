@@ -15,6 +15,7 @@ from heapq import heappop, heappush
 
 from nodes.engines.budget import Budget
 from nodes.engines.collectives import Exchange
+from nodes.engines.computing import computed
 from nodes.engines.lockstep import Lockstep
 from nodes.engines.memory import Memory
 from nodes.protocol.messages import Assign
@@ -142,7 +143,8 @@ class DecodeEngine:
             if self._lockstep is None:
                 deadline = await self._steps(deadline)
             else:
-                await clock.sleep_until(deadline + self._step_s(self._context, self._attended))
+                step_s = self._step_s(self._context, self._attended)
+                await computed(clock, deadline + step_s, clock.stood_s)
                 # both collectives of all layers: at this size a layer's own are lost in the
                 # step's other costs
                 await self._exchange.run(self._batch, 2 * self._plan.model.layers)
@@ -155,17 +157,19 @@ class DecodeEngine:
 
         Returns when the last step was due to end, model seconds.
         """
-        ends_s = self._ends_s(start_s)
+        clock, ends_s = self._world.clock, self._ends_s(start_s)
         steps = len(ends_s)
-        wait = self._world.clock.sleep_until(ends_s[-1])
+        before_s = clock.stood_s
+        wait = clock.sleep_until(ends_s[-1])
         self._wait, self._changed = wait if steps > 1 else None, False
         await wait
-        if self._changed and steps > 1:
+        end_s, stood_s = ends_s[-1], clock.stood_s - before_s
+        if stood_s or (self._changed and steps > 1):
             # whoever joins or leaves does so at the end of the step in which they came
-            steps = min(steps, bisect_left(ends_s, self._world.clock.now()) + 1)
-            await self._world.clock.sleep_until(ends_s[steps - 1])
+            steps = min(steps, bisect_left(ends_s, clock.now() - stood_s) + 1)
+            end_s = await computed(clock, ends_s[steps - 1] + stood_s, before_s + stood_s)
         self._passed(steps)
-        return ends_s[steps - 1]
+        return end_s
 
     def _ends_s(self, start_s: float) -> list[float]:
         """When each step ends, from the present one to the next in which something happens."""

@@ -21,6 +21,7 @@ from contextlib import suppress
 from nodes.engines.batches import Batches, Job, Part
 from nodes.engines.budget import Budget, Lease
 from nodes.engines.collectives import Exchange
+from nodes.engines.computing import computed
 from nodes.engines.lockstep import Lockstep
 from nodes.protocol.blocks import pieces
 from nodes.protocol.messages import Remote
@@ -240,8 +241,7 @@ class PrefillEngine:
             if self._lockstep is None:
                 pairs = [(part.cached, part.bsz) for part in stage.parts]
                 layer_s = self._timing.truth.prefill_layer_s(pairs)
-                self._free_s = start_s + self._layers_per_group * layer_s
-                await self._world.clock.sleep_until(self._free_s)
+                await self._busy_until(start_s + self._layers_per_group * layer_s)
             else:
                 await self._compute_in_step(self._lockstep, stage, start_s)
             self._produce(stage)
@@ -291,7 +291,7 @@ class PrefillEngine:
         pairs = [(part.cached, part.bsz) for part in stage.parts]
         tokens = sum(part.bsz for part in stage.parts)
         own_s = layers * truth.own_layer_s(pairs)
-        await self._world.clock.sleep_until(start_s + own_s)
+        await self._busy_until(start_s + own_s)
         if self._plan.collectives:
             await self._exchange.run(tokens, layers)
         total = await lockstep.arrive(
@@ -301,13 +301,16 @@ class PrefillEngine:
             stays=self._has_more(),
         )
         share = total / self._group_engines
-        self._free_s = self._world.clock.now() + layers * truth.expert_layer_s(share)
-        await self._world.clock.sleep_until(self._free_s)
+        await self._busy_until(self._world.clock.now() + layers * truth.expert_layer_s(share))
         if self._plan.collectives:
             sharded = self._plan.collectives == "tensor"
             await self._exchange.run(tokens if sharded else share, layers)
             await lockstep.arrive(tokens, boundary=last, stays=self._has_more())
             self._free_s = self._world.clock.now()
+
+    async def _busy_until(self, end_s: float) -> None:
+        clock = self._world.clock
+        self._free_s = await computed(clock, end_s, clock.stood_s)
 
     def _has_more(self) -> bool:
         """Whether a batch follows the one that ends: formed, or to be formed at once."""

@@ -75,6 +75,11 @@ class Move:
 class Clock(Protocol):
     """Model time."""
 
+    @property
+    def stood_s(self) -> float:
+        """How long the node's program has stood still in all, model seconds; computing does not
+        go on meanwhile."""
+
     def now(self) -> float:
         """Model seconds since the run's start."""
 

@@ -55,6 +55,7 @@ class RecoveringWorld(SocketWorld):
     ) -> None:
         SocketWorld.__init__(self, plan, node, namespaces, tasks)
         self.life = life
+        self.clock.look_for_stops()
         self._silence_s = plan.scale.wall_s(recovery.lease_s)
         self._lives: dict[str, int] = {}
 

@@ -20,6 +20,11 @@ _TFD_NONBLOCK = os.O_NONBLOCK
 _TFD_CLOEXEC = os.O_CLOEXEC
 _TFD_TIMER_ABSTIME = 1
 
+LOOK_S = 0.05
+"""Wall seconds between two looks at whether the program runs."""
+STOOD_S = 4 * LOOK_S
+"""If there was none for so long, it has stood still."""
+
 
 class _Timespec(ctypes.Structure):
     _fields_ = (("sec", ctypes.c_long), ("nsec", ctypes.c_long))
@@ -38,12 +43,19 @@ class WallClock:
     Args:
         scale: its dilation converts model to wall seconds.
         loop: the running loop.
+
+    Attributes:
+        stood_s: how long the program has stood still in all, model seconds, where that is looked
+            for (`look_for_stops`).
     """
 
     def __init__(self, scale: Scale, loop: asyncio.AbstractEventLoop) -> None:
         self._scale = scale
         self._loop = loop
         self._start = time.monotonic()
+        self.stood_s = 0.0
+        self._seen = float("inf")
+        self._looking: asyncio.TimerHandle | None = None
         self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
         self._order = 0
         self._late = Durations()
@@ -92,8 +104,16 @@ class WallClock:
             self._scale.model_s(late.longest_s),
         )
 
+    def look_for_stops(self) -> None:
+        """From now on notice when the program has stood still. It is not told, as little as a
+        process is of SIGSTOP: it looks now and then, and sees that it has not for too long."""
+        self._look()
+        self._looking = self._loop.call_later(LOOK_S, self.look_for_stops)
+
     def close(self) -> None:
         """Wake nobody any more."""
+        if self._looking is not None:
+            self._looking.cancel()
         self._loop.remove_reader(self._fd)
         os.close(self._fd)
 
@@ -112,6 +132,7 @@ class WallClock:
             os.read(self._fd, 8)
         except BlockingIOError:  # re-armed between epoll and here
             return
+        self._look()
         now = time.monotonic()
         waiting = self._waiting
         while waiting and waiting[0][0] <= now:
@@ -122,3 +143,10 @@ class WallClock:
         self._armed = float("inf")
         if waiting:
             self._arm(waiting[0][0])
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if now - self._seen > STOOD_S:
+            # it stopped between the last look and the one that did not come
+            self.stood_s += self._scale.model_s(now - self._seen - LOOK_S / 2)
+        self._seen = now

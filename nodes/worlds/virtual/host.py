@@ -18,6 +18,7 @@ class Host:
     Attributes:
         life: of the program, from 1; alive: whether there is one; paused: it does nothing.
         powered: the machine itself is on. dropped: messages that nobody heard.
+        stood_s: how long programs have paused and then gone on, in all.
     """
 
     def __init__(self, node: str) -> None:
@@ -27,6 +28,8 @@ class Host:
         self.paused = False
         self.powered = True
         self.dropped = 0
+        self.stood_s = 0.0
+        self._since_s = 0.0
         self.stats = NodeStats(node=node)
         self.handle: Callable[[Message], None] | None = None
         self.tasks: set[asyncio.Task[None]] = set()
@@ -53,8 +56,14 @@ class Host:
         self.dropped += len(self._held)
         self._held.clear()
 
-    def resume(self) -> None:
+    def pause(self, now_s: float) -> None:
+        """It does nothing from now on."""
+        self.paused, self._since_s = True, now_s
+
+    def resume(self, now_s: float) -> None:
         """It goes on with all that came meanwhile, in order."""
+        if self.paused:
+            self.stood_s += now_s - self._since_s
         self.paused = False
         while self._held and not self.paused:
             life, callback, arguments = self._held.popleft()

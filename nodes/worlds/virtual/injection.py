@@ -136,7 +136,7 @@ class Injector:
             case "pause":
                 if fault.target == CONTROLLER:
                     return self._back(fault)
-                self._cluster.hosts[fault.target].resume()
+                self._cluster.hosts[fault.target].resume(self._agenda.now_s)
             case "disk_full":
                 self._stores[fault.target].full = False
             case "corrupt":
@@ -208,8 +208,10 @@ class Injector:
             self._controllers_down += 1
             return ""
         host = self._cluster.hosts[fault.target]
-        host.paused = host.alive
-        return "" if host.alive else "it was dead already"
+        if not host.alive:
+            return "it was dead already"
+        host.pause(self._agenda.now_s)
+        return ""
 
     def _see(self, fault: Fault, found: float, wanted: float) -> None:
         if abs(found - wanted) > 1e-9:

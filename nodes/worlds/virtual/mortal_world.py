@@ -247,6 +247,10 @@ class MortalClock(VirtualClock):
         VirtualClock.__init__(self, cluster.agenda)
         self._world = world
 
+    @property
+    def stood_s(self) -> float:
+        return self._world.stood_s
+
     def sleep_until(self, deadline_s: float) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.Future()
         if deadline_s <= self._agenda.now_s:
@@ -276,6 +280,10 @@ class MortalWorld(VirtualWorld):
     @property
     def over(self) -> bool:
         return not self._host.alive or self._host.life != self.life
+
+    @property
+    def stood_s(self) -> float:
+        return self._host.stood_s
 
     def restart(self, reason: str) -> None:
         self._mortal.agenda.at(

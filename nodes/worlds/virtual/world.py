@@ -28,6 +28,10 @@ class VirtualClock:
     def __init__(self, agenda: Agenda) -> None:
         self._agenda = agenda
 
+    @property
+    def stood_s(self) -> float:
+        return 0.0
+
     def now(self) -> float:
         return self._agenda.now_s
 

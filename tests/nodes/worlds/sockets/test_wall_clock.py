@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from nodes.worlds.sockets.wall_clock import WallClock
+from nodes.worlds.sockets.wall_clock import LOOK_S, WallClock
 from plan.scale import Scale
 
 NEAR_S = 0.002
@@ -124,3 +124,23 @@ def test_a_clock_knows_how_many_alarms_are_set_and_how_many_have_rung() -> None:
         assert (clock.rung, clock.alarms) == (1, 1)
 
     with_clock(test)
+
+
+def test_a_program_that_stood_still_notices_how_long_before_anybody_is_woken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stopped_s, running = 7.0, time.monotonic
+
+    async def test(clock: WallClock) -> None:
+        clock.begin(time.monotonic())
+        clock.look_for_stops()
+        await clock.sleep_until(NEAR_S)
+        assert clock.stood_s == 0.0
+        stood: list[float] = []
+        woken = clock.sleep_until(1.0)
+        woken.add_done_callback(lambda _: stood.append(clock.stood_s))
+        monkeypatch.setattr(time, "monotonic", lambda: running() + stopped_s)
+        await woken
+        assert stood[0] == pytest.approx(stopped_s / 2.0, abs=2 * LOOK_S)
+
+    with_clock(test, dilation=2.0)
