@@ -37,26 +37,30 @@ GROUPS_AHEAD = 2
 """Layer Block groups in HBM at once: the one that computes and the next one, loading."""
 
 
+_Load = tuple[list[Part], asyncio.Future[None]]
+"""Parts of a batch whose KV comes as one posting."""
+
+
 class _Stage:
-    """One Layer Block group of one forward batch, its load under way.
+    """One Layer Block group of one forward batch, its loads under way.
 
     Attributes:
         slot: its room in HBM (None: the whole batch has that).
     """
 
-    __slots__ = ("group", "load", "not_before_s", "parts", "slot")
+    __slots__ = ("group", "loads", "not_before_s", "parts", "slot")
 
     def __init__(
         self,
         parts: list[Part],
         group: int,
-        load: asyncio.Future[None] | None,
+        loads: list[_Load],
         not_before_s: float,
         slot: Lease | None,
     ) -> None:
         self.parts = parts
         self.group = group
-        self.load = load
+        self.loads = loads
         self.not_before_s = not_before_s
         self.slot = slot
 
@@ -184,7 +188,7 @@ class PrefillEngine:
                 parts = await self._form()
                 self._computed.clear()
                 for group in self._groups:
-                    self._post(parts, group, None)
+                    self._post(parts, group, [])
                 await self._computed.wait()
 
     async def _form(self) -> list[Part]:
@@ -198,16 +202,20 @@ class PrefillEngine:
                 part.job.prefill_start_s = self._world.clock.now()
         return parts
 
-    def _load_group(self, parts: list[Part], group: int) -> asyncio.Future[None] | None:
-        """H2D, or DE buffer to PE HBM: what the batch needs of a group."""
+    def _load_group(self, parts: list[Part], group: int) -> list[_Load]:
+        """H2D, or DE buffer to PE HBM: what the batch needs of a group. Where peers may die each
+        request's by itself, so that it is not taken down by what another one's peer does."""
         loading = [part for part in parts if part.moves]
-        moves = [move for part in loading for move in self._load_of(part.job, part.lo, group)]
-        if not moves:
-            return None
-        load = self._world.read(self._end, moves)
-        for part in loading:
-            self._using(part.job, load)
-        return load
+        apart = self._plan.recovery is not None
+        loads = []
+        for together in [[part] for part in loading] if apart else [loading]:
+            moves = [move for part in together for move in self._load_of(part.job, part.lo, group)]
+            if moves:
+                load = self._world.read(self._end, moves)
+                loads.append((together, load))
+                for part in together:
+                    self._using(part.job, load)
+        return loads
 
     def _load_of(self, job: Job, rows: int, group: int) -> Iterator[Move]:
         assert job.hbm is not None
@@ -228,10 +236,10 @@ class PrefillEngine:
         self,
         parts: list[Part],
         group: int,
-        load: asyncio.Future[None] | None,
+        loads: list[_Load],
         slot: Lease | None = None,
     ) -> None:
-        self._stages.put_nowait(_Stage(parts, group, load, self._world.clock.now(), slot))
+        self._stages.put_nowait(_Stage(parts, group, loads, self._world.clock.now(), slot))
 
     async def _compute(self) -> None:
         while True:
@@ -254,17 +262,15 @@ class PrefillEngine:
         """Wait for the stage's KV; returns when it can compute, without wake-up lateness
         where the KV was early enough."""
         start_s = max(self._free_s, stage.not_before_s)
-        load = stage.load
-        if load is None:
-            return start_s
-        if not load.done():
-            with suppress(Broken):
-                await load
-            start_s = max(start_s, self._world.clock.now())
-        error = load.exception()
-        if isinstance(error, Broken):
-            for part in stage.parts:
-                part.job.fail(error)
+        for parts, load in stage.loads:
+            if not load.done():
+                with suppress(Broken):
+                    await load
+                start_s = max(start_s, self._world.clock.now())
+            error = load.exception()
+            if isinstance(error, Broken):
+                for part in parts:
+                    part.job.fail(error)
         return start_s
 
     def _verify(self, stage: _Stage) -> None:

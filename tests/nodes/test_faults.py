@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 from unittest.mock import patch
 
 import msgspec
@@ -111,6 +112,19 @@ def test_a_dead_node_is_noticed_within_its_lease_and_its_requests_go_elsewhere()
     assert {attempt.de for attempt in found.attempts} == {"de1.0"}
     again = {attempt.request for attempt in found.attempts}
     assert {r.de for r in found.records if r.request in again} == {"de0.0"}
+
+
+@pytest.mark.parametrize("kind", ["power_off", "down"])
+def test_of_a_batch_only_what_needs_the_broken_node_fails(
+    kind: Literal["power_off", "down"],
+) -> None:
+    context = agent((3000, 200), (500, 100), (800, 50), preloaded=20_000)
+    plan = make_plan([context] * 3 * AGENTS, prefill=1, decode=2)  # batches for both decode nodes
+    target = "de1" if kind == "power_off" else "de1.cnic0"
+    fault = Fault(kind=kind, target=target, at_s=AT_S / 3, for_s=8.0)
+    attempts = survive(DUALPATH, fault, plan=plan).attempts
+    assert attempts
+    assert {attempt.de for attempt in attempts} == {"de1.0"}
 
 
 def test_a_node_that_only_paused_for_longer_than_its_lease_begins_anew() -> None:
