@@ -10,13 +10,15 @@ from typing import Any
 
 import msgspec
 
+from plan.deployment import ModelSpec
 from plan.errors import ScenarioError
 from scenarios.configuration import library, yaml_dialect
 from scenarios.configuration.checks import check
 from scenarios.configuration.decoding import convert
 from scenarios.configuration.gpu_profiles import read_profile, shipped
 from scenarios.configuration.hf_models import HubModel, derive
-from scenarios.configuration.models import GPUS
+from scenarios.configuration.llmservingsim import read_bundle
+from scenarios.configuration.models import GPUS, MODELS
 from scenarios.configuration.plugins import anchored
 from scenarios.configuration.schema import Scenario
 
@@ -165,15 +167,26 @@ def _derive_gpu(data: dict[str, Any]) -> None:
     if not isinstance(gpu, dict):
         return
     if isinstance(gpu.get("profile"), str):
-        named = read_profile(gpu.pop("profile"))
+        named = _profiled(gpu.pop("profile"), data.get("model", "ds-27b"))
     elif "preset" in gpu:
         preset = gpu.pop("preset")
         if not isinstance(preset, str) or preset not in GPUS:
             raise ScenarioError("gpu.preset", preset, f"write one of {', '.join(GPUS)}")
-        named = GPUS[preset]
+        named = msgspec.to_builtins(GPUS[preset])
     else:
         return
-    data["gpu"] = msgspec.to_builtins(named) | gpu
+    data["gpu"] = named | gpu
+
+
+def _profiled(asked: str, model: object) -> Any:
+    """The fields of a GPU that a profile tells: a file's, or those of a folder of
+    LLMServingSim's, whose times are of one layer of the model."""
+    if asked in shipped() or not os.path.isdir(asked):
+        return msgspec.to_builtins(read_profile(asked))
+    if isinstance(model, str) and model not in MODELS:
+        raise ScenarioError("model", model, f"write one of {', '.join(MODELS)}")
+    spec = MODELS[model] if isinstance(model, str) else convert(model, ModelSpec)
+    return read_bundle(Path(asked), spec)
 
 
 def _derive_model(data: dict[str, Any]) -> None:

@@ -137,7 +137,9 @@ def _label(values: Values) -> str:
 
 
 def _word(key: str, value: object) -> str:
-    """Faults go by their kinds and targets."""
+    """Faults go by their kinds and targets, a mapping by its values."""
+    if isinstance(value, Mapping):
+        return " ".join((key, *map(str, value.values())))
     if key != "faults" or not isinstance(value, list):
         return f"{key} {value}"
     each = [
