@@ -147,6 +147,7 @@ COVERED = {
     "scenarios/reports/comparison_report.py": "tests/scenarios/test_compare.py",
     "scenarios/reports/congestion_plots.py": "tests/scenarios/reports/test_plots.py",
     "scenarios/reports/drawing.py": "tests/scenarios/reports/test_plots.py",
+    "scenarios/reports/figures.py": "tests/scenarios/reports/test_texts.py",
     "scenarios/reports/gallery.py": "tests/scenarios/reports/test_report.py",
     "scenarios/reports/headline.py": "tests/scenarios/reports/test_report.py",
     "scenarios/reports/page.py": "tests/scenarios/reports/test_report.py",

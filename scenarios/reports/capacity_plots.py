@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 
 from scenarios.analysis.capacity import UNDECIDED, Capacities, Point
 from scenarios.configuration.schema import Slo
-from scenarios.reports.charts import Picture
-from scenarios.reports.drawing import INK, PART_COLOURS, STYLE, colour
+from scenarios.reports.drawing import PART_COLOURS, Picture, colour
+from scenarios.reports.figures import STYLE
+from scenarios.reports.svg import INK
 from scenarios.results.latencies import PARTS
 
 Value = Callable[[Point], float | None]

@@ -13,7 +13,8 @@ from scenarios.configuration.schema import Scenario
 from scenarios.configuration.systems import title
 from scenarios.reports import stretch
 from scenarios.reports.capacity_report import between
-from scenarios.reports.drawing import STYLE, colour
+from scenarios.reports.drawing import colour
+from scenarios.reports.figures import STYLE
 from scenarios.reports.page import embedded, number, render
 from scenarios.reports.stretch import is_of_gaps
 from scenarios.results.readable_json import write_json

@@ -1,4 +1,4 @@
-"""Charts: curves over time or over a quantity, as data; drawn as a PNG here, and on the page.
+"""Charts: curves over time or over a quantity, as data; drawn as SVG here, and by the page itself.
 
 A chart has panels, a panel curves. All values are in the units that the labels name.
 """
@@ -7,21 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
 import numpy as np
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from scenarios.reports.drawing import FAINT, INK, legend, plain_log
+from scenarios.reports.svg import FAINT, GRID, INK, Drawing, Scale, back, label, way
 from scenarios.results.windows import Series
 
 TIME = "model seconds"
-DASHES = (0, (4, 3))
-WIDTH = 9.0
-"""Inches."""
+WIDTH = 900.0
+LEFT, RIGHT, HEAD, FOOT = 62.0, 14.0, 24.0, 20.0
+"""Around a panel, px."""
+PIECES = 300
+"""Of a curve, from each of which two points are kept."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,7 @@ class Chart:
         end: of the x axis; None: as far as the curves.
         log_x: x is logarithmic.
         log_y: y is logarithmic above 1, linear below.
-        height: of a row, inches.
+        height: of a row, px.
     """
 
     panels: Sequence[Panel]
@@ -85,23 +82,33 @@ class Chart:
     end: float | None = None
     log_x: bool = False
     log_y: bool = False
-    height: float = 1.6
+    height: float = 140.0
+
+    def drawn(self) -> Drawing:
+        """The chart as a picture."""
+        rows = -(-len(self.panels) // self.columns)
+        key = 26.0 if len(self.labels) > 1 else 6.0
+        deep = self.height + HEAD + FOOT
+        drawing = Drawing(max(WIDTH, 280.0 * self.columns), key + deep * rows + 40)
+        if len(self.labels) > 1:
+            drawing.legend(self.labels, LEFT, 16)
+        wide = drawing.width / self.columns
+        for place, panel in enumerate(self.panels):
+            row, column = divmod(place, self.columns)
+            _Place(drawing, self, panel, (wide * column, key + deep * row), wide).draw()
+            if place + self.columns >= len(self.panels):
+                x, words = (
+                    wide * column + (wide + LEFT) / 2,
+                    self.x_labels[column % len(self.x_labels)],
+                )
+                drawing.text(x, key + deep * (row + 1) + 24, words, anchor="middle")
+        return drawing
 
     @property
     def labels(self) -> dict[str, str]:
         """Colour of every curve by its label, dashed ones left out."""
         curves = (curve for panel in self.panels for curve in panel.curves if not curve.dashed)
         return {curve.label: curve.colour for curve in curves if curve.label}
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A PNG and the words that go with it; the chart that it is of, if it is of one."""
-
-    path: Path
-    title: str
-    caption: str
-    chart: Chart | None = None
 
 
 def stairs(edges: Series, values: Series) -> tuple[Series, Series]:
@@ -114,94 +121,130 @@ def shares(values: Sequence[float]) -> tuple[Series, Series]:
     return np.sort(values), np.arange(1, len(values) + 1) / len(values)
 
 
-def draw(chart: Chart) -> Figure:
-    """The chart as a picture."""
-    rows = -(-len(chart.panels) // chart.columns)
-    width = min(max(WIDTH, 2.8 * chart.columns), 14.0)
-    figure = Figure(figsize=(width, 0.9 + chart.height * rows), layout="constrained")
-    timed = set(chart.x_labels) == {TIME}
-    grid = figure.subplots(rows, chart.columns, sharex=timed, squeeze=False)
-    for place, axes in enumerate(grid.flat):
-        if place < len(chart.panels):
-            _panel(axes, chart, chart.panels[place])
-        else:
-            axes.set_visible(False)
-    for column, axes in enumerate(grid[-1]):
-        axes.set_xlabel(chart.x_labels[column % len(chart.x_labels)])
-    if len(chart.labels) > 1:
-        if chart.columns > 1:
-            _shared_legend(figure)
-        else:
-            legend(*grid[:, 0])
-    return figure
+def points(panel: Panel) -> tuple[Series, Series]:
+    """What is shown of a panel: x (n), and a row for each curve (m x n), NaN where it has no value.
 
-
-def _panel(axes: Axes, chart: Chart, panel: Panel) -> None:
-    style = "steps-post" if panel.steps else "default"
-    post: Literal["post"] | None = "post" if panel.steps else None
+    Areas are summed up. Of each of some 300 pieces of the x axis the lowest and highest value of
+    each row is kept.
+    """
+    x, rows = _together(panel.curves, steps=panel.steps)
     if panel.stacked:
-        axes.stackplot(
-            panel.curves[0].x,
-            [np.nan_to_num(curve.y) for curve in panel.curves],
-            colors=[curve.colour for curve in panel.curves],
-            labels=[curve.label for curve in panel.curves],
-            step=post,
-            lw=0,
+        rows = np.cumsum(np.nan_to_num(rows), axis=0)
+    kept = _extremes(rows)
+    return x[kept], rows[:, kept]
+
+
+def _together(curves: Sequence[Curve], *, steps: bool) -> tuple[Series, Series]:
+    """All x of some curves, in order, and a row for each curve, NaN where it has no value."""
+    if not curves:
+        return np.zeros(0), np.zeros((0, 0))
+    x = np.unique(np.concatenate([curve.x for curve in curves]))
+    rows = np.full((len(curves), len(x)), np.nan)
+    for row, curve in zip(rows, curves, strict=True):
+        if len(curve.x) == len(x):
+            row[:] = curve.y
+        elif steps:
+            place = np.searchsorted(curve.x, x, side="right") - 1
+            row[place >= 0] = curve.y[place[place >= 0]]
+        else:
+            inside = (x >= curve.x[0]) & (x <= curve.x[-1])
+            row[inside] = np.interp(x[inside], curve.x, curve.y)
+    return x, rows
+
+
+def _extremes(rows: Series) -> list[int]:
+    """Places of the points that are kept: the lowest and highest of each row in each piece."""
+    length = rows.shape[1]
+    if length <= 2 * PIECES:
+        return list(range(length))
+    kept = {0, length - 1}
+    pieces = np.array_split(np.arange(length), max(1, PIECES // len(rows)))
+    for row in rows:
+        for piece in pieces:
+            values = row[piece]
+            if np.isfinite(values).any():
+                kept |= {int(piece[np.nanargmin(values)]), int(piece[np.nanargmax(values)])}
+    return sorted(kept)
+
+
+class _Place:
+    """A panel on its place in a picture: its upper left corner and width, px."""
+
+    def __init__(
+        self,
+        drawing: Drawing,
+        chart: Chart,
+        panel: Panel,
+        corner: tuple[float, float],
+        width: float,
+    ) -> None:
+        self._drawing, self._chart, self._panel = drawing, chart, panel
+        self._x, self._rows = points(panel)
+        self._left, self._right = corner[0] + LEFT, corner[0] + width - RIGHT
+        self._top, self._bottom = corner[1] + HEAD, corner[1] + HEAD + chart.height
+        first, last = (float(self._x[0]), float(self._x[-1])) if len(self._x) else (0.0, 1.0)
+        self._across = Scale(
+            first if chart.log_x else min(0.0, first),
+            last if chart.end is None else chart.end,
+            self._left,
+            self._right,
+            "log" if chart.log_x else "linear",
         )
-    else:
-        for curve in panel.curves:
-            there = np.isfinite(curve.y) | panel.gaps
-            axes.plot(
-                curve.x[there],
-                curve.y[there],
-                color=curve.colour,
-                label=curve.label if not curve.dashed else None,
-                drawstyle=style,
-                lw=1.2,
-                ls=DASHES if curve.dashed else "-",
-            )
-    if panel.filled:
-        first = panel.curves[0]
-        axes.fill_between(first.x, first.y, color=first.colour, alpha=0.3, step=post, lw=0)
-    for level, words in panel.levels:
-        axes.axhline(level, color=INK, lw=0.7, ls=DASHES)
-        axes.text(0.995, level, words, transform=axes.get_yaxis_transform(), ha="right")
-    for mark in panel.marks:
-        axes.axvline(mark, color=FAINT, lw=0.8)
-    _scales(axes, chart, panel)
-    axes.set_title(panel.title)
-    axes.set_ylabel(panel.unit)
-    if panel.note:
-        _note(axes, panel.note)
+        there = self._rows[np.isfinite(self._rows)]
+        top = 1.05 * float(there.max(initial=panel.bottom)) if panel.top is None else panel.top
+        self._up = Scale(
+            panel.bottom,
+            top if top > panel.bottom else panel.bottom + 1.0,
+            self._bottom,
+            self._top,
+            "asinh" if chart.log_y else "linear",
+        )
 
+    def draw(self) -> None:
+        """Draw all of it but the words below."""
+        drawing, panel = self._drawing, self._panel
+        self._axes()
+        for row in reversed(range(len(panel.curves))):
+            self._curve(row)
+        for level, words in panel.levels:
+            y = self._up.at(level)
+            drawing.line((self._left, y), (self._right, y), INK, width=0.7, dashed=True)
+            drawing.text(self._right, y - 4, words, anchor="end", size=10)
+        for mark in panel.marks:
+            x = self._across.at(mark)
+            drawing.line((x, self._top), (x, self._bottom), INK, width=0.7, dashed=True)
+        drawing.text(self._left, self._top - 8, panel.title, bold=True)
+        drawing.text(self._right, self._top - 8, panel.note, anchor="end")
+        middle = (self._top + self._bottom) / 2
+        drawing.text(self._left - LEFT + 14, middle, panel.unit, anchor="middle", turned=True)
 
-def _scales(axes: Axes, chart: Chart, panel: Panel) -> None:
-    if chart.log_x:
-        axes.set_xscale("log")
-        plain_log(axes.xaxis)
-    else:
-        axes.set_xlim(0, chart.end)
-    if chart.log_y:
-        axes.set_yscale("symlog", linthresh=1.0)
-        plain_log(axes.yaxis, linthresh=1.0)
-    axes.set_ylim(panel.bottom, panel.top)
+    def _axes(self) -> None:
+        drawing = self._drawing
+        for tick in self._across.ticks():
+            x = self._across.at(tick)
+            drawing.line((x, self._top), (x, self._bottom), GRID)
+            drawing.text(x, self._bottom + 14, label(tick), anchor="middle", size=10)
+        for tick in self._up.ticks():
+            y = self._up.at(tick)
+            drawing.line((self._left, y), (self._right, y), GRID)
+            drawing.text(self._left - 6, y + 4, label(tick), anchor="end", size=10)
+        drawing.line((self._left, self._bottom), (self._right, self._bottom), FAINT)
+        drawing.line((self._left, self._top), (self._left, self._bottom), FAINT)
 
-
-def _note(axes: Axes, words: str) -> None:
-    axes.text(
-        0.03,
-        0.14,
-        words,
-        transform=axes.transAxes,
-        color=INK,
-        fontweight="bold",
-        bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 2},
-    )
-
-
-def _shared_legend(figure: Figure) -> None:
-    unique: dict[str, Artist] = {}
-    for axes in figure.axes:
-        handles, labels = axes.get_legend_handles_labels()
-        unique |= zip(labels, handles, strict=True)
-    figure.legend(list(unique.values()), list(unique), loc="outside upper left", ncols=5)
+    def _curve(self, row: int) -> None:
+        """A curve and what lies below it; those that are gaps elsewhere are led over them."""
+        panel, curve = self._panel, self._panel.curves[row]
+        there = np.isfinite(self._rows[row])
+        if not there.any():
+            return
+        seen = there | panel.gaps
+        x = self._across.all_at(self._x[seen])
+        y = self._up.all_at(np.clip(self._rows[row][seen], panel.bottom, self._up.high))
+        line = way(x, y, steps=panel.steps)
+        if panel.stacked or (panel.filled and row == 0):
+            below = self._rows[row - 1][seen] if panel.stacked and row else np.zeros(len(x))
+            floor = self._up.all_at(np.maximum(below, panel.bottom))
+            opacity = 1.0 if panel.stacked else 0.3
+            self._drawing.area(line + back(x, floor, steps=panel.steps), curve.colour, opacity)
+        if not panel.stacked:
+            self._drawing.curve(line, curve.colour, dashed=curve.dashed)

@@ -14,7 +14,8 @@ from rich.text import Text
 
 from scenarios.analysis.differences import MAIN, Figure, Setting
 from scenarios.configuration.systems import title
-from scenarios.reports.drawing import STYLE, colour
+from scenarios.reports.drawing import colour
+from scenarios.reports.figures import STYLE
 from scenarios.reports.page import ABSENT, embedded, render
 from scenarios.results.readable_json import write_json
 

@@ -5,22 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
-from matplotlib.figure import Figure
 
 from plan.fabric import SIDES, Fabric
 from plan.names import into, node_of, out_of
 from plan.records import ForwardRecord
 from scenarios.reports.charts import Chart, Curve, Panel
-from scenarios.reports.drawing import (
-    FAINT,
-    INK,
-    LANE_COLOURS,
-    Run,
-    colour,
-    plain_log,
-)
+from scenarios.reports.drawing import LANE_COLOURS, Run, colour
+from scenarios.reports.heat_maps import HeatColumn, HeatMap, HeatPanel
+from scenarios.reports.svg import FAINT
 from scenarios.results import congestion, windows
 from scenarios.results.windows import Series
 
@@ -56,7 +48,7 @@ def attention_balance(run: Run) -> Chart | None:
         levels=[(PAPER_ATTENTION, "paper")],
         bottom=1.0,
     )
-    return Chart([panel], end=run.end_s, height=2.0)
+    return Chart([panel], end=run.end_s, height=180)
 
 
 def _ratio(passes: Sequence[ForwardRecord], edges: Series) -> Series:
@@ -71,50 +63,43 @@ def _ratio(passes: Sequence[ForwardRecord], edges: Series) -> Series:
     return ratio
 
 
-def engine_tokens(run: Run) -> Figure | None:
+def engine_tokens(run: Run) -> HeatMap | None:
     """Unfinished tokens of each engine over time: a row per system, a column per side."""
     results = [r for r in run.results if any(x.assigned_s is not None for x in r.records)]
     if not results:
         return None
     edges = np.linspace(0, run.end_s, COLUMNS + 1)
     engines = {side: congestion.engines(run.plan, side) for side in SIDES}
-    most = max(len(names) for names in engines.values())
-    figure = Figure(
-        figsize=(9, 0.6 + len(results) * min(3.0, 0.7 + 0.16 * most)), layout="constrained"
-    )
-    grid = figure.subplots(len(results), 2, sharex=True, sharey="col", squeeze=False)
-    for column, side in enumerate(SIDES):
-        levels = {
-            r.system.name: congestion.unfinished_tokens(run.plan, r.records, side, edges) / 1e3
+    columns = []
+    for side in SIDES:
+        names, borders = _engine_names(engines[side])
+        places = np.arange(len(engines[side]) + 1.0)
+        panels = [
+            HeatPanel(
+                f"{r.system.name} · {side}",
+                edges,
+                places,
+                congestion.unfinished_tokens(run.plan, r.records, side, edges) / 1e3,
+                names,
+                borders,
+            )
             for r in results
-        }
-        top = max(float(level.max()) for level in levels.values())
-        for axes, (name, level) in zip(grid[:, column], levels.items(), strict=True):
-            places = np.arange(len(level) + 1)
-            image = axes.pcolormesh(edges, places, level, cmap="viridis", vmin=0, vmax=top)
-            axes.set_title(f"{name} · {side}")
-            _name_engines(axes, engines[side])
-        figure.colorbar(
-            image, ax=list(grid[:, column]), label="thousand tokens", pad=0.01, aspect=30
-        )
-        grid[-1][column].set_xlabel("model seconds")
-    grid[0][0].set_xlim(0, run.end_s)
-    return figure
+        ]
+        columns.append(HeatColumn(panels, max(float(p.levels.max()) for p in panels)))
+    most = max(len(names) for names in engines.values())
+    height = min(280.0, 40 + 16.0 * most)
+    return HeatMap(columns, "thousand tokens", "viridis", run.end_s, height)
 
 
-def _name_engines(axes: Axes, engines: Sequence[str]) -> None:
-    """Every engine by name, or where they are many, nodes."""
-    axes.grid(visible=False)
-    axes.set_ylim(len(engines), 0)
+def _engine_names(engines: Sequence[str]) -> tuple[list[tuple[float, str]], list[float]]:
+    """Every engine's place and name, or where they are many, nodes', and where those begin."""
     if len(engines) <= 8:
-        axes.set_yticks(np.arange(len(engines)) + 0.5, engines, fontsize=8)
-        return
+        return [(place + 0.5, name) for place, name in enumerate(engines)], []
     nodes = [node_of(name) for name in engines]
     starts = [place for place, node in enumerate(nodes) if place == 0 or nodes[place - 1] != node]
-    middles = np.convolve([*starts, len(nodes)], [0.5, 0.5], "valid")
-    axes.set_yticks(middles, [nodes[start] for start in starts], fontsize=8)
-    for start in starts[1:]:
-        axes.axhline(start, color="white", lw=0.7)
+    middles = np.convolve([*starts, len(nodes)], [0.5, 0.5], "valid").tolist()
+    names = [nodes[start] for start in starts]
+    return list(zip(middles, names, strict=True)), [float(start) for start in starts[1:]]
 
 
 def collective_times(run: Run) -> Chart | None:
@@ -130,10 +115,10 @@ def collective_times(run: Run) -> Chart | None:
     if not curves:
         return None
     panel = Panel("share of collectives", curves, steps=True, top=1.02)
-    return Chart([panel], x_labels=["duration of a collective, model ms"], log_x=True, height=2.0)
+    return Chart([panel], x_labels=["duration of a collective, model ms"], log_x=True, height=180)
 
 
-def fabric_use(run: Run) -> Figure | None:
+def fabric_use(run: Run) -> HeatMap | None:
     """Use of every NIC and link in each direction over time: a heat map per system."""
     if not run.cuts:
         return None
@@ -141,19 +126,20 @@ def fabric_use(run: Run) -> Figure | None:
     rows = [name for names in groups.values() for name in names]
     named = len(rows) <= NAMED_ROWS
     places = _places(groups, thinnest=0 if named else len(rows) / 28)
-    height = 0.17 * len(rows) + 0.4 if named else 5.0
-    figure = Figure(figsize=(9, 0.5 + height * len(run.cuts)), layout="constrained")
-    panels = figure.subplots(len(run.cuts), 1, sharex=True, squeeze=False)[:, 0]
-    for axes, (system, cut) in zip(panels, run.cuts.items(), strict=True):
-        use = np.stack([100 * series for series in uses(run.plan.fabric, cut, rows)])
-        image = axes.pcolormesh(cut.edges_s, places, use, cmap="Blues", vmin=0, vmax=100)
-        axes.set_title(system)
-        _name_rows(axes, groups, places, named=named)
-        axes.set_facecolor("#eef0f3")
-        axes.set_xlim(0, run.end_s)
-    panels[-1].set_xlabel("model seconds")
-    figure.colorbar(image, ax=list(panels), label="% of rate", pad=0.01, aspect=30)
-    return figure
+    names, borders = _row_names(groups, places, named=named)
+    panels = [
+        HeatPanel(
+            system,
+            cut.edges_s,
+            places,
+            np.stack([100 * series for series in uses(run.plan.fabric, cut, rows)]),
+            names,
+            borders,
+        )
+        for system, cut in run.cuts.items()
+    ]
+    height = 16.0 * len(rows) if named else 480.0
+    return HeatMap([HeatColumn(panels, 100.0)], "% of rate", "blues", run.end_s, height)
 
 
 def fabric_rows(fabric: Fabric) -> dict[str, list[str]]:
@@ -201,19 +187,19 @@ def _places(groups: dict[str, list[str]], thinnest: float) -> Series:
     return np.concatenate([[0.0], np.cumsum(heights)])
 
 
-def _name_rows(axes: Axes, groups: dict[str, list[str]], places: Series, *, named: bool) -> None:
-    axes.grid(visible=False)
-    axes.set_ylim(places[-1], 0)
+def _row_names(
+    groups: dict[str, list[str]], places: Series, *, named: bool
+) -> tuple[list[tuple[float, str]], list[float]]:
+    """The place and name of each row, or of each group, and where groups begin."""
     starts = np.cumsum([0, *(len(names) for names in groups.values())])
-    for start in starts[1:-1]:
-        axes.axhline(places[start], color=INK if named else "white", lw=0.5)
+    borders = places[starts[1:-1]].tolist()
     if named:
         rows = [name for names in groups.values() for name in names]
-        axes.set_yticks((places[:-1] + places[1:]) / 2, rows, fontsize=7)
-    else:
-        middles = (places[starts[:-1]] + places[starts[1:]]) / 2
-        labels = [f"{label} ({len(names)})" for label, names in groups.items()]
-        axes.set_yticks(middles, labels, fontsize=7)
+        middles = (places[:-1] + places[1:]) / 2
+        return list(zip(middles.tolist(), rows, strict=True)), borders
+    middles = (places[starts[:-1]] + places[starts[1:]]) / 2
+    labels = [f"{label} ({len(names)})" for label, names in groups.items()]
+    return list(zip(middles.tolist(), labels, strict=True)), borders
 
 
 def lane_backlog(run: Run) -> Chart | None:
@@ -236,7 +222,7 @@ def lane_backlog(run: Run) -> Chart | None:
     return Chart(panels, end=run.end_s, log_y=True) if panels else None
 
 
-def egress_backlog(run: Run) -> Figure | None:
+def egress_backlog(run: Run) -> HeatMap | None:
     """What waits at the egresses with the longest queues over time: a heat map per system."""
     queues = {
         r.system.name: queue
@@ -247,26 +233,21 @@ def egress_backlog(run: Run) -> Figure | None:
         return None
     names = _longest(queues)
     top = max(float(series.max()) for by_name in queues.values() for series in by_name.values())
-    height = max(1.2, 0.17 * len(names) + 0.4)
-    figure = Figure(figsize=(9, 0.5 + height * len(queues)), layout="constrained")
-    rows = figure.subplots(len(queues), 1, sharex=True, squeeze=False)[:, 0]
-    norm = LogNorm(vmin=min(1.0, top / 1e7), vmax=top / 1e6)
-    for axes, (system, by_name) in zip(rows, queues.items(), strict=True):
+    panels = []
+    for system, by_name in queues.items():
         result = next(r for r in run.results if r.system.name == system)
         times = np.array([sample.t_s for sample in result.backlog])
         level = np.stack([by_name.get(name, np.zeros(len(times))) for name in names]) / 1e6
-        image = axes.pcolormesh(
-            times, np.arange(len(names)), level, cmap="Reds", norm=norm, shading="nearest"
-        )
-        axes.set_title(system)
-        axes.set_yticks(np.arange(len(names)), names, fontsize=7)
-        axes.invert_yaxis()
-        axes.grid(visible=False)
-        axes.set_xlim(0, run.end_s)
-    rows[-1].set_xlabel("model seconds")
-    bar = figure.colorbar(image, ax=list(rows), label="MB waiting", pad=0.01, aspect=30)
-    plain_log(bar.ax.yaxis)
-    return figure
+        named = [(place + 0.5, name) for place, name in enumerate(names)]
+        panels.append(HeatPanel(system, _around(times), np.arange(len(names) + 1.0), level, named))
+    column = HeatColumn(panels, high=top / 1e6, low=min(1.0, top / 1e7))
+    height = max(110.0, 16.0 * len(names))
+    return HeatMap([column], "MB waiting", "reds", run.end_s, height, log=True)
+
+
+def _around(times: Series) -> Series:
+    """Limits, n + 1, half-way between n moments."""
+    return np.concatenate([times[:1], (times[:-1] + times[1:]) / 2, times[-1:]])
 
 
 def _longest(queues: dict[str, dict[str, Series]]) -> list[str]:

@@ -1,25 +1,19 @@
-"""What pictures have in common."""
+"""What pictures have in common: what they are drawn from, and colours."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.ticker import LogFormatter
+from pathlib import Path
 
 from plan.fabric import Nic, Side
 from plan.model import Plan
 from scenarios.configuration.systems import BUILT_IN
+from scenarios.reports.charts import Chart
+from scenarios.reports.svg import FAINT
 from scenarios.results.result import SystemResult
 from scenarios.results.summary import Summary
 from scenarios.results.windows import Windows
-
-INK, FAINT = "#22272e", "#c9ced6"
-
 
 PREFILL, DECODE = "#0072B2", "#D55E00"
 
@@ -40,33 +34,18 @@ PART_COLOURS = (FAINT, "#E69F00", "#D55E00", "#0072B2")
 """Of the parts of TTFT, in their order."""
 
 
-STYLE = {
-    "font.size": 10,
-    "font.family": "DejaVu Sans",
-    "axes.edgecolor": FAINT,
-    "axes.labelcolor": INK,
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.titlecolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e9ecf0",
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "legend.frameon": False,
-    "figure.facecolor": "white",
-    "savefig.dpi": 160,
-    "text.parse_math": False,
-}
-
-
 CnicTheory = Mapping[Side, tuple[float, float]]
 """Predicted CNIC (read, write) utilisation on each side with all SNICs full (paper section 2)."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A file and the words that go with it; the chart that it is of, if it is of one."""
+
+    path: Path
+    title: str
+    caption: str
+    chart: Chart | None = None
 
 
 @dataclass(frozen=True)
@@ -100,26 +79,3 @@ def colour(system: str, among: Sequence[str]) -> str:
         return BUILT_IN[system].colour
     others = [name for name in among if name not in BUILT_IN]
     return OTHER_COLOURS[others.index(system) % len(OTHER_COLOURS)]
-
-
-def plain_log(axis: Axis, **options: Any) -> None:
-    """Label a logarithmic axis in digits, its own way being mathematics."""
-    axis.set_major_formatter(LogFormatter(**options))
-    axis.set_minor_formatter(LogFormatter(**options))
-
-
-def legend(axes: Axes, *others: Axes) -> None:
-    """One legend above the first diagram for all of them."""
-    unique: dict[str, Artist] = {}
-    for shown in (axes, *others):
-        handles, labels = shown.get_legend_handles_labels()
-        unique |= zip(labels, handles, strict=True)
-    axes.legend(
-        list(unique.values()),
-        list(unique),
-        loc="lower right",
-        bbox_to_anchor=(1, 1),
-        ncols=5,
-        borderaxespad=0,
-        fontsize=9,
-    )

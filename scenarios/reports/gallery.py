@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-
-from matplotlib import style
-from matplotlib.figure import Figure
+from typing import Protocol
 
 from plan.model import Plan
 from scenarios.configuration.systems import BASELINE, BUILT_IN
-from scenarios.reports import charts, congestion_plots, fault_report, plots, service_plots
-from scenarios.reports.charts import Chart, Picture
-from scenarios.reports.drawing import STYLE, CnicTheory, Run
+from scenarios.reports import congestion_plots, fault_report, plots, service_plots
+from scenarios.reports.charts import Chart
+from scenarios.reports.drawing import CnicTheory, Picture, Run
+from scenarios.reports.svg import Drawing
 from scenarios.results.metrics import windows_of
 from scenarios.results.result import SystemResult
 from scenarios.results.summary import Summary
 
-PICTURES: dict[str, tuple[Callable[[Run], Chart | Figure | None], str, str]] = {
+
+class Drawable(Protocol):
+    """What a picture is drawn of."""
+
+    def drawn(self) -> Drawing:
+        """The picture."""
+
+
+PICTURES: dict[str, tuple[Callable[[Run], Drawable | None], str, str]] = {
     "jct": (
         plots.jct,
         "Who finished first",
@@ -144,13 +151,11 @@ def draw(out_dir: Path, run: Run) -> list[Picture]:
     out_dir.mkdir(parents=True, exist_ok=True)
     pictures = []
     for name, (function, title, caption) in PICTURES.items():
-        with style.context(STYLE):
-            found = function(run)
-            if found is not None:
-                path = out_dir / f"{name}.png"
-                chart = found if isinstance(found, Chart) else None
-                (charts.draw(found) if isinstance(found, Chart) else found).savefig(path)
-                pictures.append(Picture(path, title, caption, chart))
+        if (found := function(run)) is not None:
+            path = out_dir / f"{name}.svg"
+            found.drawn().save(path)
+            chart = found if isinstance(found, Chart) else None
+            pictures.append(Picture(path, title, caption, chart))
     return pictures
 
 

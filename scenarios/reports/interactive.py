@@ -7,17 +7,14 @@ digits, loads a byte each.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from scenarios.reports.charts import Chart, Curve, Panel
+from scenarios.reports.charts import Chart, Panel, points
 from scenarios.results.windows import Series
-
-PIECES = 300
-"""Of a curve, from each of which two points are kept."""
 
 
 def data(parts: Mapping[str, Any]) -> str:
@@ -39,10 +36,7 @@ def of_chart(chart: Chart) -> dict[str, Any]:
 
 
 def _of_panel(panel: Panel) -> dict[str, Any]:
-    x, rows = _together(panel.curves, steps=panel.steps)
-    if panel.stacked:
-        rows = np.cumsum(np.nan_to_num(rows), axis=0)
-    kept = _extremes(rows)
+    x, rows = points(panel)
     return {
         "title": panel.title,
         "unit": panel.unit,
@@ -55,50 +49,17 @@ def _of_panel(panel: Panel) -> dict[str, Any]:
         "marks": list(panel.marks),
         "top": panel.top,
         "bottom": panel.bottom,
-        "x": rounded(x[kept], digits=6),
+        "x": rounded(x, digits=6),
         "curves": [
             {
                 "label": curve.label,
                 "colour": curve.colour,
                 "dashed": curve.dashed,
-                "y": rounded(row[kept]),
+                "y": rounded(row),
             }
             for curve, row in zip(panel.curves, rows, strict=True)
         ],
     }
-
-
-def _together(curves: Sequence[Curve], *, steps: bool) -> tuple[Series, Series]:
-    """All x of some curves, in order, and a row for each curve, NaN where it has no value."""
-    if not curves:
-        return np.zeros(0), np.zeros((0, 0))
-    x = np.unique(np.concatenate([curve.x for curve in curves]))
-    rows = np.full((len(curves), len(x)), np.nan)
-    for row, curve in zip(rows, curves, strict=True):
-        if len(curve.x) == len(x):
-            row[:] = curve.y
-        elif steps:
-            place = np.searchsorted(curve.x, x, side="right") - 1
-            row[place >= 0] = curve.y[place[place >= 0]]
-        else:
-            inside = (x >= curve.x[0]) & (x <= curve.x[-1])
-            row[inside] = np.interp(x[inside], curve.x, curve.y)
-    return x, rows
-
-
-def _extremes(rows: Series) -> list[int]:
-    """Places of the points that are kept: the lowest and highest of each row in each piece."""
-    length = rows.shape[1]
-    if length <= 2 * PIECES:
-        return list(range(length))
-    kept = {0, length - 1}
-    pieces = np.array_split(np.arange(length), max(1, PIECES // len(rows)))
-    for row in rows:
-        for piece in pieces:
-            values = row[piece]
-            if np.isfinite(values).any():
-                kept |= {int(piece[np.nanargmin(values)]), int(piece[np.nanargmax(values)])}
-    return sorted(kept)
 
 
 def rounded(values: Series, digits: int = 4) -> list[float | None]:

@@ -16,7 +16,8 @@ from rich.text import Text
 
 from scenarios.analysis.planner import Choice, Demand, Upgrade, buildable
 from scenarios.configuration.systems import title
-from scenarios.reports.drawing import STYLE, colour
+from scenarios.reports.drawing import colour
+from scenarios.reports.figures import STYLE
 from scenarios.reports.page import embedded, number, render
 from scenarios.results.readable_json import write_json
 

@@ -1,4 +1,4 @@
-"""The pictures of a report: one function each, from measured data to a Chart, or a Figure.
+"""The pictures of a report: one function each, from measured data to what is drawn of it.
 
 Colours are Okabe and Ito's, which stay apart for all kinds of colour vision. Everything is
 in model units. A function returns None where there is no data for its picture.
@@ -9,24 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from plan.fabric import Nic
 from plan.names import engine_name
 from plan.records import RequestRecord
 from scenarios.configuration.systems import BASELINE
+from scenarios.reports.bars import Bar, Bars, ColumnPanel, Columns
 from scenarios.reports.charts import Chart, Curve, Panel, shares, stairs
-from scenarios.reports.drawing import (
-    DECODE,
-    FAINT,
-    INK,
-    LANE_COLOURS,
-    PART_COLOURS,
-    PREFILL,
-    Run,
-    colour,
-    legend,
-)
+from scenarios.reports.drawing import DECODE, LANE_COLOURS, PART_COLOURS, PREFILL, Run, colour
+from scenarios.reports.svg import FAINT
 from scenarios.results import latencies, metrics
 from scenarios.results.latencies import PARTS
 from scenarios.results.steps import steps
@@ -37,24 +28,20 @@ MANY_NODES = 8
 """With more nodes than this, nodes of a kind share one panel."""
 
 
-def jct(run: Run) -> Figure | None:
+def jct(run: Run) -> Bars | None:
     """Bars of JCT, with the speed-up over the baseline."""
     times = {name: s.jct_s for name, s in run.summary.systems.items() if s.jct_s is not None}
     if not times:
         return None
-    figure = Figure(figsize=(8, 0.7 + 0.5 * len(times)), layout="constrained")
-    axes = figure.subplots()
-    names = list(times)
-    bars = axes.barh(
-        names, [times[n] for n in names], color=[colour(n, names) for n in names], height=0.62
-    )
-    labels = [f"{times[name]:.4g} s{_speedup(run.summary, name)}" for name in names]
-    axes.bar_label(bars, labels, padding=6, color=INK)
-    axes.set_xlim(0, max(times.values()) * 1.22)
-    axes.set_xlabel("job completion time, model seconds")
-    axes.invert_yaxis()
-    axes.grid(visible=False, axis="y")
-    return figure
+    rows = [
+        Bar(
+            name,
+            [(time_s, colour(name, list(times)))],
+            f"{time_s:.4g} s{_speedup(run.summary, name)}",
+        )
+        for name, time_s in times.items()
+    ]
+    return Bars("job completion time, model seconds", rows, {})
 
 
 def _speedup(summary: Summary, name: str) -> str:
@@ -74,7 +61,7 @@ def snic_use(run: Run) -> Chart | None:
         for system, cut in run.cuts.items()
         for label, nics in groups.items()
     ]
-    return Chart(panels, columns=len(groups), end=run.end_s, height=1.5)
+    return Chart(panels, columns=len(groups), end=run.end_s, height=130)
 
 
 def _groups(run: Run) -> dict[str, list[Nic]]:
@@ -126,7 +113,7 @@ def snic_balance(run: Run) -> Chart | None:
     panel = Panel(
         "fullest SNIC / average", curves, gaps=True, levels=[(1, "")], bottom=0.95, top=top
     )
-    return Chart([panel], end=run.end_s, height=2.0)
+    return Chart([panel], end=run.end_s, height=180)
 
 
 def lane_traffic(run: Run) -> Chart | None:
@@ -172,56 +159,44 @@ def token_times(run: Run) -> Chart | None:
         panels.append(Panel("share of requests", curves, steps=True, top=1.02))
     if not any(panel.curves for panel in panels):
         return None
-    return Chart(panels, columns=len(kinds), x_labels=list(kinds), height=2.1)
+    return Chart(panels, columns=len(kinds), x_labels=list(kinds), height=190)
 
 
-def ttft_parts(run: Run) -> Figure | None:
+def ttft_parts(run: Run) -> Bars | None:
     """What mean TTFT is made of, per system."""
     parts = {n: s.ttft_parts_s for n, s in run.summary.systems.items() if s.ttft_parts_s}
     if not parts:
         return None
-    figure = Figure(figsize=(8, 1.1 + 0.5 * len(parts)), layout="constrained")
-    axes = figure.subplots()
-    left = np.zeros(len(parts))
-    for part, shade in zip(PARTS, PART_COLOURS, strict=True):
-        width = np.array([by_part[part] for by_part in parts.values()])
-        axes.barh(list(parts), width, left=left, height=0.62, color=shade, label=part)
-        left = left + width
-    axes.invert_yaxis()
-    axes.grid(visible=False, axis="y")
-    axes.set_xlabel("mean time to first token, model seconds")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=5)
-    return figure
+    colours = dict(zip(PARTS, PART_COLOURS, strict=True))
+    rows = [
+        Bar(name, [(by_part[part], colours[part]) for part in PARTS])
+        for name, by_part in parts.items()
+    ]
+    return Bars("mean time to first token, model seconds", rows, colours)
 
 
-def cnic_use(run: Run) -> Figure | None:
+def cnic_use(run: Run) -> Columns | None:
     """Read and write utilisation of each CNIC, with the theory's bound where given."""
     systems = {name: s.cnic for name, s in run.summary.systems.items() if s.cnic}
     if not systems:
         return None
     dual = {r.system.name for r in run.results if r.system.io and r.system.paths == "dual"}
-    figure = Figure(figsize=(9, 0.9 + 1.7 * len(systems)), layout="constrained")
-    rows = figure.subplots(len(systems), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
-    for axes, (system, nodes) in zip(rows, systems.items(), strict=True):
-        uses = {(n, g): use for n, gpus in nodes.items() for g, use in gpus.items()}
-        places = np.arange(len(uses))
-        read = [100 * use.read_utilisation for use in uses.values()]
-        write = [100 * use.write_utilisation for use in uses.values()]
-        axes.bar(places - 0.2, read, 0.38, color="#0072B2", label="read")
-        axes.bar(places + 0.2, write, 0.38, color="#E69F00", label="write")
-        for place, (node, _) in zip(places, uses, strict=True):
-            if run.theory and system in dual:
-                for offset, bound in zip((-0.2, 0.2), run.theory[run.side(node)], strict=True):
-                    ends = (place + offset - 0.19, place + offset + 0.19)
-                    axes.plot(ends, [100 * bound] * 2, color=INK, lw=1.6, label="theory")
-        axes.set_title(system)
-        axes.set_ylabel("% of CNIC rate")
-        axes.set_xticks(places, [engine_name(node, int(gpu)) for node, gpu in uses])
-        axes.tick_params(axis="x", rotation=90 if len(uses) > 12 else 0)
-        axes.grid(visible=False, axis="x")
-        axes.set_xlim(-0.6, len(uses) - 0.4)
-    legend(*rows)
-    return figure
+    panels = []
+    for system, nodes in systems.items():
+        uses = [use for gpus in nodes.values() for use in gpus.values()]
+        values = {
+            "read": [100 * use.read_utilisation for use in uses],
+            "write": [100 * use.write_utilisation for use in uses],
+        }
+        marks: dict[str, list[float]] = {}
+        if run.theory and system in dual:
+            bounds = [run.theory[run.side(node)] for node, gpus in nodes.items() for _ in gpus]
+            for name, bound in zip(values, zip(*bounds, strict=True), strict=True):
+                marks[name] = [100 * level for level in bound]
+        panels.append(ColumnPanel(system, values, marks))
+    groups = [engine_name(n, int(gpu)) for n, gpus in nodes.items() for gpu in gpus]
+    colours = {"read": "#0072B2", "write": "#E69F00"}
+    return Columns("% of CNIC rate", groups, panels, colours, mark="theory")
 
 
 def tokens_in_progress(run: Run) -> Chart | None:
@@ -243,4 +218,4 @@ def tokens_in_progress(run: Run) -> Chart | None:
             curves.append(Curve(name, colour(name, names), held.times_s, held.levels / 1e3))
     if not curves:
         return None
-    return Chart([Panel("thousand tokens", curves, steps=True)], height=2.0)
+    return Chart([Panel("thousand tokens", curves, steps=True)], height=180)

@@ -16,8 +16,7 @@ from scenarios.configuration.loading import resolved_yaml
 from scenarios.configuration.schema import Cluster, Scenario
 from scenarios.configuration.systems import BASELINE, title
 from scenarios.reports import fault_report, gallery, interactive, sections, wire_report
-from scenarios.reports.charts import Picture
-from scenarios.reports.drawing import CnicTheory, Run
+from scenarios.reports.drawing import CnicTheory, Picture, Run
 from scenarios.reports.fabric_map import fabric_map
 from scenarios.reports.headline import headline
 from scenarios.reports.page import ABSENT, embedded, number, render
@@ -58,7 +57,7 @@ def write_report(
     warnings: Sequence[str] = (),
     error: str | None = None,
 ) -> Summary:
-    """Write `summary.json`, `plots/*.png` and `report.html`, which needs no other file.
+    """Write `summary.json`, `plots/*.svg` and `report.html`, which needs no other file.
 
     Args:
         results: of the systems that were served.

@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from scenarios.configuration.models import calibrated
-from scenarios.reports.drawing import INK, STYLE, colour, plain_log
+from scenarios.reports.drawing import colour
+from scenarios.reports.figures import STYLE, plain_log
 from scenarios.reports.page import embedded, number, render
+from scenarios.reports.svg import INK
 from scenarios.reproduction.comparison import Point, Reproduction, Summary
 from scenarios.results.readable_json import write_json
 

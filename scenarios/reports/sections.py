@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
-
-from matplotlib import style
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, NamedTuple
 
 from plan.errors import PluginError
 from plan.model import Plan
 from plan.plugins import Caller, Plugin, load
-from scenarios.reports.drawing import STYLE
 from scenarios.reports.page import embedded
 from scenarios.results.result import SystemResult
 from scenarios.results.summary import Summary
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Section(NamedTuple):
@@ -72,6 +71,11 @@ def _written(
     results: Sequence[SystemResult],
     summary: Summary,
 ) -> Written:
+    # a third of a second that only a report with such sections takes
+    from matplotlib import style
+
+    from scenarios.reports.figures import STYLE
+
     call = Caller(plugin, long=True)
     try:
         make: MakeSection = load(plugin)

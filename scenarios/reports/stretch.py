@@ -12,7 +12,9 @@ from matplotlib.figure import Figure
 from scenarios.analysis.capacity import Capacities, at_capacity
 from scenarios.configuration.schema import Scenario
 from scenarios.planning.points import expand
-from scenarios.reports.drawing import INK, colour, plain_log
+from scenarios.reports.drawing import colour
+from scenarios.reports.figures import plain_log
+from scenarios.reports.svg import INK
 
 GAPS = {"workload.gap", "workload.gap_scale"}
 """Keys that stretch an agent's time and change nothing else."""

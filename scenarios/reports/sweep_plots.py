@@ -27,8 +27,10 @@ from scenarios.analysis.sweep_figures import (
 )
 from scenarios.configuration.systems import BASELINE, title
 from scenarios.planning.points import PD, Point
-from scenarios.reports.drawing import INK, STYLE, colour
+from scenarios.reports.drawing import colour
+from scenarios.reports.figures import STYLE
 from scenarios.reports.page import embedded
+from scenarios.reports.svg import INK
 
 DIRECTION_COLOURS = dict(
     zip(CNIC_DIRECTIONS, ("#56B4E9", "#0072B2", "#E69F00", "#D55E00"), strict=True)

@@ -13,8 +13,10 @@ from rich.text import Text
 
 from plan.workload import Trajectory, steps
 from scenarios.analysis.trace_figures import Spread, TraceFigures
-from scenarios.reports.drawing import DECODE, INK, PREFILL, STYLE, plain_log
+from scenarios.reports.drawing import DECODE, PREFILL
+from scenarios.reports.figures import STYLE, plain_log
 from scenarios.reports.page import embedded, render
+from scenarios.reports.svg import INK
 from scenarios.results.readable_json import write_json
 from scenarios.workload.generator import TABLE_2
 

@@ -20,8 +20,10 @@ from scenarios.analysis.agreement import (
     Comparison,
     Validation,
 )
-from scenarios.reports.drawing import INK, STYLE, colour
+from scenarios.reports.drawing import colour
+from scenarios.reports.figures import STYLE
 from scenarios.reports.page import embedded, render
+from scenarios.reports.svg import INK
 from scenarios.results.readable_json import write_json
 
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from matplotlib import style
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from scenarios.configuration.systems import title
-from scenarios.reports.charts import Picture
-from scenarios.reports.drawing import FAINT, INK, STYLE
+from scenarios.reports.charts import Chart, Curve, Panel, stairs
+from scenarios.reports.drawing import Picture
+from scenarios.reports.svg import FAINT, INK
 from scenarios.results.result import SystemResult
+from scenarios.results.windows import Series
 from scenarios.results.wire import LinkTraffic
 
 CLASS_COLOURS = {
@@ -99,49 +98,40 @@ def _summary(traffic: LinkTraffic) -> str:
 
 def _picture(out_dir: Path, link: str, by_system: Mapping[str, LinkTraffic]) -> Picture:
     out_dir.mkdir(parents=True, exist_ok=True)
-    path = out_dir / f"wire-{link}.png"
-    with style.context(STYLE):
-        _draw(by_system).savefig(path)
+    path = out_dir / f"wire-{link}.svg"
+    rates(by_system).drawn().save(path)
     caption = (
         "Rate of each traffic class in both directions, from the DSCPs of the frames that passed."
     )
     return Picture(path, f"On the wire: {link}", caption)
 
 
-def _draw(by_system: Mapping[str, LinkTraffic]) -> Figure:
-    figure = Figure(figsize=(9, 0.9 + 1.7 * len(by_system)), layout="constrained")
-    grid = figure.subplots(len(by_system), 2, sharex=True, sharey=True, squeeze=False)
-    for row, (system, traffic) in zip(grid, by_system.items(), strict=True):
-        directions = list(dict.fromkeys(lane.direction for lane in traffic.lanes))
-        for axes, direction in zip(row, directions, strict=True):
-            _panel(axes, traffic, direction)
-            axes.set_title(f"{system} · {direction}")
-        row[0].set_ylabel("Gbit/s")
-    for axes in grid[-1]:
-        axes.set_xlabel("model seconds")
-    grid[0][0].set_xlim(0, max(traffic.edges_s[-1] for traffic in by_system.values()))
-    grid[0][0].set_ylim(0, None)
-    shown = {
-        label: patch
-        for axes in grid.flat
-        for patch, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(list(shown.values()), list(shown), loc="outside upper right", ncols=6)
-    return figure
+def rates(by_system: Mapping[str, LinkTraffic]) -> Chart:
+    """Rates of the traffic classes over time: a row per system, a column per direction."""
+    panels = [
+        _panel(traffic, direction, f"{system} · {direction}")
+        for system, traffic in by_system.items()
+        for direction in dict.fromkeys(lane.direction for lane in traffic.lanes)
+    ]
+    top = max((float(_sum(panel).max(initial=0.0)) for panel in panels), default=0.0)
+    return Chart(
+        [replace(panel, top=1.05 * top) for panel in panels],
+        columns=len(panels) // len(by_system),
+        end=max(traffic.edges_s[-1] for traffic in by_system.values()),
+    )
 
 
-def _panel(axes: Axes, traffic: LinkTraffic, direction: str) -> None:
-    below = np.zeros(len(traffic.edges_s) - 1)
+def _sum(panel: Panel) -> Series:
+    total: Series = np.sum([curve.y for curve in panel.curves], axis=0)
+    return total
+
+
+def _panel(traffic: LinkTraffic, direction: str, title: str) -> Panel:
+    curves = []
     for series in traffic.rates:
         if series.direction == direction:
-            top = below + np.array(series.rates_bps) / 1e9
             name, _, bare = series.traffic.partition(", ")
-            axes.stairs(
-                top,
-                traffic.edges_s,
-                baseline=below,
-                fill=True,
-                color=INK if bare else CLASS_COLOURS.get(name, FAINT),
-                label=bare or name,
-            )
-            below = top
+            tint = INK if bare else CLASS_COLOURS.get(name, FAINT)
+            steps = stairs(np.array(traffic.edges_s), np.array(series.rates_bps) / 1e9)
+            curves.append(Curve(bare or name, tint, *steps))
+    return Panel("Gbit/s", curves, title=title, stacked=True, steps=True)

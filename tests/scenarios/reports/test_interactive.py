@@ -9,8 +9,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scenarios.reports.charts import Chart, Curve, Panel
-from scenarios.reports.interactive import PIECES, data, in_bytes, of_chart
+from scenarios.reports.charts import PIECES, Chart, Curve, Panel
+from scenarios.reports.interactive import data, in_bytes, of_chart
 
 
 def panel_of(*curves: tuple[list[float], list[float]], **options: bool) -> dict[str, list[float]]:

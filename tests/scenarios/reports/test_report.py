@@ -119,7 +119,8 @@ def test_the_page_needs_no_other_file(written: Path, page: str) -> None:
     resources.feed(page)
     live = page.count('class="live" id="chart-')
     assert len(resources.found) + live >= len(list((written / "plots").iterdir()))
-    assert all(address.startswith(("data:image/png;base64,", "#")) for address in resources.found)
+    kinds = ("data:image/svg+xml;base64,", "#")
+    assert all(address.startswith(kinds) for address in resources.found)
     assert "url(" not in page
     assert "@import" not in page
 

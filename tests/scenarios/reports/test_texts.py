@@ -19,11 +19,11 @@ from scenarios.analysis.sweep_figures import gather
 from scenarios.configuration import library
 from scenarios.configuration.loading import load_scenario
 from scenarios.planning.points import load_points
-from scenarios.reports import charts, drawing, gallery, validation_report
+from scenarios.reports import validation_report
+from scenarios.reports.figures import STYLE
 from scenarios.reports.report import write_report
 from scenarios.reports.sweep_report import write_sweep
 from scenarios.results import provenance
-from scenarios.results.metrics import summarise
 from tests.scenarios.synthetic import basic_and_dualpath
 
 pytestmark = pytest.mark.slow
@@ -69,7 +69,7 @@ def test_a_sweep_over_any_text_has_its_pictures_and_its_page(tmp_path: Path) -> 
 @pytest.mark.parametrize("text", NASTY)
 @pytest.mark.parametrize("styled", [True, False])
 def test_text_is_drawn_as_it_stands(tmp_path: Path, text: str, styled: bool) -> None:
-    with style.context(drawing.STYLE if styled else {}):
+    with style.context(STYLE if styled else {}):
         figure = Figure()
         axes = figure.subplots()
         axes.set_title(text)
@@ -78,21 +78,6 @@ def test_text_is_drawn_as_it_stands(tmp_path: Path, text: str, styled: bool) -> 
         axes.legend()
         figure.savefig(tmp_path / "drawn.png")
         assert not any(label.get_parse_math() for label in (axes.title, *axes.get_xticklabels()))
-
-
-def test_no_axis_is_labelled_in_mathematics() -> None:
-    plan, results = basic_and_dualpath()
-    run = drawing.Run(plan, results, summarise(plan, results), {})
-    for function, _, _ in gallery.PICTURES.values():
-        with style.context(drawing.STYLE):
-            found = function(run)
-            figure = charts.draw(found) if isinstance(found, charts.Chart) else found
-            if figure is not None:
-                figure.canvas.draw()
-                for axes in figure.axes:
-                    ticks = (axes.get_xticklabels, axes.get_yticklabels)
-                    labels = [label for of in ticks for label in of(which="both")]
-                    assert not any("$" in label.get_text() for label in labels)
 
 
 def test_a_run_s_page_shows_text_as_it_stands(tmp_path: Path) -> None:
@@ -124,7 +109,7 @@ def test_a_matplotlibrc_in_the_working_directory_is_not_followed(tmp_path: Path,
     (tmp_path / "matplotlibrc").write_text(text)
     key = text.partition(":")[0]
     script = (
-        "import scenarios.reports.report, matplotlib; "
+        "import scenarios.reports.sweep_report, matplotlib; "
         f"print(matplotlib.rcParams[{key!r}] == matplotlib.rcParamsDefault[{key!r}], "
         "matplotlib.matplotlib_fname())"
     )

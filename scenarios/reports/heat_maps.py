@@ -1,0 +1,134 @@
+"""Heat maps: levels of many rows over time, as data, and drawn as SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scenarios.reports.svg import FAINT, Drawing, Scale, dots, label, letters
+from scenarios.results.windows import Series
+
+WIDTH = 900.0
+BAR = 90.0
+"""Of a column, its colour bar and what stands beside it."""
+
+PALETTES = {
+    "blues": "f7fbff deebf7 c6dbef 9ecae1 6baed6 4292c6 2171b5 08519c 08306b",
+    "reds": "fff5f0 fee0d2 fcbba1 fc9272 fb6a4a ef3b2c cb181d a50f15 67000d",
+    "viridis": "440154 482878 3e4989 31688e 26828e 1f9e89 35b779 6ece58 b5de2b fde725",
+}
+"""From low to high: two of ColorBrewer's, and one of matplotlib's that is even to all eyes."""
+
+
+@dataclass(frozen=True)
+class HeatPanel:
+    """One map.
+
+    Attributes:
+        edges: n + 1 limits of its columns, model seconds.
+        places: m + 1 limits of its rows, in whatever is even.
+        levels: m x n.
+        names: (place, name) of rows or groups of them.
+        borders: places between groups.
+    """
+
+    title: str
+    edges: Series
+    places: Series
+    levels: Series
+    names: Sequence[tuple[float, str]]
+    borders: Sequence[float] = ()
+
+
+@dataclass(frozen=True)
+class HeatColumn:
+    """Maps one below another with one scale of colours, from `low` to `high`."""
+
+    panels: Sequence[HeatPanel]
+    high: float
+    low: float = 0.0
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """Columns side by side, each with as many maps.
+
+    Attributes:
+        unit: of the levels.
+        end: of the time axis.
+        height: of a map, px.
+        log: colours go by the logarithm.
+    """
+
+    columns: Sequence[HeatColumn]
+    unit: str
+    palette: str
+    end: float
+    height: float
+    log: bool = False
+
+    def drawn(self) -> Drawing:
+        """The maps as a picture."""
+        rows = max(len(column.panels) for column in self.columns)
+        drawing = Drawing(WIDTH, 12 + rows * (self.height + 30) + 36)
+        wide = WIDTH / len(self.columns)
+        for place, column in enumerate(self.columns):
+            names = [name for panel in column.panels for _, name in panel.names]
+            left = wide * place + 16 + max(map(letters, names), default=0.0) * 0.85
+            across = Scale(0, self.end, left, wide * (place + 1) - BAR)
+            for row, panel in enumerate(column.panels):
+                self._map(drawing, panel, across, 30 + row * (self.height + 30), column)
+            bottom = rows * (self.height + 30)
+            for tick in across.ticks():
+                drawing.text(across.at(tick), bottom + 16, label(tick), anchor="middle")
+            drawing.text((left + across.end) / 2, bottom + 36, "model seconds", anchor="middle")
+            self._bar(drawing, column, across.end + 12, 30, bottom - 30)
+        return drawing
+
+    def _map(
+        self, drawing: Drawing, panel: HeatPanel, across: Scale, y: float, column: HeatColumn
+    ) -> None:
+        down = Scale(panel.places[0], panel.places[-1], y, y + self.height)
+        drawing.text(across.start, y - 7, panel.title, bold=True)
+        drawing.box(across.start, y, across.end - across.start, self.height, "#eef0f3")
+        limits = across.all_at(panel.edges)
+        grid = panel.levels[np.ix_(_nearest(down.all_at(panel.places)), _nearest(limits))]
+        shade = Scale(column.low, column.high, 0, 255, "log" if self.log else "linear")
+        places = np.round(np.clip(np.nan_to_num(shade.all_at(grid)), 0, 255))
+        picture = dots(places.astype(np.uint8), _colours(self.palette))
+        start, end = float(limits[0]), float(limits[-1])
+        drawing.image(start, y, end - start, self.height, picture)
+        for border in panel.borders:
+            level = down.at(border)
+            drawing.line((across.start, level), (across.end, level), "#fff", width=0.7)
+        for place, name in panel.names:
+            drawing.text(across.start - 5, down.at(place) + 3.5, name, anchor="end", size=10)
+
+    def _bar(self, drawing: Drawing, column: HeatColumn, x: float, y: float, height: float) -> None:
+        shades = np.arange(255, -1, -1, dtype=np.uint8)[:, None]
+        drawing.image(x, y, 10, height, dots(shades, _colours(self.palette)))
+        scale = Scale(column.low, column.high, y + height, y, "log" if self.log else "linear")
+        for tick in scale.ticks():
+            drawing.line((x + 10, scale.at(tick)), (x + 13, scale.at(tick)), FAINT)
+            drawing.text(x + 16, scale.at(tick) + 4, label(tick), size=10)
+        drawing.text(x + 68, y + height / 2, self.unit, anchor="middle", turned=True, size=11)
+
+
+def _nearest(limits: Series) -> NDArray[np.intp]:
+    """For each px from the first limit to the last, the place of the piece that it is in."""
+    count = max(1, round(float(limits[-1] - limits[0])))
+    middles = limits[0] + (np.arange(count) + 0.5) * (limits[-1] - limits[0]) / count
+    pieces = np.searchsorted(limits, middles, side="right") - 1
+    places: NDArray[np.intp] = np.clip(pieces, 0, len(limits) - 2)
+    return places
+
+
+def _colours(palette: str) -> Series:
+    """256 colours, n x 3."""
+    known = [bytes.fromhex(one) for one in PALETTES[palette].split()]
+    fixed = np.array([list(one) for one in known], dtype=float)
+    at = np.linspace(0, len(fixed) - 1, 256)
+    return np.stack([np.interp(at, np.arange(len(fixed)), part) for part in fixed.T], axis=1)
