@@ -10,7 +10,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.metadata import version
 
 DISTRIBUTION = "dualpath-testbed"
 COMMANDS = {
@@ -43,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    # as long to load as the rest of this file, and seldom asked for
+    from importlib.metadata import version
+
     parser = argparse.ArgumentParser(
         prog="dualpath",
         description="An open testbed for DualPath: dual-path KV-Cache loading.",

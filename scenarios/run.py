@@ -24,7 +24,7 @@ from scenarios.configuration.schema import Scenario
 from scenarios.configuration.units import count
 from scenarios.overrides import add_overrides, overrides
 from scenarios.planning.memory import check_jobs
-from scenarios.planning.plan import make_plan
+from scenarios.planning.plan import Planned, make_plan
 from scenarios.planning.points import load_points
 from scenarios.results.taps import find_taps
 from scenarios.running.execution import enter_sandbox, run_scenario
@@ -46,15 +46,16 @@ def _run(arguments: argparse.Namespace) -> int:
     scenario = _scenario(arguments)
     if scenario.sweep is not None:
         return _sweep(scenario, arguments)
-    _check_options(scenario, arguments)
+    planned = make_plan(scenario)
+    _check_options(planned, arguments)
     out = _out(scenario, arguments)
     if arguments.serve is not None and not sandbox.inside():
         with live_page(out, arguments.serve):
-            return _one(scenario, out, arguments)
-    return _one(scenario, out, arguments)
+            return _one(scenario, planned, out, arguments)
+    return _one(scenario, planned, out, arguments)
 
 
-def _one(scenario: Scenario, out: Path, arguments: argparse.Namespace) -> int:
+def _one(scenario: Scenario, planned: Planned, out: Path, arguments: argparse.Namespace) -> int:
     if scenario.engine == "emulate":
         enter_sandbox("--out", str(out), capture=bool(arguments.pcap))
     with handed_over(out):
@@ -63,7 +64,7 @@ def _one(scenario: Scenario, out: Path, arguments: argparse.Namespace) -> int:
 
             prompt(scenario, out)
             return DONE
-        outcome = run_scenario(scenario, out, arguments.pcap)
+        outcome = run_scenario(scenario, out, arguments.pcap, planned)
     if outcome.error is not None:
         complain(outcome.error)
     return outcome.status
@@ -148,16 +149,16 @@ def _sweep(scenario: Scenario, arguments: argparse.Namespace) -> int:
         return run_sweep(scenario, points, _out(scenario, arguments), found, arguments.shard)
 
 
-def _check_options(scenario: Scenario, arguments: argparse.Namespace) -> None:
+def _check_options(planned: Planned, arguments: argparse.Namespace) -> None:
     """Reject, before anything is built, what the scenario itself or an option rules out."""
-    find_taps(make_plan(scenario).plan, arguments.pcap)
+    find_taps(planned.plan, arguments.pcap)
     for option, value in (
         ("--jobs", arguments.jobs),
         ("--cluster", arguments.cluster),
         ("--shard", arguments.shard),
     ):
         _refuse(value, option, "leave it out: the scenario has no sweep")
-    if scenario.engine == "simulate":
+    if planned.scenario.engine == "simulate":
         _refuse(arguments.pcap, "--pcap", "leave it out: nothing crosses a simulated link")
         _refuse(arguments.cli, "--cli", "leave it out: there is no fabric to look at")
     if arguments.cli:

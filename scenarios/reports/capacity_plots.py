@@ -7,14 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from matplotlib import style
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from scenarios.analysis.capacity import UNDECIDED, Capacities, Point
 from scenarios.configuration.schema import Slo
 from scenarios.reports.drawing import PART_COLOURS, Picture, colour
-from scenarios.reports.figures import STYLE
+from scenarios.reports.figures import STYLE, Axes, Figure, style
 from scenarios.reports.svg import INK
 from scenarios.results.latencies import PARTS
 

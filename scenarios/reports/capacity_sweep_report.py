@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from matplotlib import style
-from matplotlib.figure import Figure
-
 from scenarios.analysis.capacity import Capacities, Point, at_capacity
 from scenarios.configuration.schema import Scenario
 from scenarios.configuration.systems import title
 from scenarios.reports import stretch
 from scenarios.reports.capacity_report import between
 from scenarios.reports.drawing import colour
-from scenarios.reports.figures import STYLE
+from scenarios.reports.figures import STYLE, Figure, style
 from scenarios.reports.page import embedded, number, render
 from scenarios.reports.stretch import is_of_gaps
 from scenarios.results.readable_json import write_json

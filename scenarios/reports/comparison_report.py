@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
-from matplotlib import style
-from matplotlib.figure import Figure as Drawing
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
@@ -15,7 +13,8 @@ from rich.text import Text
 from scenarios.analysis.differences import MAIN, Figure, Setting
 from scenarios.configuration.systems import title
 from scenarios.reports.drawing import colour
-from scenarios.reports.figures import STYLE
+from scenarios.reports.figures import STYLE, style
+from scenarios.reports.figures import Figure as Drawing
 from scenarios.reports.page import ABSENT, embedded, render
 from scenarios.results.readable_json import write_json
 

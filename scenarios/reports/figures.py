@@ -1,13 +1,35 @@
-"""How pictures look that matplotlib draws."""
+"""How pictures look that matplotlib draws: all who draw with it take it from here.
+
+It is loaded in a directory of nobody's, since it follows a `matplotlibrc` in the working
+directory, which may be anybody's. Pictures look the same everywhere, and text in them is shown
+as it stands, for it may come from a scenario.
+"""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
-from matplotlib.axis import Axis
-from matplotlib.ticker import LogFormatter
-
 from scenarios.reports.svg import FAINT, GRID, INK
+
+_here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+os.chdir("/")
+try:
+    import matplotlib
+finally:
+    os.fchdir(_here)
+    os.close(_here)
+
+matplotlib.rcdefaults()
+matplotlib.rcParams["text.parse_math"] = False
+
+from matplotlib import style  # noqa: E402
+from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.axis import Axis  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.ticker import LogFormatter, MaxNLocator  # noqa: E402
+
+__all__ = ["STYLE", "Axes", "Figure", "MaxNLocator", "plain_log", "style"]
 
 STYLE = {
     "font.size": 10,

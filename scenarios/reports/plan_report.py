@@ -6,10 +6,6 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from matplotlib import style
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,7 +13,7 @@ from rich.text import Text
 from scenarios.analysis.planner import Choice, Demand, Upgrade, buildable
 from scenarios.configuration.systems import title
 from scenarios.reports.drawing import colour
-from scenarios.reports.figures import STYLE
+from scenarios.reports.figures import STYLE, Axes, Figure, MaxNLocator, style
 from scenarios.reports.page import embedded, number, render
 from scenarios.results.readable_json import write_json
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from matplotlib import style
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
 from scenarios.configuration.models import calibrated
 from scenarios.reports.drawing import colour
-from scenarios.reports.figures import STYLE, plain_log
+from scenarios.reports.figures import STYLE, Axes, Figure, plain_log, style
 from scenarios.reports.page import embedded, number, render
 from scenarios.reports.svg import INK
 from scenarios.reproduction.comparison import Point, Reproduction, Summary

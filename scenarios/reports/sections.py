@@ -15,7 +15,7 @@ from scenarios.results.result import SystemResult
 from scenarios.results.summary import Summary
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from scenarios.reports.figures import Figure
 
 
 class Section(NamedTuple):
@@ -72,9 +72,7 @@ def _written(
     summary: Summary,
 ) -> Written:
     # a third of a second that only a report with such sections takes
-    from matplotlib import style
-
-    from scenarios.reports.figures import STYLE
+    from scenarios.reports.figures import STYLE, style
 
     call = Caller(plugin, long=True)
     try:

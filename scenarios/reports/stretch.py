@@ -6,14 +6,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
 from scenarios.analysis.capacity import Capacities, at_capacity
 from scenarios.configuration.schema import Scenario
 from scenarios.planning.points import expand
 from scenarios.reports.drawing import colour
-from scenarios.reports.figures import plain_log
+from scenarios.reports.figures import Axes, Figure, plain_log
 from scenarios.reports.svg import INK
 
 GAPS = {"workload.gap", "workload.gap_scale"}

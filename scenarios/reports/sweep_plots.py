@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import style
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from plan.deployment import System
 from scenarios.analysis.sweep_figures import (
@@ -28,7 +25,7 @@ from scenarios.analysis.sweep_figures import (
 from scenarios.configuration.systems import BASELINE, title
 from scenarios.planning.points import PD, Point
 from scenarios.reports.drawing import colour
-from scenarios.reports.figures import STYLE
+from scenarios.reports.figures import STYLE, Axes, Figure, style
 from scenarios.reports.page import embedded
 from scenarios.reports.svg import INK
 

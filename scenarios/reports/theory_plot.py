@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from scenarios.analysis.theory import band, basic, dual_path, predict
-from scenarios.reports.figures import plain_log
+from scenarios.reports.figures import Figure, plain_log
 
 
 def plot(path: Path, g: int, s: float, b: float, m: float) -> None:

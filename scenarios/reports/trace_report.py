@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
-from matplotlib import style
-from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -14,7 +12,7 @@ from rich.text import Text
 from plan.workload import Trajectory, steps
 from scenarios.analysis.trace_figures import Spread, TraceFigures
 from scenarios.reports.drawing import DECODE, PREFILL
-from scenarios.reports.figures import STYLE, plain_log
+from scenarios.reports.figures import STYLE, Figure, plain_log, style
 from scenarios.reports.page import embedded, render
 from scenarios.reports.svg import INK
 from scenarios.results.readable_json import write_json

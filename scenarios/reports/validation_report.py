@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-from matplotlib import style
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
@@ -21,7 +18,7 @@ from scenarios.analysis.agreement import (
     Validation,
 )
 from scenarios.reports.drawing import colour
-from scenarios.reports.figures import STYLE
+from scenarios.reports.figures import STYLE, Axes, Figure, style
 from scenarios.reports.page import embedded, render
 from scenarios.reports.svg import INK
 from scenarios.results.readable_json import write_json

@@ -22,7 +22,7 @@ from scenarios.results.record_files import write
 from scenarios.results.result import SystemResult
 from scenarios.results.summary import Summary
 from scenarios.results.taps import Tap, find_taps
-from scenarios.running import compiled, simulation
+from scenarios.running import compiled
 from scenarios.running.display import Progress
 from scenarios.running.journal import JOURNAL, Journal
 from scenarios.running.outcome import (
@@ -66,7 +66,9 @@ def enter_sandbox(*further: str, capture: bool = False) -> None:
     sys.exit(status)
 
 
-def run_scenario(scenario: Scenario, out: Path, pcap: Sequence[str] = ()) -> Outcome:
+def run_scenario(
+    scenario: Scenario, out: Path, pcap: Sequence[str] = (), planned: Planned | None = None
+) -> Outcome:
     """Serve a scenario's agents by every system it names and write the report.
 
     Whatever fails on the way, what was served before is reported, and the outcome says why
@@ -75,11 +77,12 @@ def run_scenario(scenario: Scenario, out: Path, pcap: Sequence[str] = ()) -> Out
     Args:
         out: the run's directory, new or empty.
         pcap: names of NICs and links to record; only where it is emulated.
+        planned: its plan, if that has been made.
 
     Raises:
         ScenarioError: something in it cannot be honoured; nothing was started.
     """
-    planned = make_plan(scenario)
+    planned = planned or make_plan(scenario)
     taps = find_taps(planned.plan, pcap)
     claim(out)
     with Journal(out / JOURNAL) as journal:
@@ -202,6 +205,9 @@ class _Run:
     def _simulate(self) -> None:
         sample_s = float(self._scenario.report.sample)
         self._progress.note(f"in virtual time, {compiled.kind()}")
+        # the nodes' own code, which a run is not to be announced later for
+        from scenarios.running import simulation
+
         for system in self._scenario.compared:
             place = self._begin(system)
             update = self._progress.update

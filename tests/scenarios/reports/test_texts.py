@@ -122,11 +122,9 @@ def test_a_matplotlibrc_in_the_working_directory_is_not_followed(tmp_path: Path,
 @pytest.mark.timeout(60)
 def test_a_pipe_named_matplotlibrc_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "matplotlibrc")
-    for module in ("scenarios.run", "scenarios.validate", "scenarios.theory"):
-        subprocess.run(
-            [sys.executable, "-P", "-m", module, "--help"],
-            cwd=tmp_path,
-            stdout=subprocess.DEVNULL,
-            check=True,
-            timeout=15,
-        )
+    subprocess.run(
+        [sys.executable, "-P", "-c", "import scenarios.reports.figures"],
+        cwd=tmp_path,
+        check=True,
+        timeout=15,
+    )
