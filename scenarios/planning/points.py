@@ -139,7 +139,8 @@ def _label(values: Values) -> str:
 def _word(key: str, value: object) -> str:
     """Faults go by their kinds and targets, a mapping by its values."""
     if isinstance(value, Mapping):
-        return " ".join((key, *map(str, value.values())))
+        told = (f"{one:g}" if isinstance(one, float) else str(one) for one in value.values())
+        return " ".join((key, *told))
     if key != "faults" or not isinstance(value, list):
         return f"{key} {value}"
     each = [

@@ -85,6 +85,11 @@ def test_a_list_names_its_points(tmp_path: Path) -> None:
     assert labels(tmp_path, asked) == ["1P1D, agents 2", "1P2D, agents 4"]
 
 
+def test_a_mapping_goes_by_its_values(tmp_path: Path) -> None:
+    asked = {"gpu": ["h800", {"hbm_bytes": 141e9, "preset": "h800"}]}
+    assert labels(tmp_path, asked) == ["gpu h800", "gpu 1.41e+11 h800"]
+
+
 def test_a_point_is_the_scenario_with_its_values_and_no_sweep(tmp_path: Path) -> None:
     asked = {"pd": ["2:3"], "cluster.snic": ["200 Gbit/s"]}
     (point,) = load_points(scenario_file(tmp_path, asked), ["seed=7"])
