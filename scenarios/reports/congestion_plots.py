@@ -88,7 +88,7 @@ def engine_tokens(run: Run) -> HeatMap | None:
         columns.append(HeatColumn(panels, max(float(p.levels.max()) for p in panels)))
     most = max(len(names) for names in engines.values())
     height = min(280.0, 40 + 16.0 * most)
-    return HeatMap(columns, "thousand tokens", "viridis", run.end_s, height)
+    return HeatMap(columns, "thousand tokens", "blues", run.end_s, height)
 
 
 def _engine_names(engines: Sequence[str]) -> tuple[list[tuple[float, str]], list[float]]:
@@ -136,7 +136,7 @@ def fabric_use(run: Run) -> HeatMap | None:
             names,
             borders,
         )
-        for system, cut in run.cuts.items()
+        for system, cut in run.moving().items()
     ]
     height = 16.0 * len(rows) if named else 480.0
     return HeatMap([HeatColumn(panels, 100.0)], "% of rate", "blues", run.end_s, height)

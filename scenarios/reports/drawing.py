@@ -63,6 +63,15 @@ class Run:
         """The longest system's end, model seconds: the same time axis for all."""
         return max((float(cut.edges_s[-1]) for cut in self.cuts.values()), default=1.0)
 
+    def moving(self) -> dict[str, Windows]:
+        """The windows of systems that moved anything over the fabric; all, if none did."""
+        moved = {
+            name: cut
+            for name, cut in self.cuts.items()
+            if any(series.any() for series in cut.lanes.values())
+        }
+        return moved or dict(self.cuts)
+
     @property
     def snics(self) -> list[Nic]:
         """SNICs of prefill and decode nodes."""

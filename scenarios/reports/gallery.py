@@ -101,7 +101,7 @@ PICTURES: dict[str, tuple[Callable[[Run], Drawable | None], str, str]] = {
         plots.cnic_use,
         "Compute NICs",
         "Reads and writes of memory through each GPU's compute NIC, local copies included, over "
-        "the whole run. Black marks are a prediction: the load at which both paths together would "
+        "the whole run. Lines across are a prediction: the load at which both paths together would "
         "keep every storage NIC full.",
     ),
     "lane_traffic": (
@@ -119,8 +119,8 @@ PICTURES: dict[str, tuple[Callable[[Run], Drawable | None], str, str]] = {
     "fabric_use": (
         congestion_plots.fabric_use,
         "Every NIC and link",
-        "Use of each NIC and each switch-to-switch link, one row for each direction: `in` goes "
-        "into the node, `out` leaves it, `up` goes towards the core.",
+        'Use of each NIC and each switch-to-switch link, one row for each direction: "in" goes '
+        'into the node, "out" leaves it, arrows are inside the fabric.',
     ),
     "lane_backlog": (
         congestion_plots.lane_backlog,
@@ -131,7 +131,7 @@ PICTURES: dict[str, tuple[Callable[[Run], Drawable | None], str, str]] = {
     "egress_backlog": (
         congestion_plots.egress_backlog,
         "Where queues stood",
-        "What waited at each egress, all lanes together: `out` at the node's NIC, `in` at the "
+        'What waited at each egress, all lanes together: "out" at the node\'s NIC, "in" at the '
         "leaf switch in front of it, arrows inside the fabric. The longest queues are shown.",
     ),
     "tokens_in_progress": (

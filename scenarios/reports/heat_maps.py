@@ -18,9 +18,8 @@ BAR = 90.0
 PALETTES = {
     "blues": "f7fbff deebf7 c6dbef 9ecae1 6baed6 4292c6 2171b5 08519c 08306b",
     "reds": "fff5f0 fee0d2 fcbba1 fc9272 fb6a4a ef3b2c cb181d a50f15 67000d",
-    "viridis": "440154 482878 3e4989 31688e 26828e 1f9e89 35b779 6ece58 b5de2b fde725",
 }
-"""From low to high: two of ColorBrewer's, and one of matplotlib's that is even to all eyes."""
+"""From low to high, of ColorBrewer's."""
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def snic_use(run: Run) -> Chart | None:
     groups = _groups(run)
     panels = [
         _snic_panel(run, system, cut, label, nics)
-        for system, cut in run.cuts.items()
+        for system, cut in run.moving().items()
         for label, nics in groups.items()
     ]
     return Chart(panels, columns=len(groups), end=run.end_s, height=130)
@@ -136,7 +136,7 @@ def lane_traffic(run: Run) -> Chart | None:
             stacked=True,
             top=1.05 * top / 1e9,
         )
-        for system, cut in run.cuts.items()
+        for system, cut in run.moving().items()
     ]
     return Chart(panels, end=run.end_s)
 

@@ -19,7 +19,7 @@ from scenarios.results.working_set import agents_alive, held_bytes
 QUEUE_COLOURS = {
     "waiting for engines": "#c9ced6",
     "before the first token": "#D55E00",
-    "decoding": "#0072B2",
+    "decoding": "#8c6bb1",
 }
 
 Points = Callable[[Sequence[RequestRecord]], list[tuple[float, float]]]
@@ -78,7 +78,9 @@ def load(run: Run) -> Chart | None:
         )
         for result, window in seen
     ]
-    return _chart(seen, [Panel("agents/s", came, steps=True), Panel("agents alive", alive), *rows])
+    # where all begin together there is nothing to see of their coming
+    coming = [Panel("agents/s", came, steps=True)] if run.plan.arrivals else []
+    return _chart(seen, [*coming, Panel("agents alive", alive), *rows])
 
 
 def working_set(run: Run) -> Chart | None:

@@ -86,12 +86,15 @@
     readout.textContent = place == null ? panel.note : `${short(panel.x[place])}: ${rest.join(", ")}`;
   }
 
+  function showLegend(box, labels) {
+    const list = make("p", "", box, { class: "legend" });
+    for (const [label, colour] of Object.entries(labels))
+      make("span", label, list).style.setProperty("--colour", colour);
+  }
+
   function showChart(figure, chart) {
-    const room = figure.querySelector("div"), legend = make("p", "", room, { class: "legend" });
-    for (const [label, colour] of Object.entries(chart.labels)) {
-      const item = make("span", label, legend);
-      item.style.setProperty("--colour", colour);
-    }
+    const room = figure.querySelector("div");
+    showLegend(room, chart.labels);
     const grid = make("div", "", room, { class: "panels" });
     grid.style.setProperty("--columns", chart.columns);
     chart.panels.forEach((panel, i) => {
@@ -138,10 +141,12 @@
   let lit = () => {}, moveTo = () => {}, renewFabric = null;
 
   function showFabric(box, map) {
-    const wide = 960, step = 62, margin = 30;
     const levels = map.switches.map((one) => one.level);
+    // names are to be read: where they have no room beside each other, it scrolls
+    const row = Math.max(map.nodes.length, ...levels.map((one) => levels.filter((other) => other === one).length));
+    const wide = Math.max(Math.min(960, box.clientWidth || 960), 40 * row), step = 62, margin = 30;
     const middle = Math.max(0, ...levels) * step + 20, deep = middle + 20 - Math.min(0, ...levels) * step;
-    const drawing = svg("svg", box, { viewBox: `0 0 ${wide} ${deep}`, role: "img",
+    const drawing = svg("svg", box, { style: `min-width: ${Math.min(wide, 40 * row)}px`, viewBox: `0 0 ${wide} ${deep}`, role: "img",
                                       "aria-label": "The fabric and the load of its links" });
     const across = (x) => margin + x * (wide - 2 * margin);
     const places = {}, lines = [];
@@ -249,6 +254,7 @@
   }
 
   function showRequests(figure, box, ways) {
+    showLegend(box, Object.fromEntries(Object.entries(ways).map(([name, { colour }]) => [name, colour])));
     const place = make("div", "", box), chart = scattered(ways), now = { chart, panel: chart.panels[0] };
     const wanted = options(now, 0, place.clientWidth, "requests");
     wanted.series.slice(1).forEach((one) => { one.paths = () => null; one.points = { show: true, size: 4, fill: one.stroke }; });

@@ -6,9 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
+import msgspec
 import numpy as np
 import pytest
 
+from plan.arrivals import Arrivals
 from scenarios.reports import gallery, plots, service_plots
 from scenarios.reports.drawing import Run
 from scenarios.results.metrics import summarise
@@ -100,9 +102,28 @@ def test_windows_conserve_bytes() -> None:
 def test_load_shows_every_request_from_its_submission_to_its_end() -> None:
     chart = service_plots.load(make_run())
     assert chart is not None
-    _, alive, *_ = chart.panels
+    alive, *_ = chart.panels
+    assert alive.unit == "agents alive"
     [basic, _] = alive.curves
     assert set(basic.y[:-1]) == {8.0}
+
+
+def test_where_agents_arrive_load_begins_with_their_coming() -> None:
+    run = make_run()
+    plan = msgspec.structs.replace(run.plan, arrivals=Arrivals())
+    chart = service_plots.load(replace(run, plan=plan))
+    assert chart is not None
+    assert [panel.unit for panel in chart.panels[:2]] == ["agents/s", "agents alive"]
+
+
+def test_what_moved_nothing_has_no_map_of_where_it_moved() -> None:
+    run = make_run()
+    still = {name: np.zeros_like(series) for name, series in run.cuts["basic"].lanes.items()}
+    cuts = {**run.cuts, "basic": replace(run.cuts["basic"], lanes=still)}
+    moved = replace(run, cuts=cuts)
+    for chart in (plots.snic_use(moved), plots.lane_traffic(moved)):
+        assert chart is not None
+        assert {panel.title.partition(" · ")[0] for panel in chart.panels} == {"dualpath"}
 
 
 def test_service_over_time_is_in_the_units_it_is_labelled_with() -> None:
