@@ -136,13 +136,17 @@ def _label(values: Values) -> str:
     return ", ".join(words)
 
 
+def _told(value: object) -> str:
+    """Without the zeros of a large number."""
+    return f"{value:g}" if isinstance(value, float) and value >= 1e6 else str(value)
+
+
 def _word(key: str, value: object) -> str:
     """Faults go by their kinds and targets, a mapping by its values."""
     if isinstance(value, Mapping):
-        told = (f"{one:g}" if isinstance(one, float) else str(one) for one in value.values())
-        return " ".join((key, *told))
+        return " ".join((key, *map(_told, value.values())))
     if key != "faults" or not isinstance(value, list):
-        return f"{key} {value}"
+        return f"{key} {_told(value)}"
     each = [
         " ".join(str(fault[part]) for part in ("kind", "target", "share", "to") if part in fault)
         + (" and back" if "back" in fault else "")

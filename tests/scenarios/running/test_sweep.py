@@ -114,7 +114,7 @@ def test_points_have_directories_of_their_own(tmp_path: Path) -> None:
         ({"pd": ["1:1", "1:1"]}, 'sweep[1]: "1P1D" is there twice'),
         ({"cluster.cnci": [1]}, "sweep[0] (cnci 1): cluster.cnci: 1 is not a known key; did you"),
         ({"cluster.slice": ["1/4", "1/3"]}, "sweep[1] (slice 1/3): cluster.slice: "),
-        ({"scale.byte_scale": [2000, 1e9]}, "sweep[1] (byte_scale 1000000000.0): scale.byte_s"),
+        ({"scale.byte_scale": [2000, 1e9]}, "sweep[1] (byte_scale 1e+09): scale.byte_s"),
         ({"pd": ["1:1"], "cluster.prefill": [2]}, "sweep[0].cluster.prefill: 2 cannot be used"),
         ({"sweep.pd": [1]}, "sweep[0].sweep.pd: 1 cannot be used"),
         ([{"pd": "1:1"}, {"workload.agents": 2}], "are not the first point's keys; set pd in"),
