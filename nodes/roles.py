@@ -63,7 +63,10 @@ def make_node(
             if plan.recovery is not None:
                 scheduler = plan.fabric.nodes_of("scheduler")[0].name
                 signs = give_signs(world, scheduler, plan.recovery.heartbeat_s)
-            storage = StorageNode(world, store, plan.layout, preloaded, index, signs)
+            block_s = 0.0
+            if plan.read_bytes_per_s is not None:
+                block_s = plan.block_bytes / plan.read_bytes_per_s
+            storage = StorageNode(world, store, plan.layout, preloaded, index, signs, block_s)
             hosts = [host.name for host in plan.fabric.nodes_of("storage")]
             # who comes later brings its context along
             together = len(plan.trajectories) if plan.arrivals is None else 0

@@ -39,6 +39,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         dram_bytes_per_s: DRAM bandwidth of a node, reads and writes together.
         message_s: one-way latency of a control message (virtual time only), seconds.
         submit_s: cost of submitting one transfer, seconds (paper section 3).
+        read_bytes_per_s: what storage delivers of a single read; None: what its NICs carry.
         trajectories: what agents replay, each of them once where `arrivals` is None.
         arrivals: None: all agents start together; gaps: None: a turn follows the last at once.
         end: None: when all requests are served.
@@ -66,6 +67,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     dram_bytes_per_s: float = 500e9
     message_s: float = 50e-6
     submit_s: float = 1e-6
+    read_bytes_per_s: float | None = None
     arrivals: Arrivals | None = None
     gaps: Gaps | None = None
     end: End | None = None

@@ -22,6 +22,7 @@ COMMANDS = {
     "validate": "set emulated and simulated runs side by side",
     "reproduce": "the paper's figures beside ours",
     "calibrate_gpu": "fit a GPU's constants to the paper's Oracle",
+    "calibrate_storage": "fit what storage delivers of one read to one point of the paper",
     "plan": "what to build for a workload, and what binds it",
     "profile_gpu": "fill a GPU's profile from measured kernels",
     "theory": "the bottleneck-free analysis of the paper",

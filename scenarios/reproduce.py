@@ -22,7 +22,7 @@ from plan.errors import RunError
 from scenarios.configuration.models import calibrated
 from scenarios.configuration.schema import Scenario
 from scenarios.configuration.units import count
-from scenarios.reproduction.cases import DEPLOYMENTS, ONLINE_S, scenario_of
+from scenarios.reproduction.cases import DEPLOYMENTS, ONLINE_S, STORAGE_POINT, scenario_of
 from scenarios.reproduction.comparison import Measured, Reproduction, reproduction
 from scenarios.reproduction.paper import FIGURES, Case, PaperPoint, points
 from scenarios.running.cases import is_kept, measured
@@ -104,9 +104,10 @@ def _measured(
     return found, failed
 
 
-def _fitted() -> set[tuple[str, str, int]]:
-    """Model, MaxLen and agents of the Oracle's points that the GPU was calibrated on."""
-    return {(point.model, point.row, point.agents) for point in calibrated("h800").points}
+def _fitted() -> set[Case]:
+    """The Oracle's points that the GPU was calibrated on, and Basic's that storage was."""
+    gpu = calibrated("h800").points
+    return {Case(point.model, point.row, point.agents, "oracle") for point in gpu} | {STORAGE_POINT}
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -88,7 +88,7 @@ FOREIGN = {
     "scapy": {"scenarios/results/frames.py"},
     "aiconfigurator_core": {"scenarios/profile_gpu.py"},
     "distributed": {"scenarios/running/dask_fleet.py"},
-    "scipy": {"scenarios/calibrate_gpu.py"},
+    "scipy": {"scenarios/calibrate_gpu.py", "scenarios/calibrate_storage.py"},
 }
 """A foreign package -> the only files and folders that may import it."""
 

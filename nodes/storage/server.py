@@ -39,6 +39,7 @@ class StorageNode:
         preloaded: how many tokens of context an agent had before it arrived.
         index: what an earlier life left; None: nothing.
         signs: gives signs of life, where anybody waits for them.
+        block_s: of a single read, the least time that a Full Block takes, model seconds.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class StorageNode:
         preloaded: Callable[[int], int],
         index: Index | None = None,
         signs: Coroutine[Any, Any, None] | None = None,
+        block_s: float = 0.0,
     ) -> None:
         self._world = world
         self._end = snic_end(world.node)
@@ -57,6 +59,7 @@ class StorageNode:
         self._index = index or Index()
         self._preloaded = preloaded
         self._signs = signs
+        self._block_s = block_s
 
     @property
     def agents(self) -> int:
@@ -103,6 +106,7 @@ class StorageNode:
     async def _read(self, asked: ReadBlocks) -> None:
         held = self._index.held(asked.trajectory, asked.runs)
         if held > asked.lo:
+            begun_s = self._world.clock.now()
             region = self._world.allocate(held)
             self._store.load(pieces(asked.trajectory, asked.runs, asked.lo, held), region)
             span = Span(asked.lo, held)
@@ -114,6 +118,8 @@ class StorageNode:
                 return
             finally:
                 self._world.free(region)
+            if self._block_s:
+                await self._world.clock.sleep_until(begun_s + (held - asked.lo) * self._block_s)
         self._world.send(asked.node, BlocksRead(asked.ticket, held))
 
     async def _persist(self, asked: StoreBlocks) -> None:

@@ -250,10 +250,11 @@ def _storage(
 
 
 def _snic_bytes_per_s(scenario: Scenario) -> float:
-    """What a whole node's SNIC delivers."""
+    """What a whole node reads from storage."""
     whole = msgspec.structs.replace(scenario.cluster, slice=Ratio(1))
     block_bytes = scenario.model_spec.token_bytes * scenario.scale.block_tokens
-    return whole.delivered_snic_bps(block_bytes) / 8
+    reads_bps = whole.storage.reads_bps(scenario.scheduler.reads_in_flight)
+    return min(whole.delivered_snic_bps(block_bytes), reads_bps) / 8
 
 
 class _Forward(NamedTuple):

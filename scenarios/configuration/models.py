@@ -8,6 +8,7 @@ gives the paper's 4.8-5.8 GB per PFLOP within 10 %.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -173,7 +174,7 @@ class Fitted(msgspec.Struct, frozen=True, kw_only=True):
     `slice_of` of the paper's cluster, model seconds."""
 
     model: str
-    row: str
+    row: Literal["32K", "48K", "64K"]
     agents: int
     slice_of: int
     paper_jct_s: float

@@ -6,6 +6,7 @@ the emulated wire. `scenarios/library/quickstart.yaml` is a commented example.
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
@@ -37,10 +38,21 @@ Row = Literal["32K", "48K", "64K"]
 
 
 class Storage(msgspec.Struct, frozen=True, kw_only=True):
-    """Storage hosts. `rate` of each; "auto" is the sum of all SNICs."""
+    """Storage hosts. `rate` of each; "auto" is the sum of all SNICs. `read_rate` is what a single
+    read gets at most; None: all that NICs carry."""
 
     hosts: Count = 1
     rate: AutoBandwidth = AutoBandwidth("auto")
+    read_rate: ByteRate | None = None
+
+    @property
+    def read_bytes_per_s(self) -> float | None:
+        """Of a single read, bytes/s."""
+        return None if self.read_rate is None else float(self.read_rate)
+
+    def reads_bps(self, reads: int) -> float:
+        """Of so many reads at once, bit/s; infinite where only NICs limit them."""
+        return math.inf if self.read_rate is None else 8.0 * reads * self.read_rate
 
 
 class FatTree(msgspec.Struct, frozen=True, kw_only=True):

@@ -95,6 +95,7 @@ def make_plan(scenario: Scenario) -> Planned:
         dram_pool_bytes=scenario.cluster.dram_pool * float(scenario.cluster.slice),
         dram_bytes_per_s=scenario.cluster.node_dram_bytes_per_s,
         message_s=float(scenario.cluster.message_latency),
+        read_bytes_per_s=scenario.cluster.storage.read_bytes_per_s,
         constants=SchedulerConstants(alpha_tokens=0.0, beta_tokens=0.0),
         trajectories=tuple(trajectories),
         arrivals=arrivals,
@@ -252,7 +253,8 @@ def _constants(
     batches.
     """
     choice, model = scenario.scheduler, plan.model
-    read_per_s = snic_bps / 8 / model.token_bytes
+    reads_bps = scenario.cluster.storage.reads_bps(choice.reads_in_flight)
+    read_per_s = min(snic_bps, reads_bps) / 8 / model.token_bytes
     steps = list(all_steps(plan.trajectories))
     pairs = [(step.hit, step.prompt - step.hit) for step in steps]
     compute_s = model.layers * timing.truth.prefill_layer_s(pairs)

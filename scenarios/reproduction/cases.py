@@ -34,12 +34,23 @@ one byte a parameter instead make steps too fast (0.6 to 0.9).
 """
 
 
-def scenario_of(case: Case, slice_of: int = 1, gpu: GpuSpec | None = None) -> Scenario:
+STORAGE_POINT = Case("qwen-32b", "64K", 32, "basic")
+"""What the rate of a single read from storage is fitted to: so few agents that a read seldom waits
+for an SNIC."""
+
+
+def scenario_of(
+    case: Case,
+    slice_of: int = 1,
+    gpu: GpuSpec | None = None,
+    read_bytes_per_s: float | None = None,
+) -> Scenario:
     """What is run for a case.
 
     Args:
         slice_of: one part in so many of every node, and of the agents.
         gpu: None for the preset.
+        read_bytes_per_s: of a single read from storage; None for the one that was calibrated.
     """
     values: dict[str, object] = {
         **DEPLOYMENTS[case.model],
@@ -57,6 +68,8 @@ def scenario_of(case: Case, slice_of: int = 1, gpu: GpuSpec | None = None) -> Sc
             "run.warmup": f"{ONLINE_WARMUP_S} s",
             "run.end.after": f"{ONLINE_S} s",
         }
+    if read_bytes_per_s is not None:
+        values["cluster.storage.read_rate"] = f"{read_bytes_per_s / 1e9} GB/s"
     if case.system == "oracle":
         values["scale.layer_groups"] = 1  # nothing of it travels
     scenario = load_scenario(library.find(Path("reproduction")), (), values)

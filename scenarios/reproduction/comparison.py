@@ -20,19 +20,38 @@ BATCH_OF_FIG_3 = (30 * 1024, 300)
 FITTED_BATCH = 5
 """Requests of the one batch that constants are fitted to."""
 
-Fitted = tuple[str, str, int]
-"""Model, MaxLen and agents of a run of the Oracle that constants were fitted to."""
+
+class OverTime(msgspec.Struct, frozen=True, kw_only=True):
+    """A run in spans of `every_s` model seconds: prompt tokens whose first token came there, hits
+    included, and mean TTFT of those requests; agents that still run when a span begins."""
+
+    every_s: float
+    prompt_tokens_per_s: list[float]
+    ttft_mean_s: list[float]
+    running_agents: list[int]
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
     """What a run of a case measured, model seconds: of requests whose first token, and of agents
-    whose end, was after its warm-up."""
+    whose end, was after its warm-up.
+
+    Attributes:
+        ttft_parts_s: mean seconds of each part, by name (Fig 12 left).
+        snic_max_over_avg: the fullest SNIC over their average, mean over windows (Fig 13).
+        attention_max_over_avg_first: longest over average attention time of a forward's engines
+            in the first twentieth of the run (Fig 14).
+        over_time: the curves of Fig 15.
+    """
 
     jct_s: float
     ttft_mean_s: float
     ttst_mean_s: float | None = None
     tpot_mean_s: float | None = None
     agent_jct_mean_s: float | None = None
+    ttft_parts_s: dict[str, float] = {}
+    snic_max_over_avg: float | None = None
+    attention_max_over_avg_first: float | None = None
+    over_time: OverTime | None = None
     requests: int
     cpu_s: float
 
@@ -82,16 +101,16 @@ class Reproduction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def reproduction(
-    wanted: Sequence[PaperPoint], measured: Mapping[Case, Measured], fitted: set[Fitted]
+    wanted: Sequence[PaperPoint], measured: Mapping[Case, Measured], fitted: set[Case]
 ) -> Reproduction:
-    """What there is of the wanted points."""
+    """What there is of the wanted points; constants were fitted to the fitted ones."""
     found = compared(wanted, measured, fitted)
     missing = sum(p.case is not None and p.case not in measured for p in wanted)
     return Reproduction(points=found, summary=summaries(found), missing=missing)
 
 
 def compared(
-    wanted: Iterable[PaperPoint], measured: Mapping[Case, Measured], fitted: set[Fitted]
+    wanted: Iterable[PaperPoint], measured: Mapping[Case, Measured], fitted: set[Case]
 ) -> list[Point]:
     """The points for which there is a run, and those that follow from them."""
     found = []
@@ -101,8 +120,7 @@ def compared(
             used = point.x == FITTED_BATCH
             found.append(_point(point, batch_throughput(point.x), used=used))
         elif case in measured:
-            known = (case.model, case.row, case.agents) in fitted
-            used = case.system == "oracle" and not case.aps and known
+            used = case in fitted
             ours = _value(measured[case], point.quantity)
             if ours is not None:
                 found.append(_point(point, ours, used=used))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -197,6 +198,7 @@ def rate_error(
     records: Sequence[RequestRecord],
     slots: int,
     broken_s: Sequence[tuple[float, float]] = (),
+    read_bps: float = math.inf,
 ) -> float | None:
     """How far NICs that had to be full were from their rate, as a fraction.
 
@@ -208,6 +210,8 @@ def rate_error(
 
     Args:
         broken_s: spans that are left out.
+        read_bps: what storage delivers of one read; an SNIC that all reads together do not fill
+            has to carry as much as they are.
     """
     elsewhere = _storage_plane_use(fabric, windows)
     shortfalls = []
@@ -217,7 +221,7 @@ def rate_error(
             busy &= (windows.edges_s[1:] <= start_s) | (windows.edges_s[:-1] >= end_s)
         backlogged = _inner(busy)
         if backlogged.any():
-            use = windows.read[snic.name] / snic.rate_bps
+            use = windows.read[snic.name] / min(snic.rate_bps, slots * read_bps)
             full = np.max([use, *elsewhere], axis=0)[backlogged]
             shortfalls.append(abs(1 - float(np.median(full))))
     return max(max(shortfalls), _excess(fabric.nics, windows)) if shortfalls else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -276,6 +277,7 @@ def _signs(plan: Plan, result: SystemResult, cut: Windows | None) -> Signs:
         if node.lateness_s is not None and node.node not in hurt
     ]
     slots = plan.constants.reads_in_flight
+    read_bps = math.inf if plan.read_bytes_per_s is None else 8 * plan.read_bytes_per_s
     lane_bytes = sum(lane.bytes for lane in _lanes(result).values())
     return Signs(
         complete=result.complete,
@@ -294,7 +296,12 @@ def _signs(plan: Plan, result: SystemResult, cut: Windows | None) -> Signs:
             None
             if cut is None
             else fidelity.rate_error(
-                plan.fabric, cut, result.records, slots, fidelity.fault_spans(result.faults)
+                plan.fabric,
+                cut,
+                result.records,
+                slots,
+                fidelity.fault_spans(result.faults),
+                read_bps,
             )
         ),
         probe_error=max((abs(1 - ratio) for ratio in result.probes.values()), default=None),

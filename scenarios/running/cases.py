@@ -5,6 +5,7 @@ What was measured once is kept, under a digest of all that it depends on, and no
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
@@ -13,6 +14,7 @@ from statistics import fmean
 from typing import TypeVar
 
 import msgspec
+import numpy as np
 
 from nodes.virtual_run import simulate
 from plan.errors import RunError, TestbedError
@@ -20,9 +22,10 @@ from plan.records import CounterSample, RequestRecord
 from scenarios.configuration.loading import resolved_yaml
 from scenarios.configuration.schema import Scenario
 from scenarios.planning.plan import make_plan
-from scenarios.reproduction.comparison import Measured
+from scenarios.reproduction.comparison import Measured, OverTime
 from scenarios.results.latencies import tpot_s, ttft_s, ttst_s
 from scenarios.results.measured import measured as measured_of
+from scenarios.results.metrics import summarise_system
 from scenarios.results.readable_json import write_json
 from scenarios.results.result import SystemResult
 from scenarios.running import compiled
@@ -31,8 +34,10 @@ from scenarios.running.simulation import rare_collections
 
 K = TypeVar("K")
 
-SAMPLE_S = 60.0
-"""Model seconds between two looks at whether the run comes on."""
+SAMPLE_S = 15.0
+"""Model seconds between two readings of the counters: the windows of the paper's Fig 13."""
+EVERY_S = 100.0
+"""Model seconds between two points of the curves of its Fig 15."""
 
 
 def measured(
@@ -79,14 +84,15 @@ def measure(scenario: Scenario) -> Measured:
     plan = make_plan(scenario).plan
     (system,) = scenario.compared
     records: list[RequestRecord] = []
+    samples: list[CounterSample] = []
     with rare_collections():
-        run = simulate(plan, system, SAMPLE_S, records.append, _ignore)
+        run = simulate(plan, system, SAMPLE_S, records.append, samples.append)
     if not run.complete:
         raise RunError(f"{scenario.name}: broken off")
     result = SystemResult(
         system=system,
         records=records,
-        samples=[],
+        samples=samples,
         node_stats=run.stats,
         drops={},
         complete=run.complete,
@@ -94,14 +100,40 @@ def measure(scenario: Scenario) -> Measured:
         wall_s=0.0,
     )
     seen = measured_of(plan, result)
+    summary = summarise_system(plan, result)
     return Measured(
         jct_s=max(r.done_s for r in records if r.done_s is not None),
         ttft_mean_s=fmean(ttft_s(seen.done)),
         ttst_mean_s=_mean(ttst_s(seen.done)),
         tpot_mean_s=_mean(tpot_s(seen.done)),
         agent_jct_mean_s=_mean(seen.jcts_s),
+        ttft_parts_s=summary.ttft_parts_s,
+        snic_max_over_avg=summary.snic_max_over_avg,
+        attention_max_over_avg_first=summary.attention_max_over_avg_first,
+        over_time=_over_time(records),
         requests=len(records),
         cpu_s=time.process_time() - begun_s,
+    )
+
+
+def _over_time(records: Sequence[RequestRecord]) -> OverTime:
+    """The run in spans of `EVERY_S`: a request counts in that of its first token, an agent at
+    the beginning of every span in which it has not had its last one."""
+    ends_s: dict[int, float] = {}
+    for record in records:
+        ends_s[record.agent] = max(ends_s.get(record.agent, 0.0), record.done_s or 0.0)
+    served = [record for record in records if record.first_s is not None]
+    span = np.array([record.first_s for record in served]) // EVERY_S
+    spans = math.ceil(max(ends_s.values()) / EVERY_S)
+    requests = np.bincount(span.astype(int), minlength=spans)
+    tokens = np.bincount(span.astype(int), [r.prompt_tokens for r in served], spans)
+    waited_s = np.bincount(span.astype(int), ttft_s(served), spans)
+    ends = np.array(list(ends_s.values()))
+    return OverTime(
+        every_s=EVERY_S,
+        prompt_tokens_per_s=(tokens / EVERY_S).tolist(),
+        ttft_mean_s=(waited_s / np.maximum(requests, 1)).tolist(),
+        running_agents=[int((ends > i * EVERY_S).sum()) for i in range(spans)],
     )
 
 
@@ -115,7 +147,3 @@ def _attempt(item: tuple[K, Scenario]) -> Measured | RunError:
         return measure(item[1])
     except TestbedError as error:
         return RunError(str(error))
-
-
-def _ignore(_: CounterSample) -> None:
-    """Nobody asks for counters."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,7 +66,9 @@ class Client:
         assert isinstance(await self._answers.get(), BlocksStored)
 
 
-def with_storage(test: Callable[[Client], Awaitable[None]], preloaded: int = 0) -> None:
+def with_storage(
+    test: Callable[[Client], Awaitable[None]], preloaded: int = 0, block_s: float = 0.0
+) -> None:
     """Run a test against one storage host in virtual time."""
     plan = make_plan([agent((1, 1), preloaded=preloaded)])
 
@@ -77,7 +80,11 @@ def with_storage(test: Callable[[Client], Awaitable[None]], preloaded: int = 0) 
                 plan, tasks, loop, FlowNetwork(loop.agenda, plan.fabric, plan.lanes)
             )
             storage = StorageNode(
-                VirtualWorld(cluster, "st0"), IdentityBlockStore(), plan.layout, lambda _: preloaded
+                VirtualWorld(cluster, "st0"),
+                IdentityBlockStore(),
+                plan.layout,
+                lambda _: preloaded,
+                block_s=block_s,
             )
             cluster.handlers["st0"] = storage.handle
             await test(Client(cluster, storage))
@@ -159,3 +166,21 @@ def test_rows_persisted_one_by_one_in_any_order_are_all_found(order: list[int]) 
 def test_trajectories_are_spread_over_the_storage_hosts() -> None:
     hosts = ["st0", "st1", "st2"]
     assert [storage_host(hosts, n) for n in range(6)] == hosts * 2
+
+
+@given(st.integers(1, 9), st.sampled_from([1.0, 1e-9]))
+def test_a_read_takes_what_its_rate_asks_for_or_its_nics_if_that_is_longer(
+    blocks: int, block_s: float
+) -> None:
+    took_s = {}
+
+    for least_s in (0.0, block_s):
+
+        async def test(client: Client, least_s: float = least_s) -> None:
+            begun_s = client.world.clock.now()
+            assert await client.held(((0, blocks),), blocks) == blocks
+            took_s[least_s] = client.world.clock.now() - begun_s
+
+        with_storage(test, preloaded=blocks * 64, block_s=least_s)
+    messages_s = 2 * 50e-6
+    assert took_s[block_s] == pytest.approx(max(took_s[0.0], blocks * block_s + messages_s))

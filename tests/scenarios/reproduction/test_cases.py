@@ -53,3 +53,17 @@ def test_only_qwen_has_more_hbm_than_the_preset() -> None:
     gpu = scenario_of(Case("qwen-32b", "32K", 512, "oracle")).gpu_spec
     assert msgspec.structs.replace(gpu, hbm_bytes=GPUS["h800"].hbm_bytes) == GPUS["h800"]
     assert gpu.hbm_bytes > GPUS["h800"].hbm_bytes
+
+
+def test_a_read_rate_that_is_given_takes_the_place_of_the_calibrated_one() -> None:
+    case = Case("qwen-32b", "64K", 32, "basic")
+    assert scenario_of(case).cluster.storage.read_bytes_per_s is not None
+    given = scenario_of(case, read_bytes_per_s=5.5e9)
+    assert given.cluster.storage.read_bytes_per_s == 5.5e9
+    assert given.name == scenario_of(case).name
+
+
+def test_so_many_reads_as_a_node_has_at_once_nearly_fill_its_snic() -> None:
+    scenario = scenario_of(Case("qwen-32b", "64K", 32, "basic"))
+    reads_bps = scenario.cluster.storage.reads_bps(scenario.scheduler.reads_in_flight)
+    assert 0.9 < reads_bps / scenario.cluster.snic <= 1.0

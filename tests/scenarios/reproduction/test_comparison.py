@@ -7,7 +7,7 @@ import pytest
 from scenarios.reproduction.comparison import Measured, batch_throughput, reproduction
 from scenarios.reproduction.paper import Case, PaperPoint, paper, points
 
-FITTED = {("ds-660b", "32K", 512)}
+FITTED = {Case("ds-660b", "32K", 512, "oracle")}
 
 
 def run_of(point: PaperPoint, factor: float) -> Measured:
@@ -28,7 +28,7 @@ def test_what_is_slower_by_a_tenth_has_that_error_and_the_papers_speed_ups() -> 
     assert found.missing == 0
 
 
-def test_only_the_oracle_s_fitted_points_are_no_predictions() -> None:
+def test_only_fitted_points_are_no_predictions() -> None:
     wanted = points(("7",))
     found = reproduction(wanted, {p.case: run_of(p, 1.0) for p in wanted if p.case}, FITTED)
     used = [p for p in found.points if p.used_for_calibration]
@@ -69,7 +69,7 @@ def test_an_online_point_is_what_its_quantity_measured_and_none_without_it() -> 
         requests=1,
         cpu_s=0.0,
     )
-    found = reproduction(wanted, {case: run}, {("ds-27b", "48K", 500)})
+    found = reproduction(wanted, {case: run}, {Case("ds-27b", "48K", 500, "oracle")})
     ours = {p.quantity: p.ours for p in found.points}
     assert ours == {"ttft_s": 0.4, "tpot_s": 0.012, "agent_jct_s": 300.0}
     assert not any(p.used_for_calibration for p in found.points)

@@ -177,6 +177,16 @@ def test_a_backlogged_snic_below_its_rate_is_a_rate_error(use: float, verdict: s
     assert fidelity.verdict == verdict
 
 
+@pytest.mark.parametrize(("use", "error"), [(0.8, 0.0), (0.72, 0.1)])
+def test_reads_that_are_slow_by_themselves_need_not_fill_a_snic(use: float, error: float) -> None:
+    plan = make_plan()
+    snic = next(nic for nic in plan.fabric.nics if nic.name == "pe0.snic")
+    slots = plan.constants.reads_in_flight
+    slow = msgspec.structs.replace(plan, read_bytes_per_s=0.8 * snic.rate_bps / 8 / slots)
+    result = make_result(plan, "basic", 40.0, {"pe0": use, "de0": 0.0})
+    assert summarise_system(slow, result).fidelity.rate_error == pytest.approx(error)
+
+
 def test_what_counters_blur_is_no_rate_error() -> None:
     """Reads that fill the slots for less than three windows: no window is surely full."""
     plan = make_plan()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from plan.errors import RunError
+from plan.workload import steps
 from scenarios.configuration.loading import load_scenario
 from scenarios.configuration.schema import Scenario
+from scenarios.planning.plan import make_plan
 from scenarios.reproduction.comparison import Measured
 from scenarios.running import cases
 from scenarios.running.fleet import Here
@@ -28,6 +31,22 @@ def test_a_run_s_figures_are_those_of_its_requests(tiny: Scenario) -> None:
     assert 0 < found.ttft_mean_s < found.jct_s
     assert found.tpot_mean_s is not None
     assert found.jct_s == cases.measure(tiny).jct_s
+    assert sum(found.ttft_parts_s.values()) == pytest.approx(found.ttft_mean_s)
+
+
+def test_what_is_told_over_time_is_all_of_the_run(
+    tiny: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cases, "EVERY_S", 1.0)
+    found = cases.measure(tiny)
+    curves = found.over_time
+    assert curves is not None
+    planned = make_plan(tiny).plan
+    prompts = sum(s.prompt for t in planned.trajectories for s in steps(t))
+    assert sum(curves.prompt_tokens_per_s) == pytest.approx(prompts)
+    assert curves.running_agents[0] == 2
+    assert curves.running_agents[-1] >= 1
+    assert len(curves.running_agents) == len(curves.ttft_mean_s) == math.ceil(found.jct_s)
 
 
 def test_what_was_measured_is_kept_until_the_scenario_changes(
