@@ -78,21 +78,15 @@ class Controller:
 
 
 @contextmanager
-def controller(
-    directory: Path, telemetry: Path, sample_s: float, journal: Journal
-) -> Iterator[Controller]:
-    """Start the controller for `directory/plan.json` and wait until it has set up the fabric.
+def started(directory: Path, telemetry: Path, sample_s: float) -> Iterator[subprocess.Popen[bytes]]:
+    """The controller's process for `directory/plan.json`; to be started before the switches, so
+    that it makes itself ready while they are built, and listens when they look for it.
 
     Args:
         directory: also for its log.
         sample_s: wall seconds between two counter samples, written to `telemetry`.
-        journal: told of incidents.
-
-    Raises:
-        RunError: it reported an error, or ended; whatever else went wrong then follows from it.
     """
-    path = directory / "controller.log"
-    with path.open("wb") as log:
+    with _log(directory).open("wb") as log:
         process = subprocess.Popen(
             [
                 *python("-m", "controller.launcher"),
@@ -106,14 +100,41 @@ def controller(
             stderr=log,
             start_new_session=True,
         )
-        prefer(process.pid, Rank.NODE)
         try:
-            running = Controller(process, journal, path)
-            running.events.await_event(Installed, READY_S)
-            with running.blamed():
-                yield running
+            yield process
         finally:
-            process.kill()
-            process.wait()
+            _end(process)
             assert process.stdout is not None
             process.stdout.close()
+
+
+@contextmanager
+def controller(
+    process: subprocess.Popen[bytes], directory: Path, journal: Journal
+) -> Iterator[Controller]:
+    """Wait until the controller has set up the fabric, and end it before the fabric goes.
+
+    Args:
+        directory: where its log is.
+        journal: told of incidents.
+
+    Raises:
+        RunError: it reported an error, or ended; whatever else went wrong then follows from it.
+    """
+    prefer(process.pid, Rank.NODE)
+    try:
+        running = Controller(process, journal, _log(directory))
+        running.events.await_event(Installed, READY_S)
+        with running.blamed():
+            yield running
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+
+
+def _log(directory: Path) -> Path:
+    return directory / "controller.log"

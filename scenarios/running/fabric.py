@@ -11,7 +11,12 @@ from controller import qos
 from controller.telemetry import Telemetry
 from plan.errors import RunError
 from plan.model import Plan
-from scenarios.running.controller_process import CONTROLLER_PORT, Controller, controller
+from scenarios.running.controller_process import (
+    CONTROLLER_PORT,
+    Controller,
+    controller,
+    started,
+)
 from scenarios.running.journal import Journal
 from topology import ovs, shaping
 from topology.network import Network
@@ -44,18 +49,19 @@ def open_fabric(
         RunError: it could not be built, or the kernel did not apply what the plan says.
     """
     journal.phase("fabric")
+    telemetry = directory / "telemetry.jsonl"
     with (
+        started(directory, telemetry, sample_s) as process,
         ovs.daemons(directory, ovs.daemons_wanted(len(plan.fabric.switches))) as daemons,
         Network(plan.fabric, daemons, CONTROLLER_PORT, lossless=plan.recovery is None) as network,
     ):
         qos.install(plan, network.databases)
         shaping.finish_switch_ports(network, plan)
         shaping.shape_hosts(network, plan)
-        telemetry = directory / "telemetry.jsonl"
+        if disagreements := shaping.read_back(network, plan):
+            raise RunError(f"the kernel did not apply the plan: {'; '.join(disagreements[:3])}")
         journal.phase("controller")
-        with controller(directory, telemetry, sample_s, journal) as running:
-            if disagreements := shaping.read_back(network, plan):
-                raise RunError(f"the kernel did not apply the plan: {'; '.join(disagreements[:3])}")
+        with controller(process, directory, journal) as running:
             if probe:
                 journal.phase("probes")
             probes = probe_rates(network, plan) if probe else {}

@@ -25,18 +25,22 @@ def running(
     """Build the plan's fabric and yield it when its queues are all in place."""
     write_plan(plan, directory / "plan.json")
     with (
+        _controller(directory) as controller,
         ovs.daemons(count=daemons) as started,
         Network(plan.fabric, started, CONTROLLER_PORT, lossless=lossless) as network,
     ):
         qos.install(plan, network.databases)
         shaping.finish_switch_ports(network, plan)
         shaping.shape_hosts(network, plan)
-        with _controller(directory):
+        _await(controller)
+        try:
             yield network
+        finally:
+            controller.kill()
 
 
 @contextmanager
-def _controller(directory: Path) -> Iterator[None]:
+def _controller(directory: Path) -> Iterator[subprocess.Popen[str]]:
     controller = subprocess.Popen(
         [
             *(sys.executable, "-m", "controller.launcher"),
@@ -49,16 +53,19 @@ def _controller(directory: Path) -> Iterator[None]:
         env=os.environ,
     )
     try:
-        assert controller.stdout is not None
-        for line in controller.stdout:
-            event = json.loads(line)
-            assert event["event"] != "error", event
-            if event["event"] == "ready":
-                break
-        else:
-            raise AssertionError("the controller ended before it was ready")
-        yield
+        yield controller
     finally:
         controller.kill()
         with controller:  # closes its pipe
             pass
+
+
+def _await(controller: subprocess.Popen[str]) -> None:
+    """Until it has set up the fabric."""
+    assert controller.stdout is not None
+    for line in controller.stdout:
+        event = json.loads(line)
+        assert event["event"] != "error", event
+        if event["event"] == "ready":
+            return
+    raise AssertionError("the controller ended before it was ready")
