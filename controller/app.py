@@ -8,15 +8,19 @@ that knows Ryu.
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 import msgspec
+from eventlet.greenio import GreenSocket
 from ryu.base import app_manager
 from ryu.controller import ofp_event
+from ryu.controller.controller import datapath_connection_factory
 from ryu.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
+from ryu.controller.ofp_handler import OFPHandler
 from ryu.lib import hub
 from ryu.ofproto import ofproto_v1_3
 
@@ -60,6 +64,25 @@ class Installation:
     event: events.Rerouted | None = None
     barriers: set[tuple[str, int]] = field(default_factory=set)
     started_s: float = field(default_factory=time.monotonic)
+
+
+class Reception(OFPHandler):
+    """Ryu's half of the handshake, with switches that come by a socket that listens already."""
+
+    def __init__(self, door: socket.socket) -> None:
+        super().__init__()
+        self._door = door
+
+    def start(self) -> Any:
+        """Begin to let switches in."""
+        # the handler's own start would listen anew
+        super(OFPHandler, self).start()
+        return hub.spawn(self._receive)
+
+    def _receive(self) -> None:
+        door = GreenSocket(self._door)
+        while True:
+            hub.spawn(datapath_connection_factory, *door.accept())
 
 
 class FabricApp(app_manager.RyuApp):

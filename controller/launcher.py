@@ -25,15 +25,20 @@ from plan.errors import said
 from plan.events import ControllerEvent, Error
 from plan.model import Plan, read_plan
 
+_WAITING = 4096
+"""Switches at most that are not spoken to yet."""
+
 
 def main() -> int:
     """Run the controller until SIGTERM or an error."""
     arguments = _arguments()
     try:
-        plan = read_plan(arguments.plan)
-        _require_free(arguments.listen)
-        with arguments.telemetry.open("w") as telemetry:
-            return _run(plan, arguments, telemetry)
+        # before anything that takes its time: a switch that is turned away waits for a second
+        with (
+            socket.create_server(arguments.listen, backlog=_WAITING) as door,
+            arguments.telemetry.open("w") as telemetry,
+        ):
+            return _run(read_plan(arguments.plan), door, telemetry, arguments.interval)
     except Exception as error:
         traceback.print_exc()  # for its log
         return _fail(said(error))
@@ -70,21 +75,13 @@ def _seconds(text: str) -> float:
     return value
 
 
-def _require_free(address: tuple[str, int]) -> None:
-    """Ryu listens with SO_REUSEPORT: two controllers would silently share the switches."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(address)
-
-
-def _run(plan: Plan, arguments: argparse.Namespace, telemetry: TextIO) -> int:
+def _run(plan: Plan, door: socket.socket, telemetry: TextIO, interval_s: float) -> int:
     _prepare_ryu()
     from ryu import cfg
     from ryu.base.app_manager import AppManager
-    from ryu.controller.ofp_handler import OFPHandler
     from ryu.lib import hub
 
-    from controller.app import FabricApp, Settings
+    from controller.app import FabricApp, Reception, Settings
 
     over = hub.Event()
     failures: list[str] = []
@@ -96,14 +93,10 @@ def _run(plan: Plan, arguments: argparse.Namespace, telemetry: TextIO) -> int:
     logging.basicConfig(level=logging.WARNING)
     logging.getLogger().addHandler(_Fatal(fail))
     cfg.CONF(args=[], project="controller", default_config_files=[], default_config_dirs=[])
-    host, port = arguments.listen
-    cfg.CONF.set_override("ofp_listen_host", host)
-    cfg.CONF.set_override("ofp_tcp_listen_port", port)
-
-    settings = Settings(plan=plan, emit=emit, telemetry=telemetry, interval_s=arguments.interval)
+    settings = Settings(plan=plan, emit=emit, telemetry=telemetry, interval_s=interval_s)
     manager = AppManager.get_instance()
     # the application first: it declares the OpenFlow versions that the handler may offer
-    apps = [manager.instantiate(FabricApp, settings), manager.instantiate(OFPHandler)]
+    apps = [manager.instantiate(FabricApp, settings), manager.instantiate(Reception, door)]
     for app in apps:
         app.start()
     _end_on_signal(over.set)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -50,15 +51,20 @@ class Controller:
             text=True,
         )
 
-    def connect(self, dpid: int, ports: list[int]) -> FakeSwitch:
-        """A fake switch, as soon as the controller listens."""
+    def call(self) -> socket.socket:
+        """A connection, as soon as the controller listens."""
         deadline = time.monotonic() + TIMEOUT_S
         while True:
             try:
-                return FakeSwitch(self.address, dpid, ports)
+                return socket.create_connection(self.address)
             except ConnectionRefusedError:
                 if time.monotonic() > deadline or self.process.poll() is not None:
                     raise
+
+    def connect(self, dpid: int, ports: list[int]) -> FakeSwitch:
+        """A fake switch, as soon as the controller listens."""
+        self.call().close()
+        return FakeSwitch(self.address, dpid, ports)
 
     def connect_all(self, fabric: Any = FABRIC) -> dict[str, Any]:
         """Connect every switch of the fabric and return the ready event."""
@@ -214,6 +220,19 @@ def test_a_port_missing_from_the_switch_counts_as_down(start: Start) -> None:
         controller.switches[switch.name] = controller.connect(switch.dpid, [])
     cut = controller.event("ready")["unreachable"]
     assert {name for _, name in cut} == {nic.name for nic in FABRIC.nics}
+
+
+def test_switches_that_went_before_they_were_spoken_to_are_no_error(start: Start) -> None:
+    """They are let in as soon as the process lives, and do not wait for long."""
+    controller = start()
+    hello = struct.pack("!BBHI", ofp.OFP_VERSION, ofp.OFPT_HELLO, 8, 0)
+    for said in (b"", hello):
+        for lingering in ((0, 0), (1, 0)):
+            caller = controller.call()
+            caller.sendall(said)
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", *lingering))
+            caller.close()
+    assert controller.connect_all()["switches"] == len(FABRIC.switches)
 
 
 def test_an_exception_in_a_handler_ends_the_run(start: Start) -> None:
