@@ -9,8 +9,10 @@ the mean, and no request waits for another. Storage reads go by the bottleneck-f
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from functools import partial, reduce
+from itertools import combinations
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -27,6 +29,13 @@ SAMPLED = 500
 MOST_TOGETHER = 64
 """Requests of a forward batch."""
 _MOST_DECODING = 4096
+WORTH = 1.05
+"""The least gain that is worth an upgrade."""
+MOST_PAIRS = 3
+"""Of resources that are worth one together."""
+
+Better = Callable[[Scenario], Scenario]
+"""From a scenario to the same with more of something."""
 
 
 class Demand(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,42 +171,86 @@ def evaluate(
 
 
 def upgrades(scenario: Scenario, demand: Demand, choice: Choice) -> list[Upgrade]:
-    """What twice of each resource buys a deployment, the most first."""
-    [system] = [one for one in scenario.compared if one.name == choice.system]
-    found = []
-    for what, better in _doubled(scenario):
-        new = evaluate(better, demand, choice.prefill, choice.decode, system)
-        gain = new.capacity_aps / choice.capacity_aps if choice.capacity_aps else math.inf
-        alone = msgspec.structs.replace(better, systems=(system,))
-        found.append(
-            Upgrade(
-                what=what,
-                capacity_aps=new.capacity_aps,
-                gain=gain,
-                binding=new.binding,
-                best=choose(alone, demand, choice.prefill + choice.decode)[0],
-            )
-        )
-    return sorted(found, key=lambda upgrade: (-upgrade.capacity_aps, -upgrade.best.capacity_aps))
+    """What twice of each resource buys a deployment, the most first; where none of them alone is
+    worth it, before them what two together buy, if they are."""
+    doubled = _doubled(scenario)
+    alone = [_upgrade(what, [better], scenario, demand, choice) for what, better in doubled.items()]
+    alone.sort(key=_worth, reverse=True)
+    if alone[0].gain >= WORTH:
+        return alone
+    pairs = []
+    for (one, first), (other, second) in combinations(doubled.items(), 2):
+        both = _upgraded([first, second], scenario, choice)
+        new = evaluate(both, demand, choice.prefill, choice.decode, *both.compared)
+        if new.capacity_aps >= WORTH * choice.capacity_aps:
+            pairs.append((new.capacity_aps, f"{one} and {other}", [first, second]))
+    pairs.sort(key=lambda pair: -pair[0])
+    return [
+        *(_upgrade(what, two, scenario, demand, choice) for _, what, two in pairs[:MOST_PAIRS]),
+        *alone,
+    ]
 
 
-def _doubled(scenario: Scenario) -> Iterator[tuple[str, Scenario]]:
-    replace = msgspec.structs.replace
-    cluster, gpu = scenario.cluster, scenario.gpu_spec
-    for what, better in (
-        ("SNIC rate", replace(cluster, snic=Bandwidth(2 * cluster.snic))),
-        ("CNIC rate", replace(cluster, cnic=Bandwidth(2 * cluster.cnic))),
-        ("DRAM bandwidth", replace(cluster, dram=ByteRate(2 * cluster.dram))),
-        ("DRAM buffers", replace(cluster, dram_buffer=Size(2 * cluster.dram_buffer))),
-    ):
-        yield what, replace(scenario, cluster=better)
-    yield "HBM capacity", replace(scenario, gpu=replace(gpu, hbm_bytes=2 * gpu.hbm_bytes))
-    if gpu.profile is not None:
-        yield "GPU speed", replace(scenario, gpu=replace(gpu, profile=gpu.profile.times(0.5)))
-        return
-    yield "GPU FLOP/s", replace(scenario, gpu=replace(gpu, flops=2 * gpu.flops))
-    faster = replace(gpu, hbm_bytes_per_s=2 * gpu.hbm_bytes_per_s)
-    yield "HBM bandwidth", replace(scenario, gpu=faster)
+def _worth(upgrade: Upgrade) -> tuple[float, float]:
+    return upgrade.capacity_aps, upgrade.best.capacity_aps
+
+
+def _upgraded(better: Sequence[Better], scenario: Scenario, choice: Choice) -> Scenario:
+    """The scenario with that and the choice's system alone."""
+    systems = tuple(one for one in scenario.compared if one.name == choice.system)
+    alone = msgspec.structs.replace(scenario, systems=systems)
+    return reduce(lambda given, one: one(given), better, alone)
+
+
+def _upgrade(
+    what: str, better: Sequence[Better], scenario: Scenario, demand: Demand, choice: Choice
+) -> Upgrade:
+    upgraded = _upgraded(better, scenario, choice)
+    new = evaluate(upgraded, demand, choice.prefill, choice.decode, *upgraded.compared)
+    return Upgrade(
+        what=what,
+        capacity_aps=new.capacity_aps,
+        gain=new.capacity_aps / choice.capacity_aps if choice.capacity_aps else math.inf,
+        binding=new.binding,
+        best=choose(upgraded, demand, choice.prefill + choice.decode)[0],
+    )
+
+
+def _doubled(scenario: Scenario) -> dict[str, Better]:
+    """By resource, how a scenario has twice of it."""
+    cluster = {
+        "SNIC rate": ("snic", Bandwidth),
+        "CNIC rate": ("cnic", Bandwidth),
+        "DRAM bandwidth": ("dram", ByteRate),
+        "DRAM buffers": ("dram_buffer", Size),
+    }
+    gpu = {"HBM capacity": "hbm_bytes"}
+    if scenario.gpu_spec.profile is None:
+        gpu |= {"GPU FLOP/s": "flops", "HBM bandwidth": "hbm_bytes_per_s"}
+    found: dict[str, Better] = {
+        what: partial(_of_cluster, field, kind) for what, (field, kind) in cluster.items()
+    }
+    found |= {what: partial(_of_gpu, field) for what, field in gpu.items()}
+    return found if scenario.gpu_spec.profile is None else found | {"GPU speed": _faster}
+
+
+def _of_cluster(field: str, kind: type[Any], scenario: Scenario) -> Scenario:
+    doubled = {field: kind(2 * getattr(scenario.cluster, field))}
+    cluster = msgspec.structs.replace(scenario.cluster, **doubled)
+    return msgspec.structs.replace(scenario, cluster=cluster)
+
+
+def _of_gpu(field: str, scenario: Scenario) -> Scenario:
+    gpu = scenario.gpu_spec
+    better = msgspec.structs.replace(gpu, **{field: 2 * getattr(gpu, field)})
+    return msgspec.structs.replace(scenario, gpu=better)
+
+
+def _faster(scenario: Scenario) -> Scenario:
+    gpu = scenario.gpu_spec
+    assert gpu.profile is not None
+    halved = msgspec.structs.replace(gpu, profile=gpu.profile.times(0.5))
+    return msgspec.structs.replace(scenario, gpu=halved)
 
 
 def _limits(

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scenarios.analysis.planner import Choice, Demand, Upgrade, buildable
+from scenarios.analysis.planner import WORTH, Choice, Demand, Upgrade, buildable
 from scenarios.configuration.systems import title
 from scenarios.reports.drawing import colour
 from scenarios.reports.figures import STYLE, Axes, Figure, MaxNLocator, style
@@ -57,8 +57,8 @@ class Deployment(msgspec.Struct, kw_only=True):
         buys = self.upgrades[0]
         more = (
             f"twice the {buys.what} makes it {buys.gain:.2f}x"
-            if buys.gain > 1.005
-            else "twice of no single resource makes it more"
+            if buys.gain >= WORTH
+            else "twice of no two resources makes it much more"
         )
         return (
             f"{best.label} with {title(best.system)}: up to {best.capacity_aps:.3g} agents/s,"

@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plan.workload import Trajectory, Turn
-from scenarios.analysis.planner import Demand, buildable, choose, demand_of, evaluate, upgrades
+from scenarios.analysis.planner import (
+    WORTH,
+    Demand,
+    buildable,
+    choose,
+    demand_of,
+    evaluate,
+    upgrades,
+)
 from scenarios.analysis.theory import dual_path
 from scenarios.configuration import library
 from scenarios.configuration.loading import load_scenario
@@ -134,6 +142,17 @@ def test_the_upgrade_of_what_binds_is_the_one_that_helps() -> None:
     assert first.what == "SNIC rate"
     assert first.gain == pytest.approx(2)
     assert all(other.gain == pytest.approx(1) for other in others)
+
+
+def test_where_no_upgrade_helps_alone_two_together_are_tried() -> None:
+    """SNICs and decode nodes bind at almost the same rate."""
+    scenario = load_scenario(library.find(Path("online-27b")), PATHS)
+    choice = evaluate(scenario, DEMAND, 1, 1, SYSTEMS["dualpath"])
+    pairs = [one for one in upgrades(scenario, DEMAND, choice) if " and " in one.what]
+    assert {one.what for one in pairs} >= {"SNIC rate and HBM bandwidth"}
+    assert all(one.gain >= WORTH for one in pairs)
+    rates = [one.capacity_aps for one in pairs]
+    assert rates == sorted(rates, reverse=True)
 
 
 @pytest.mark.parametrize(
