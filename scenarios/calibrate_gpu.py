@@ -39,7 +39,8 @@ from scenarios.configuration.models import (
 from scenarios.configuration.units import count
 from scenarios.reproduction.cases import scenario_of
 from scenarios.reproduction.comparison import FITTED_BATCH, batch_throughput
-from scenarios.reproduction.paper import Case, paper, points
+from scenarios.reproduction.paper import Case, paper
+from scenarios.reproduction.wanted import jcts_s
 from scenarios.results.readable_json import write_json
 from scenarios.running.cases import measured
 from scenarios.running.fleet import Here
@@ -137,7 +138,7 @@ class Runs:
 
     def __init__(self, start: GpuSpec, out: Path, jobs: int) -> None:
         self._start, self._out, self._jobs = start, out, jobs
-        self._paper = {point.case: point.value for point in points(("7",))}
+        self._paper = jcts_s()
 
     def gpu(self, logs: Floats) -> GpuSpec:
         """The GPU at these factors, its constants to four digits."""

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from plan.errors import MachineError, RunError
 from scenarios.reproduction.cases import STORAGE_POINT, scenario_of
-from scenarios.reproduction.paper import points
+from scenarios.reproduction.wanted import jcts_s
 from scenarios.results.readable_json import write_json
 from scenarios.running.cases import measured
 from scenarios.running.fleet import Here
@@ -69,7 +69,7 @@ def _error(log: float, out: Path) -> float:
     ((_, result),) = measured({STORAGE_POINT: scenario}, out, Here(1))
     if isinstance(result, RunError):
         raise result
-    (theirs,) = (point.value for point in points(("7",)) if point.case == STORAGE_POINT)
+    theirs = jcts_s()[STORAGE_POINT]
     print(f"{rate / 1e9:6.2f} GB/s  paper {theirs:.0f} s  ours {result.jct_s:.0f} s", flush=True)
     return math.log(result.jct_s / theirs)
 

@@ -6,8 +6,10 @@ theirs beside ours, and `reproduction.md`, the page of the documentation. What w
 kept in the output directory and not run again while scenario and code are the same, so a command
 that was broken off goes on where it was. Points that are not run are left out, and counted.
 
-Figures: 3 (throughput over batch size, from the compute model alone), 7 (offline JCT), 10 and 11
-(online: TTFT, TTST and TPOT, and JCT of agents), 12 (parts of DualPath). Exit status: 0 done; 1 a
+Figures: 3 (throughput over batch size, from the compute model alone), 7 (offline JCT), 8 (ratios of
+nodes), 9 (longer appends, longer generations), 10 and 11 (online: TTFT, TTST and TPOT, and JCT of
+agents), 12 (parts of TTFT, parts of DualPath), 13 and 14 (balance of SNICs, and of attention), 15
+(a large run over time) and table-3 (48P96D and 44P88D, which take hours). Exit status: 0 done; 1 a
 run failed; 2 the command line is wrong; 130 broken off.
 """
 
@@ -24,7 +26,8 @@ from scenarios.configuration.schema import Scenario
 from scenarios.configuration.units import count
 from scenarios.reproduction.cases import DEPLOYMENTS, ONLINE_S, STORAGE_POINT, scenario_of
 from scenarios.reproduction.comparison import Measured, Reproduction, reproduction
-from scenarios.reproduction.paper import FIGURES, Case, PaperPoint, points
+from scenarios.reproduction.paper import FIGURES, Case, PaperPoint
+from scenarios.reproduction.wanted import points
 from scenarios.running.cases import is_kept, measured
 from scenarios.running.fleet import Fleet, Shard, add_cluster, fleet, shard
 from scenarios.running.outcome import DONE, FAILED, complain, concluded

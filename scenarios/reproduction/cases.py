@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -12,7 +14,7 @@ from scenarios.configuration.loading import load_scenario
 from scenarios.configuration.schema import Scenario
 from scenarios.reproduction.paper import Case
 
-DEPLOYMENTS: dict[str, dict[str, object]] = {
+DEPLOYMENTS: dict[str, dict[str, Any]] = {
     "ds-660b": {"cluster.prefill": 2, "cluster.decode": 4},
     "ds-27b": {"cluster.prefill": 1, "cluster.decode": 1},
     "qwen-32b": {"cluster.prefill": 1, "cluster.decode": 2, "cluster.dram_buffer": "320 GB"},
@@ -70,11 +72,17 @@ def scenario_of(
         }
     if read_bytes_per_s is not None:
         values["cluster.storage.read_rate"] = f"{read_bytes_per_s / 1e9} GB/s"
+    if case.nodes:
+        values |= _cluster(case.model, *case.nodes)
+    if case.append != 1.0:
+        values["workload.append_scale"] = case.append
+    if case.gen != 1.0:
+        values["workload.gen_scale"] = case.gen
     if case.system == "oracle":
         values["scale.layer_groups"] = 1  # nothing of it travels
     scenario = load_scenario(library.find(Path("reproduction")), (), values)
     number = f"{case.aps}aps" if case.aps else case.agents
-    name = f"{case.model}-{case.row}-{number}-{case.system}".replace(".", "_")
+    name = f"{case.model}-{case.row}-{number}-{case.system}{_more(case)}".replace(".", "_")
     scenario = msgspec.structs.replace(scenario, name=name)
     gpu = scenario.gpu_spec if gpu is None else gpu
     if case.model in HBM_BYTES:
@@ -82,3 +90,22 @@ def scenario_of(
     elif gpu == scenario.gpu_spec:
         return scenario
     return msgspec.structs.replace(scenario, gpu=gpu)
+
+
+def _more(case: Case) -> str:
+    """What a case's name says of what is not as usual."""
+    found = "-{}P{}D".format(*case.nodes) if case.nodes else ""
+    found += f"-append-{case.append:g}" if case.append != 1.0 else ""
+    return found + (f"-gen-{case.gen:g}" if case.gen != 1.0 else "")
+
+
+def _cluster(model: str, prefill: int, decode: int) -> dict[str, object]:
+    """Other nodes than the usual ones; where they are so many times those, each unit is an
+    expert-parallel group of its own, with storage for it."""
+    values: dict[str, object] = {"cluster.prefill": prefill, "cluster.decode": decode}
+    usual = DEPLOYMENTS[model]["cluster.prefill"], DEPLOYMENTS[model]["cluster.decode"]
+    units = math.gcd(prefill, decode) // math.gcd(*usual)
+    if units > 1 and (prefill, decode) == (units * usual[0], units * usual[1]):
+        values["cluster.group_nodes.prefill"], values["cluster.group_nodes.decode"] = usual
+        values["cluster.storage.hosts"] = 2 * units
+    return values

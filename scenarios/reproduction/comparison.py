@@ -12,13 +12,21 @@ import numpy as np
 from nodes.timing.compute import prefill_layer_s
 from plan.deployment import GpuSpec
 from scenarios.configuration.models import GPUS, MODELS
-from scenarios.reproduction.paper import Case, Figure, PaperPoint, paper
+from scenarios.reproduction.derived import Point, derived
+from scenarios.reproduction.paper import Case, Figure, PaperPoint
 
 BATCH_OF_FIG_3 = (30 * 1024, 300)
 """Cached and appended tokens of every request (paper Fig 3)."""
 
 FITTED_BATCH = 5
 """Requests of the one batch that constants are fitted to."""
+
+CURVES = {
+    "prompt_tokens_per_s": "prompt_tokens_per_s",
+    "ttft_then_s": "ttft_mean_s",
+    "running_agents": "running_agents",
+}
+"""Quantities over time, and where a run has them."""
 
 
 class OverTime(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,28 +64,6 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     cpu_s: float
 
 
-class Point(msgspec.Struct, frozen=True, kw_only=True):
-    """A value of the paper and ours beside it.
-
-    Attributes:
-        row: MaxLen, where the figure has several.
-        error: ours over the paper's, less 1.
-        used_for_calibration: it is no prediction.
-    """
-
-    figure: Figure
-    model: str
-    row: str | None
-    x: float
-    system: str | None
-    quantity: str
-    paper: float
-    reading_error: float
-    ours: float
-    error: float
-    used_for_calibration: bool
-
-
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """Errors of a figure's points for one model, calibrated ones or predicted ones; `ratio` is the
     geometric mean of ours over the paper's, None where one of them is not above 0."""
@@ -105,7 +91,7 @@ def reproduction(
 ) -> Reproduction:
     """What there is of the wanted points; constants were fitted to the fitted ones."""
     found = compared(wanted, measured, fitted)
-    missing = sum(p.case is not None and p.case not in measured for p in wanted)
+    missing = sum(bool(p.case and p.value and p.case not in measured) for p in wanted)
     return Reproduction(points=found, summary=summaries(found), missing=missing)
 
 
@@ -121,20 +107,37 @@ def compared(
             found.append(_point(point, batch_throughput(point.x), used=used))
         elif case in measured:
             used = case in fitted
-            ours = _value(measured[case], point.quantity)
+            ours = _value(measured[case], point.quantity, point.x)
             if ours is not None:
                 found.append(_point(point, ours, used=used))
-    return [*found, *_speed_ups(found), *_cuts(found)]
+    return [*found, *derived(found)]
 
 
-def _value(measured: Measured, quantity: str) -> float | None:
-    """What a run measured of a quantity; None where there was nothing of it."""
+def _value(measured: Measured, quantity: str, x: float) -> float | None:
+    """What a run measured of a quantity, at the time `x` if it has one; None where there was
+    nothing of it."""
+    curves = measured.over_time
+    if quantity in CURVES:
+        if curves is None:
+            return None
+        curve = getattr(curves, CURVES[quantity])
+        span = int(x / curves.every_s)
+        return float(curve[span]) if span < len(curve) else 0.0
+    part, is_part, _ = quantity.partition("_percent")
+    if is_part:
+        parts = measured.ttft_parts_s
+        return 100 * parts[part] / sum(parts.values()) if parts else None
     found: float | None = {
         "jct_s": measured.jct_s,
+        "jct_over_nodes_s": measured.jct_s,
+        "jct_over_append_s": measured.jct_s,
+        "jct_over_gen_s": measured.jct_s,
         "ttft_s": measured.ttft_mean_s,
         "ttst_s": measured.ttst_mean_s,
         "tpot_s": measured.tpot_mean_s,
         "agent_jct_s": measured.agent_jct_mean_s,
+        "snic_max_over_avg": measured.snic_max_over_avg,
+        "attention_max_over_avg": measured.attention_max_over_avg_first,
     }[quantity]
     return found
 
@@ -149,11 +152,13 @@ def batch_throughput(requests: float, model: str = "ds-660b", gpu: GpuSpec | Non
 
 
 def summaries(points: Iterable[Point]) -> list[Summary]:
-    """By figure, model and quantity; calibrated points apart from predicted ones."""
-    groups: dict[tuple[Figure, str, str, bool], list[Point]] = {}
+    """By figure, model and quantity, of points that have an error; calibrated ones apart from
+    predicted ones."""
+    groups: dict[tuple[Figure, str, str, bool], list[tuple[float, float]]] = {}
     for point in points:
         key = (point.figure, point.model, point.quantity, point.used_for_calibration)
-        groups.setdefault(key, []).append(point)
+        if point.paper is not None and point.error is not None:
+            groups.setdefault(key, []).append((abs(point.error), point.ours / point.paper))
     return [
         Summary(
             figure=figure,
@@ -161,9 +166,9 @@ def summaries(points: Iterable[Point]) -> list[Summary]:
             quantity=quantity,
             calibrated=used,
             points=len(group),
-            median_error=median(abs(p.error) for p in group),
-            p90_error=float(np.quantile([abs(p.error) for p in group], 0.9)),
-            ratio=_mean_ratio([p.ours / p.paper for p in group]),
+            median_error=median(error for error, _ in group),
+            p90_error=float(np.quantile([error for error, _ in group], 0.9)),
+            ratio=_mean_ratio([ratio for _, ratio in group]),
         )
         for (figure, model, quantity, used), group in groups.items()
     ]
@@ -187,55 +192,6 @@ def _point(point: PaperPoint, ours: float, *, used: bool) -> Point:
         paper=point.value,
         reading_error=point.reading_error,
         ours=ours,
-        error=ours / point.value - 1,
+        error=None if point.value is None else ours / point.value - 1,
         used_for_calibration=used,
     )
-
-
-def _over(points: Sequence[Point], system: str) -> Iterable[tuple[Point, Point]]:
-    """(Basic's, another system's) point of the same run but for the system."""
-    base = {(p.figure, p.model, p.row, p.x): p for p in points if p.system == "basic"}
-    for point in points:
-        other = base.get((point.figure, point.model, point.row, point.x))
-        if point.system == system and other is not None:
-            yield other, point
-
-
-def _speed_ups(points: Sequence[Point]) -> list[Point]:
-    """DualPath over Basic, which follows from Fig 7's points."""
-    return [
-        msgspec.structs.replace(
-            point,
-            quantity="speed_up",
-            paper=basic.paper / point.paper,
-            ours=basic.ours / point.ours,
-            error=(basic.ours / point.ours) / (basic.paper / point.paper) - 1,
-            reading_error=basic.reading_error + point.reading_error,
-        )
-        for basic, point in _over([p for p in points if p.figure == "7"], "dualpath")
-    ]
-
-
-def _cuts(points: Sequence[Point]) -> list[Point]:
-    """What each part of DualPath cuts of Basic's JCT, per cent: the mean over those agents that
-    were run, beside the paper's printed mean if those are all."""
-    found = []
-    ablated = [p for p in points if p.figure == "12" and p.quantity == "jct_s"]
-    known = paper().ablation
-    for system, printed in known.mean_cut_percent.items():
-        pairs = list(_over(ablated, system))
-        if len(pairs) < len(known.values):
-            continue
-        cut = float(np.mean([100 * (1 - point.ours / basic.ours) for basic, point in pairs]))
-        found.append(
-            msgspec.structs.replace(
-                pairs[-1][1],
-                x=0,
-                quantity="mean_cut_percent",
-                paper=printed,
-                ours=cut,
-                error=cut / printed - 1,
-                reading_error=0.0,
-            )
-        )
-    return found

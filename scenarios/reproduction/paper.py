@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import msgspec
 
 from scenarios.configuration import yaml_dialect
-from scenarios.workload.generator import DATASET, MaxLen
+from scenarios.workload.generator import MaxLen
 
-Figure = Literal["3", "7", "10", "11", "12"]
-FIGURES: tuple[Figure, ...] = ("3", "7", "10", "11", "12")
+Figure = Literal["3", "7", "8", "9", "10", "11", "12", "13", "14", "15", "table-3"]
+FIGURES: tuple[Figure, ...] = get_args(Figure)
 """Whose points are run."""
 
 
@@ -22,6 +21,8 @@ class Case(NamedTuple):
 
     Attributes:
         aps: agents that arrive a second, each one of so many; 0: all start together.
+        nodes: prefill and decode nodes; None: the paper's of the model.
+        append, gen: factors on what turns append and generate.
     """
 
     model: str
@@ -29,6 +30,9 @@ class Case(NamedTuple):
     agents: int
     system: str
     aps: float = 0.0
+    nodes: tuple[int, int] | None = None
+    append: float = 1.0
+    gen: float = 1.0
 
 
 class PaperPoint(NamedTuple):
@@ -37,14 +41,15 @@ class PaperPoint(NamedTuple):
     Attributes:
         case: what has to be run for it; None: it follows from the compute model alone.
         x: where it stands on the figure's axis.
-        value: in the quantity's unit; reading_error: as a share of it.
+        value: in the quantity's unit, None where the paper draws it only; reading_error: as a
+            share of it.
     """
 
     figure: Figure
     case: Case | None
     x: float
     quantity: str
-    value: float
+    value: float | None
     reading_error: float
 
 
@@ -99,12 +104,60 @@ class Online(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     values: dict[str, dict[str, dict[str, dict[float, float]]]]
 
 
+class Ratios(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Speed-ups over Basic over all ratios of prefill to decode nodes."""
+
+    source: str
+    row: MaxLen
+    agents: int
+    nodes: list[tuple[int, int]]
+    mean_speed_up: float
+    largest_speed_up: float
+
+
+class Lengths(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Speed-ups over Basic over all factors on what turns append."""
+
+    source: str
+    row: MaxLen
+    agents: int
+    factors: list[float]
+    smallest_speed_up: float
+    largest_speed_up: float
+
+
+class Balance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Fullest over average SNIC by system; longest over average attention of a forward."""
+
+    source: str
+    reading_error: float
+    row: MaxLen
+    agents: int
+    snic_max_over_avg: dict[str, float]
+    attention_max_over_avg: float
+
+
+class Table3(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """By how many 2P4D a cluster has: its nodes, offline JCT (s) and agents, agents that arrive a
+    second and latencies (s)."""
+
+    source: str
+    units: dict[int, tuple[int, int]]
+    jct_s: dict[int, float]
+    agents: dict[int, int]
+    aps: dict[int, float]
+    online: dict[int, dict[str, float]]
+
+
 class Scale(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The large run over its time, every 100 s."""
 
     source: str
     reading_error: float
     agents: int
+    units: int
+    every_s: float
+    ttft_s: list[float]
     prompt_tps_1e7: list[float]
     running_agents: list[float]
     prompt_tokens_an_agent: float
@@ -118,6 +171,10 @@ class Paper(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ablation: Ablation
     online: Online
     batches: Batches
+    ratios: Ratios
+    lengths: Lengths
+    balance: Balance
+    table_3: Table3
     scale: Scale
 
 
@@ -126,42 +183,3 @@ def paper() -> Paper:
     """What the paper measured."""
     text = Path(__file__).with_name("paper.yaml").read_text(encoding="utf-8")
     return msgspec.convert(yaml_dialect.read(text), Paper)
-
-
-def points(figures: tuple[Figure, ...] = FIGURES) -> list[PaperPoint]:
-    """The points of some figures, in their order there."""
-    found: list[PaperPoint] = []
-    known = paper()
-    if "3" in figures:
-        found += [
-            PaperPoint("3", None, n, "throughput", value, known.batches.reading_error)
-            for n, value in known.batches.values.items()
-        ]
-    if "7" in figures:
-        found += [
-            PaperPoint("7", Case(model, row, n, name), n, "jct_s", value, known.jct.reading_error)
-            for model, rows in known.jct.values.items()
-            for row, bars in rows.items()
-            for n, values in bars.items()
-            for name, value in zip(("oracle", "dualpath", "basic"), values, strict=True)
-        ]
-    found += [point for point in _online(known.online) if point.figure in figures]
-    if "12" in figures:
-        names = ("basic", "layerwise", "dualpath-rr", "dualpath")
-        error = known.ablation.reading_error
-        found += [
-            PaperPoint("12", Case("ds-660b", "64K", n, name), n, "jct_s", value, error)
-            for n, values in known.ablation.values.items()
-            for name, value in zip(names, values, strict=True)
-        ]
-    return found
-
-
-def _online(online: Online) -> Iterator[PaperPoint]:
-    for model, quantities in online.values.items():
-        for quantity, systems in quantities.items():
-            figure: Figure = "11" if quantity == "agent_jct_s" else "10"
-            for system, values in systems.items():
-                for aps, value in values.items():
-                    case = Case(model, "48K", DATASET, system, aps)
-                    yield PaperPoint(figure, case, aps, quantity, value, online.reading_error)

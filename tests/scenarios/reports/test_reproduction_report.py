@@ -8,7 +8,8 @@ import msgspec
 
 from scenarios.reports.reproduction_report import markdown, print_table, write
 from scenarios.reproduction.comparison import Measured, Reproduction, reproduction
-from scenarios.reproduction.paper import Case, points
+from scenarios.reproduction.paper import Case
+from scenarios.reproduction.wanted import points
 
 
 def some() -> Reproduction:

@@ -7,7 +7,8 @@ import pytest
 
 from scenarios.configuration.models import GPUS
 from scenarios.reproduction.cases import scenario_of
-from scenarios.reproduction.paper import Case, points
+from scenarios.reproduction.paper import Case
+from scenarios.reproduction.wanted import points
 
 
 @pytest.mark.parametrize(
@@ -67,3 +68,16 @@ def test_so_many_reads_as_a_node_has_at_once_nearly_fill_its_snic() -> None:
     scenario = scenario_of(Case("qwen-32b", "64K", 32, "basic"))
     reads_bps = scenario.cluster.storage.reads_bps(scenario.scheduler.reads_in_flight)
     assert 0.9 < reads_bps / scenario.cluster.snic <= 1.0
+
+
+def test_large_clusters_are_so_many_of_the_usual_one() -> None:
+    large = scenario_of(Case("ds-660b", "48K", 49152, "dualpath", nodes=(48, 96)))
+    assert (large.cluster.prefill, large.cluster.decode) == (48, 96)
+    assert large.cluster.nodes_per_group == {"prefill": 2, "decode": 4}
+    assert large.cluster.storage.hosts == 48
+
+
+def test_longer_appends_and_generations_are_scaled() -> None:
+    case = Case("ds-660b", "64K", 1024, "basic", append=2.0)
+    assert scenario_of(case).workload.append_scale == 2.0
+    assert scenario_of(case._replace(append=1.0, gen=0.5)).workload.gen_scale == 0.5

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from scenarios.reproduction.comparison import Measured, batch_throughput, reproduction
-from scenarios.reproduction.paper import Case, PaperPoint, paper, points
+from scenarios.reproduction.comparison import (
+    Measured,
+    OverTime,
+    batch_throughput,
+    reproduction,
+)
+from scenarios.reproduction.paper import Case, PaperPoint, paper
+from scenarios.reproduction.wanted import points
 
 FITTED = {Case("ds-660b", "32K", 512, "oracle")}
 
 
 def run_of(point: PaperPoint, factor: float) -> Measured:
-    return Measured(jct_s=factor * point.value, ttft_mean_s=1.0, requests=1, cpu_s=0.0)
+    return Measured(
+        jct_s=factor * (point.value or math.nan), ttft_mean_s=1.0, requests=1, cpu_s=0.0
+    )
 
 
 def test_what_is_slower_by_a_tenth_has_that_error_and_the_papers_speed_ups() -> None:
@@ -36,7 +46,7 @@ def test_only_fitted_points_are_no_predictions() -> None:
 
 
 def test_a_cut_is_told_when_all_of_its_runs_are_there() -> None:
-    wanted = points(("12",))
+    wanted = [p for p in points(("12",)) if p.quantity == "jct_s"]
     runs = {p.case: run_of(p, 1.0) for p in wanted if p.case}
     printed = paper().ablation.mean_cut_percent
     whole = reproduction(wanted, runs, set())
@@ -73,3 +83,70 @@ def test_an_online_point_is_what_its_quantity_measured_and_none_without_it() -> 
     ours = {p.quantity: p.ours for p in found.points}
     assert ours == {"ttft_s": 0.4, "tpot_s": 0.012, "agent_jct_s": 300.0}
     assert not any(p.used_for_calibration for p in found.points)
+
+
+def test_what_the_paper_only_draws_has_ours_and_no_error() -> None:
+    wanted = points(("9",))
+    times = {"basic": 200.0, "dualpath": 100.0}
+    runs = {
+        p.case: Measured(jct_s=times[p.case.system], ttft_mean_s=1.0, requests=1, cpu_s=0.0)
+        for p in wanted
+        if p.case
+    }
+    found = reproduction(wanted, runs, set())
+    assert found.missing == 0
+    assert {p.ours for p in found.points if p.quantity == "jct_over_gen_s"} == {100.0, 200.0}
+    drawn = [p for p in found.points if p.quantity.startswith("jct")]
+    assert all(p.paper is None and p.error is None for p in drawn)
+    said = {p.quantity: p.error for p in found.points if p.error is not None}
+    assert said == pytest.approx(
+        {"smallest_speed_up": 2 / 1.82 - 1, "largest_speed_up": 2 / 1.99 - 1}
+    )
+    assert {line.quantity for line in found.summary} == set(said)
+
+
+def test_ratios_of_nodes_are_compared_as_the_text_does() -> None:
+    jct_s = {("basic", 1): 300.0, ("basic", 2): 150.0, ("basic", 0.5): 330.0}
+    jct_s |= {("dualpath", 1): 150.0, ("dualpath", 2): 100.0, ("dualpath", 0.5): 110.0}
+    wanted = points(("8",))
+    runs = {
+        p.case: Measured(jct_s=jct_s[p.case.system, p.x], ttft_mean_s=1.0, requests=1, cpu_s=0.0)
+        for p in wanted
+        if p.case
+    }
+    ours = {p.quantity: p.ours for p in reproduction(wanted, runs, set()).points if not p.x}
+    assert ours == pytest.approx(
+        {
+            "mean_speed_up": (2 + 1.5 + 3) / 3,
+            "largest_speed_up": 3.0,
+            "basic_1p2d_over_1p1d": 1.1,
+            "dualpath_1p1d_over_basic_2p1d": 1.0,
+            "dualpath_2p1d_over_1p2d": 100 / 110,
+        }
+    )
+
+
+def test_balance_parts_and_curves_are_read_where_a_run_has_them() -> None:
+    wanted = points(("12", "13", "14", "15"))
+    curves = OverTime(
+        every_s=100.0,
+        prompt_tokens_per_s=[1e7, 2e7],
+        ttft_mean_s=[13.0, 23.0],
+        running_agents=[2048, 1024],
+    )
+    run = Measured(
+        jct_s=200.0,
+        ttft_mean_s=1.0,
+        ttft_parts_s={"scheduling": 0.2, "allocating": 0.1, "reading": 0.3, "prefill": 0.4},
+        snic_max_over_avg=1.2,
+        attention_max_over_avg_first=1.1,
+        over_time=curves,
+        requests=1,
+        cpu_s=0.0,
+    )
+    points_of = reproduction(wanted, {p.case: run for p in wanted if p.case}, set()).points
+    ours = {(p.quantity, p.x): p.ours for p in points_of}
+    assert ours["scheduling_percent", 0.1] == pytest.approx(20.0)
+    assert ours["snic_max_over_avg", 1024] == 1.2
+    assert ours["attention_max_over_avg", 1024] == 1.1
+    assert [ours["running_agents", x] for x in (0, 100, 200)] == [2048, 1024, 0]
