@@ -12,7 +12,7 @@ from scenarios.reproduction.comparison import (
     batch_throughput,
     reproduction,
 )
-from scenarios.reproduction.paper import Case, PaperPoint, paper
+from scenarios.reproduction.paper import Case, PaperPoint
 from scenarios.reproduction.wanted import points
 
 FITTED = {Case("ds-660b", "32K", 512, "oracle")}
@@ -45,23 +45,6 @@ def test_only_fitted_points_are_no_predictions() -> None:
     assert [(p.model, p.row, p.x, p.system) for p in used] == [("ds-660b", "32K", 512, "oracle")]
 
 
-def test_a_cut_is_told_when_all_of_its_runs_are_there() -> None:
-    wanted = [p for p in points(("12",)) if p.quantity == "jct_s"]
-    runs = {p.case: run_of(p, 1.0) for p in wanted if p.case}
-    printed = paper().ablation.mean_cut_percent
-    whole = reproduction(wanted, runs, set())
-    cuts = {p.system: p for p in whole.points if p.quantity == "mean_cut_percent"}
-    assert set(cuts) == set(printed)
-    assert all(cut.ours == pytest.approx(cut.paper, abs=1.0) for cut in cuts.values())
-    del runs[Case("ds-660b", "64K", 2048, "layerwise")]
-    part = reproduction(wanted, runs, set())
-    assert part.missing == 1
-    assert {p.system for p in part.points if p.quantity == "mean_cut_percent"} == {
-        "dualpath-rr",
-        "dualpath",
-    }
-
-
 def test_a_batch_of_one_is_what_throughput_is_relative_to_and_more_is_never_less() -> None:
     found = [batch_throughput(n) for n in (1, 5, 10, 20)]
     assert found[0] == 1.0
@@ -83,47 +66,6 @@ def test_an_online_point_is_what_its_quantity_measured_and_none_without_it() -> 
     ours = {p.quantity: p.ours for p in found.points}
     assert ours == {"ttft_s": 0.4, "tpot_s": 0.012, "agent_jct_s": 300.0}
     assert not any(p.used_for_calibration for p in found.points)
-
-
-def test_what_the_paper_only_draws_has_ours_and_no_error() -> None:
-    wanted = points(("9",))
-    times = {"basic": 200.0, "dualpath": 100.0}
-    runs = {
-        p.case: Measured(jct_s=times[p.case.system], ttft_mean_s=1.0, requests=1, cpu_s=0.0)
-        for p in wanted
-        if p.case
-    }
-    found = reproduction(wanted, runs, set())
-    assert found.missing == 0
-    assert {p.ours for p in found.points if p.quantity == "jct_over_gen_s"} == {100.0, 200.0}
-    drawn = [p for p in found.points if p.quantity.startswith("jct")]
-    assert all(p.paper is None and p.error is None for p in drawn)
-    said = {p.quantity: p.error for p in found.points if p.error is not None}
-    assert said == pytest.approx(
-        {"smallest_speed_up": 2 / 1.82 - 1, "largest_speed_up": 2 / 1.99 - 1}
-    )
-    assert {line.quantity for line in found.summary} == set(said)
-
-
-def test_ratios_of_nodes_are_compared_as_the_text_does() -> None:
-    jct_s = {("basic", 1): 300.0, ("basic", 2): 150.0, ("basic", 0.5): 330.0}
-    jct_s |= {("dualpath", 1): 150.0, ("dualpath", 2): 100.0, ("dualpath", 0.5): 110.0}
-    wanted = points(("8",))
-    runs = {
-        p.case: Measured(jct_s=jct_s[p.case.system, p.x], ttft_mean_s=1.0, requests=1, cpu_s=0.0)
-        for p in wanted
-        if p.case
-    }
-    ours = {p.quantity: p.ours for p in reproduction(wanted, runs, set()).points if not p.x}
-    assert ours == pytest.approx(
-        {
-            "mean_speed_up": (2 + 1.5 + 3) / 3,
-            "largest_speed_up": 3.0,
-            "basic_1p2d_over_1p1d": 1.1,
-            "dualpath_1p1d_over_basic_2p1d": 1.0,
-            "dualpath_2p1d_over_1p2d": 100 / 110,
-        }
-    )
 
 
 def test_balance_parts_and_curves_are_read_where_a_run_has_them() -> None:
