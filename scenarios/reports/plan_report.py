@@ -75,8 +75,8 @@ def choice_rows(deployment: Deployment, most: int | None = None) -> Rows:
             number(choice.capacity_aps),
             choice.binding,
             _next(choice),
-            number(choice.ttft_s),
-            str(choice.decoding),
+            number(choice.ttft_s) if choice.limits_aps else "-",
+            str(choice.decoding or "-"),
         )
         for choice in deployment.choices[:most]
     ]
