@@ -35,6 +35,7 @@ from controller.flows import (
     difference,
     pipelines,
 )
+from controller.marks import FIRST_EVER, earlier_marks, first_mark
 from controller.telemetry import Round
 from plan import events
 from plan.errors import RunError
@@ -48,6 +49,7 @@ class Settings:
 
     Attributes:
         emit: takes what befalls the fabric.
+        life: of the controller, from 1: in a later one switches have flows, and go by them.
         telemetry: where sampling rounds are written; interval_s: wall seconds between rounds.
     """
 
@@ -55,6 +57,7 @@ class Settings:
     emit: Callable[[events.ControllerEvent], None]
     telemetry: TextIO
     interval_s: float
+    life: int = 1
 
 
 @dataclass
@@ -102,7 +105,8 @@ class FabricApp(app_manager.RyuApp):
         self._datapaths: dict[str, Any] = {}
         self._installed: dict[str, Pipeline] = {}
         self._installations: list[Installation] = []
-        self._encoded: dict[tuple[Flow, int], bytes] = {}
+        self._encoded: dict[tuple[Flow, int, int], bytes] = {}
+        self._marks: dict[str, int] = {}
         self._ready = False
         self._round: Round | None = None
         self._route()
@@ -183,7 +187,9 @@ class FabricApp(app_manager.RyuApp):
         self._settings.emit(events.Switch(name, connected=True))
         self._datapaths[name] = datapath
         self._installed[name] = frozenset()
-        datapath.send_msg(_delete_everything(datapath))
+        self._marks[name] = self._marks.get(name, first_mark(self._settings.life)) + 1
+        if self._marks[name] == FIRST_EVER:
+            datapath.send_msg(_delete_everything(datapath))
         if not self._set_down(
             {
                 port: port[1] not in datapath.ports or _is_down(datapath.ports[port[1]])
@@ -227,6 +233,8 @@ class FabricApp(app_manager.RyuApp):
 
     def _install(self, event: events.Rerouted | None) -> None:
         """Send every connected switch what it lacks, and a barrier after it."""
+        if self._settings.life > 1 and not (self._ready or self._all_connected()):
+            return  # of ports that are down it has not heard yet
         installation = Installation()
         added = deleted = 0
         for name, datapath in self._datapaths.items():
@@ -238,7 +246,10 @@ class FabricApp(app_manager.RyuApp):
             self._installed[name] = wanted
             if change:
                 added, deleted = added + len(change.add), deleted + len(change.delete)
-                datapath.send(self._flow_mods(datapath, change))
+                datapath.send(self._flow_mods(datapath, change, self._marks[name]))
+                if len(change.add) == len(wanted):
+                    for old in earlier_marks(self._marks[name]):
+                        datapath.send_msg(_delete_marked(datapath, *old))
                 barrier = datapath.ofproto_parser.OFPBarrierRequest(datapath)
                 installation.barriers.add((name, datapath.set_xid(barrier)))
                 datapath.send_msg(barrier)
@@ -250,7 +261,7 @@ class FabricApp(app_manager.RyuApp):
         self._installations.append(installation)
         self._finish_installations()
 
-    def _flow_mods(self, datapath: Any, change: Change) -> bytes:
+    def _flow_mods(self, datapath: Any, change: Change, mark: int) -> bytes:
         """What is sent for a change; most switches share most flows, and Ryu is slow to encode."""
         ofp = datapath.ofproto
         wanted = [
@@ -258,12 +269,12 @@ class FabricApp(app_manager.RyuApp):
             *((flow, ofp.OFPFC_DELETE_STRICT) for flow in change.delete),
         ]
         for flow, command in wanted:
-            if (flow, command) not in self._encoded:
-                message = _flow_mod(datapath, flow, command)
+            if (flow, command, mark) not in self._encoded:
+                message = _flow_mod(datapath, flow, command, mark)
                 message.set_xid(0)
                 message.serialize()
-                self._encoded[flow, command] = bytes(message.buf)
-        return b"".join(map(self._encoded.__getitem__, wanted))
+                self._encoded[flow, command, mark] = bytes(message.buf)
+        return b"".join(self._encoded[flow, command, mark] for flow, command in wanted)
 
     def _finish_installations(self) -> None:
         for installation in [one for one in self._installations if not one.barriers]:
@@ -325,7 +336,13 @@ def _delete_everything(datapath: Any) -> Any:
     )
 
 
-def _flow_mod(datapath: Any, flow: Flow, command: int) -> Any:
+def _delete_marked(datapath: Any, mark: int, mask: int) -> Any:
+    message = _delete_everything(datapath)
+    message.cookie, message.cookie_mask = mark, mask
+    return message
+
+
+def _flow_mod(datapath: Any, flow: Flow, command: int, mark: int) -> Any:
     ofp, parser = datapath.ofproto, datapath.ofproto_parser
     instructions = []
     if flow.actions:
@@ -335,6 +352,7 @@ def _flow_mod(datapath: Any, flow: Flow, command: int) -> Any:
         instructions.append(parser.OFPInstructionGotoTable(flow.goto))
     return parser.OFPFlowMod(
         datapath,
+        cookie=mark,
         table_id=flow.table,
         command=command,
         priority=flow.priority,

@@ -23,7 +23,7 @@ import msgspec
 
 from plan.errors import said
 from plan.events import ControllerEvent, Error
-from plan.model import Plan, read_plan
+from plan.model import read_plan
 
 _WAITING = 4096
 """Switches at most that are not spoken to yet."""
@@ -36,12 +36,21 @@ def main() -> int:
         # before anything that takes its time: a switch that is turned away waits for a second
         with (
             socket.create_server(arguments.listen, backlog=_WAITING) as door,
-            arguments.telemetry.open("w") as telemetry,
+            _appended(arguments.telemetry, arguments.life) as telemetry,
         ):
-            return _run(read_plan(arguments.plan), door, telemetry, arguments.interval)
+            return _run(arguments, door, telemetry)
     except Exception as error:
         traceback.print_exc()  # for its log
         return _fail(said(error))
+
+
+def _appended(path: Path, life: int) -> TextIO:
+    """The file of counter samples, in a later life behind its last whole line."""
+    if life == 1 or not path.exists():
+        return path.open("w")
+    whole = path.read_bytes().rpartition(b"\n")
+    os.truncate(path, len(whole[0]) + len(whole[1]))
+    return path.open("a")
 
 
 def emit(event: ControllerEvent) -> None:
@@ -54,6 +63,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--plan", type=Path, required=True, help="the run's plan (JSON)")
     parser.add_argument("--listen", type=_address, required=True, metavar="HOST:PORT")
     parser.add_argument("--telemetry", type=Path, required=True, help="file for counter samples")
+    parser.add_argument("--life", type=int, default=1, help="of the controller, from 1")
     parser.add_argument("--interval", type=_seconds, default=0.5, help="seconds between samples")
     return parser.parse_args()
 
@@ -75,7 +85,8 @@ def _seconds(text: str) -> float:
     return value
 
 
-def _run(plan: Plan, door: socket.socket, telemetry: TextIO, interval_s: float) -> int:
+def _run(arguments: argparse.Namespace, door: socket.socket, telemetry: TextIO) -> int:
+    plan = read_plan(arguments.plan)
     _prepare_ryu()
     from ryu import cfg
     from ryu.base.app_manager import AppManager
@@ -93,7 +104,13 @@ def _run(plan: Plan, door: socket.socket, telemetry: TextIO, interval_s: float) 
     logging.basicConfig(level=logging.WARNING)
     logging.getLogger().addHandler(_Fatal(fail))
     cfg.CONF(args=[], project="controller", default_config_files=[], default_config_dirs=[])
-    settings = Settings(plan=plan, emit=emit, telemetry=telemetry, interval_s=interval_s)
+    settings = Settings(
+        plan=plan,
+        emit=emit,
+        telemetry=telemetry,
+        interval_s=arguments.interval,
+        life=arguments.life,
+    )
     manager = AppManager.get_instance()
     # the application first: it declares the OpenFlow versions that the handler may offer
     apps = [manager.instantiate(FabricApp, settings), manager.instantiate(Reception, door)]

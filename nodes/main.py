@@ -226,6 +226,7 @@ def _write_stats(world: SocketWorld, out: Path) -> None:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     world.stats.cpu_s = usage.ru_utime + usage.ru_stime
     world.stats.lateness_s = world.clock.lateness_s()
+    world.stats.alarms, world.stats.late = world.clock.rung, world.clock.late
     (out / f"{world.node}.stats.json").write_bytes(msgspec.json.encode(world.stats))
 
 

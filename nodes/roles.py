@@ -10,6 +10,7 @@ from nodes.engines.prefill_node import PrefillNode
 from nodes.protocol.signs import give_signs
 from nodes.protocol.world import Node, World
 from nodes.scheduling.failover import FailoverScheduler, Told
+from nodes.scheduling.restarted import RestartedScheduler
 from nodes.scheduling.scheduler import SchedulerNode
 from nodes.storage.block_store import BlockStore
 from nodes.storage.index import Index
@@ -46,7 +47,8 @@ def make_node(
             return DecodeNode(world, plan, system, node, timing_of(plan, "decode"))
         case "scheduler" if plan.recovery is not None:
             assert told is not None
-            return FailoverScheduler(world, plan, system, plan.recovery, told)
+            kind = FailoverScheduler if world.life == 1 else RestartedScheduler
+            return kind(world, plan, system, plan.recovery, told)
         case "scheduler":
             return SchedulerNode(world, plan, system)
         case "agents":

@@ -80,6 +80,7 @@ class FaultEvent(msgspec.Struct, frozen=True, kw_only=True):
             `skipped`: the run was over before.
         kind, target: of the fault; of what is detected the node, link or host that is found out.
         detail: a clause, perhaps empty.
+        fault: its place in the plan's list, from 0; None: what happened is of no single one.
     """
 
     t_s: float
@@ -87,6 +88,7 @@ class FaultEvent(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     target: str
     detail: str = ""
+    fault: int | None = None
 
 
 class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -124,12 +124,19 @@ class ForwardRecord(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     passes: int = 1
 
 
+LATE_S = 0.002
+MOST_LATE = 2000
+"""So many wake-ups of a node that were later than that, model seconds, are kept one by one."""
+
+
 class NodeStats(msgspec.Struct, kw_only=True):
     """What one node process knows at its end.
 
     Attributes:
         blocks_verified, blocks_corrupt: Layer Blocks checked where they were consumed.
         lateness_s: wake-up lateness, model seconds: (p50, p99, max), None where virtual.
+        alarms: wake-ups. late: in a run with recovery, when those were due that were later than
+            `LATE_S`, and by how much, model seconds.
         cpu_s: CPU seconds used by the process, None where virtual.
         retransmits: TCP segments retransmitted by the node's namespaces.
         dram_bytes: read from and written to the node's DRAM by transfers, model bytes.
@@ -157,3 +164,5 @@ class NodeStats(msgspec.Struct, kw_only=True):
     buffer: list[tuple[float, float]] = []
     blocks_refused: int = 0
     late_messages: int = 0
+    alarms: int = 0
+    late: list[tuple[float, float]] = []

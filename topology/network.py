@@ -15,7 +15,6 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from mininet.cli import CLI
@@ -80,12 +79,7 @@ class Network:
                 widen_packet_buffers(pid)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _kind: object, error: object, _trace: object) -> None:
         # an error may be that the switch daemon stands still: do not wait for it then
         self.close(wait=error is None)
 

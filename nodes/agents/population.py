@@ -13,7 +13,16 @@ from collections.abc import Callable
 
 from nodes.agents.context import Agent
 from nodes.agents.end_rule import EndRule
-from nodes.protocol.messages import Done, FirstToken, Left, Message, Request, Submit
+from nodes.protocol.messages import (
+    Done,
+    FirstToken,
+    Left,
+    Message,
+    Recount,
+    Request,
+    Submit,
+    Unfinished,
+)
 from nodes.protocol.world import World
 from plan.end import End
 from plan.fabric import storage_host
@@ -72,6 +81,9 @@ class AgentPopulation:
                 self._rule.first_token(message.request, message.first_s)
             case Done():
                 self._request_done(message.record)
+            case Recount():
+                waiting = tuple(request for request, _ in self._waiting.values())
+                self._world.send(message.scheduler, Unfinished(waiting))
             case _:
                 raise TypeError(f"agents cannot handle {message!r}")
 

@@ -22,6 +22,7 @@ from nodes.engines.memory import Memory, allocated
 from nodes.protocol.blocks import pieces
 from nodes.protocol.messages import (
     Assign,
+    Attempt,
     BufferReady,
     Done,
     HitsReady,
@@ -60,6 +61,7 @@ class DecodeNode(EngineNode[DecodeEngine]):
         self._pool = DramPool(world, pool_bytes / plan.block_bytes, self._leader.pooled)
         self._needed: Arrivals[None] = Arrivals()
         self._prefilled: Arrivals[PrefillDone] = Arrivals()
+        self._wholes: set[Attempt] = set()
 
     def _handle_own(self, message: Message) -> None:
         match message:
@@ -68,6 +70,7 @@ class DecodeNode(EngineNode[DecodeEngine]):
                     self._needed.bring(message.attempt, None)
             case PrefillDone():
                 if not self._late(message.attempt):
+                    self._wholes.add(message.attempt)
                     self._prefilled.bring(message.attempt, message)
             case _:
                 raise TypeError(f"a decode node cannot handle {message!r}")
@@ -75,6 +78,9 @@ class DecodeNode(EngineNode[DecodeEngine]):
     @property
     def kept(self) -> int:
         return self._pool.kept
+
+    def _whole(self, attempt: Attempt) -> bool:
+        return attempt in self._wholes
 
     def _budgets(self) -> list[Budget]:
         return [self._buffers, *(engine.hbm for engine in self._engines.values())]
@@ -105,6 +111,7 @@ class DecodeNode(EngineNode[DecodeEngine]):
                 if request.gen > 1:
                     await engine.decode(sequence)
         finally:
+            self._wholes.discard(attempt)
             self._leader.finished(attempt)
         self._done(sequence, prefill, pooled)
 

@@ -14,6 +14,7 @@ from nodes.engines.lockstep import Beat, first_number
 from nodes.engines.memory import Memory
 from nodes.protocol.blocks import pieces
 from nodes.protocol.messages import (
+    SCHEDULER_LIFE,
     Arrive,
     Assign,
     Attempt,
@@ -23,10 +24,12 @@ from nodes.protocol.messages import (
     Failed,
     Fence,
     Go,
+    Held,
     Join,
     Members,
     Message,
     NotDone,
+    Recount,
     Report,
     Request,
 )
@@ -89,7 +92,8 @@ class EngineNode(ABC, Generic[_Engine]):
         self._group = plan.group_of(node.name)
         self._number = first_number(world)
         self._lives = dict.fromkeys(self._group, 1)
-        self._serving: dict[Attempt, asyncio.Task[None]] = {}
+        self._members = Members(self._number, {})
+        self._serving: dict[Attempt, tuple[Assign, asyncio.Task[None]]] = {}
         self._failed: set[Attempt] = set()
 
     def start(self) -> None:
@@ -126,6 +130,8 @@ class EngineNode(ABC, Generic[_Engine]):
             case Fence():
                 if message.life == self._world.life:
                     self._world.restart("it was taken for dead")
+            case Recount():
+                self._world.send(message.scheduler, self._all_held())
             case _:
                 self._handle_own(message)
 
@@ -133,7 +139,8 @@ class EngineNode(ABC, Generic[_Engine]):
         if self._recovery is None:
             self._world.spawn(self._serve(assign))
         else:
-            task = self._serving[assign.attempt] = self._world.spawn(self._attempted(assign))
+            task = self._world.spawn(self._attempted(assign))
+            self._serving[assign.attempt] = assign, task
             # one that is cancelled before it has begun never runs
             task.add_done_callback(lambda _: self._serving.pop(assign.attempt, None))
 
@@ -149,17 +156,32 @@ class EngineNode(ABC, Generic[_Engine]):
             self._forget(attempt)
             failed = Failed(attempt, self._world.node, str(error), error.read)
             self._world.send(self._scheduler, failed)
+        finally:
+            # at once, so that who has ended is not said to be served
+            self._serving.pop(attempt, None)
 
     def _cancel(self, attempt: Attempt) -> None:
         """Nobody waits for it any more; what still comes for it is late."""
         self._forget(attempt)
-        if task := self._serving.get(attempt):
-            task.cancel()
+        if serving := self._serving.get(attempt):
+            serving[1].cancel()
 
     def _forget(self, attempt: Attempt) -> None:
         self._failed.add(attempt)
         for arrivals in self._awaited():
             arrivals.forget(attempt)
+
+    def _all_held(self) -> Held:
+        """What a scheduler that has begun anew has to know."""
+        return Held(
+            self._world.node,
+            self._world.life,
+            self._members,
+            tuple(assign for assign, _ in self._serving.values()),
+            tuple(attempt for attempt in self._serving if self._whole(attempt)),
+            tuple(self._failed),
+            self._leader.all_of_it(),
+        )
 
     def _late(self, attempt: Attempt) -> bool:
         """Whether a message is about an attempt that came to nothing here; counted."""
@@ -170,10 +192,13 @@ class EngineNode(ABC, Generic[_Engine]):
 
     def _regroup(self, members: Members) -> None:
         """Who is there has changed: of a group that has, all meet again."""
+        self._members = members
         self._world.living(members.lives)
         self._storage.members(members.lives)
         lives = {node: members.lives[node] for node in self._group}
-        if lives == self._lives:
+        # what an earlier scheduler said to some may not have come to others
+        same = members.number // SCHEDULER_LIFE == self._number // SCHEDULER_LIFE
+        if lives == self._lives and same:
             return
         self._lives, self._number = lives, members.number
         group = tuple(node for node in self._group if lives[node])
@@ -217,6 +242,10 @@ class EngineNode(ABC, Generic[_Engine]):
                     self._world.stats.blocks_refused += upto - row
                     return row
         return upto
+
+    def _whole(self, _attempt: Attempt) -> bool:
+        """Whether it has all of an attempt's prompt, so that the prefill node's part is over."""
+        return False
 
     @property
     def kept(self) -> int:

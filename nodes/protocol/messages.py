@@ -257,10 +257,14 @@ class Greeting(msgspec.Struct, frozen=True, array_like=True, tag="greeting"):
     life: int
 
 
+SCHEDULER_LIFE = 1_000_000
+
+
 class Members(msgspec.Struct, frozen=True, array_like=True, tag="members"):
     """Scheduler -> nodes: who is there, and in which life; of a higher number, later.
 
     Attributes:
+        number: those of a later life of the scheduler's program are `SCHEDULER_LIFE` higher.
         lives: node -> life of its program; 0: it is dead.
     """
 
@@ -272,6 +276,37 @@ class Fence(msgspec.Struct, frozen=True, array_like=True, tag="fence"):
     """Scheduler -> node: it was taken for dead in this life, and has to begin another."""
 
     life: int
+
+
+class Recount(msgspec.Struct, frozen=True, array_like=True, tag="recount"):
+    """Scheduler -> nodes and agents: it has begun anew, and knows nothing."""
+
+    scheduler: str
+
+
+class Held(msgspec.Struct, frozen=True, array_like=True, tag="held"):
+    """Node -> scheduler: what it has, when it is asked to say all.
+
+    Attributes:
+        serving: attempts in its hands. whole: those of a DE that has all of their prompts.
+        failed: attempts that came to nothing here, all that there were.
+        report: its load and all that its DRAM pool holds; a storage host has none.
+        members: who is there, as it heard last; a life that has heard nothing yet: of number -1.
+    """
+
+    node: str
+    life: int
+    members: Members
+    serving: tuple[Assign, ...] = ()
+    whole: tuple[Attempt, ...] = ()
+    failed: tuple[Attempt, ...] = ()
+    report: Report | None = None
+
+
+class Unfinished(msgspec.Struct, frozen=True, array_like=True, tag="unfinished"):
+    """Agents -> scheduler: all that they wait for, in the order in which they asked."""
+
+    requests: tuple[Request, ...]
 
 
 class Cancel(msgspec.Struct, frozen=True, array_like=True, tag="cancel"):
@@ -317,6 +352,9 @@ Message = (
     | Greeting
     | Members
     | Fence
+    | Recount
+    | Held
+    | Unfinished
     | Cancel
     | Failed
 )

@@ -32,6 +32,7 @@ class Leader:
         self._reports: list[Report] = []
         self._finished: list[Attempt] = []
         self._pool: dict[int, bool] = {}
+        self._held: dict[int, None] = {}
         self._changed = asyncio.Event()
         self._changed.set()
 
@@ -47,12 +48,22 @@ class Leader:
     def pooled(self, trajectory: int, held: bool) -> None:  # noqa: FBT001  the pool calls it
         """The node's DRAM pool holds an entry of the trajectory, or no longer does."""
         self._pool[trajectory] = held
+        if held:
+            self._held[trajectory] = None
+        else:
+            self._held.pop(trajectory, None)
         self._changed.set()
 
     def heard(self, report: Report) -> None:
         """Another node of the group reported to this, its leader."""
         self._reports.append(report)
         self._changed.set()
+
+    def all_of_it(self) -> Report:
+        """A report that goes by no earlier one: who ends is missing among those that are served."""
+        self._finished, self._pool = [], {}
+        pool = tuple((trajectory, True) for trajectory in self._held)
+        return Report(self._world.node, (), self._read_queue(), pool)
 
     async def run(self) -> None:
         """Report whenever there is something to say; never ends."""

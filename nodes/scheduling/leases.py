@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
+_UNKNOWN = 0
 Found = Literal["alive", "returned", "replaced", "taken for dead"]
 
 
@@ -33,6 +34,8 @@ class Leases:
             very life had been, so that it has to begin another one.
         """
         known = self.lives[node]
+        if self._last[node] == _UNKNOWN:
+            self._last[node] = life
         if life < self._last[node]:
             return "alive"  # of a life that is over, held up on its way
         self._until_s[node] = now_s + self._lease_s
@@ -42,6 +45,16 @@ class Leases:
             return "taken for dead"
         self.lives[node] = self._last[node] = life
         return "returned" if known == 0 else "replaced"
+
+    def found(self, node: str, life: int, now_s: float) -> None:
+        """It is there, in this life, whatever was known of it."""
+        self.lives[node] = self._last[node] = life
+        self._until_s[node] = now_s + self._lease_s
+
+    def gone(self, node: str, life: int | None = None) -> None:
+        """It is taken for dead in this life, or in whichever it is heard of next."""
+        self.lives[node] = 0
+        self._last[node] = _UNKNOWN if life is None else life
 
     def expired(self, now_s: float) -> list[str]:
         """Who is taken for dead from now on. Where it would be all, it is the one who listens

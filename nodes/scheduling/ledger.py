@@ -131,6 +131,15 @@ class Ledger:
         record = self.records[request.number] = Record(request)
         return record
 
+    def taken_up(self, record: Record, pe: str, de: str, *, prefilled: bool) -> None:
+        """Both engines have the request already, or the decode engine alone."""
+        engine = self._loads[de]
+        self.give_pe(record, self._loads[pe])
+        self.give_group(record, engine.group)
+        self.give_de(record, engine)
+        if prefilled:
+            self.ended(Attempt(record.request.number, record.attempt), self._loads[pe].node)
+
     def give_pe(self, record: Record, engine: Engine) -> None:
         load = record.pe = self._loads[engine.name]
         record.pe_tokens = record.request.prompt

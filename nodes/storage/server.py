@@ -14,11 +14,13 @@ from nodes.protocol.messages import (
     BlocksRead,
     BlocksStored,
     Fence,
+    Held,
     Left,
     Members,
     Message,
     NotDone,
     ReadBlocks,
+    Recount,
     StoreBlocks,
 )
 from nodes.protocol.world import Move, Span, World
@@ -60,6 +62,7 @@ class StorageNode:
         self._preloaded = preloaded
         self._signs = signs
         self._block_s = block_s
+        self._members = Members(0 if world.life == 1 else -1, {})
 
     @property
     def agents(self) -> int:
@@ -97,9 +100,14 @@ class StorageNode:
             case Left():
                 self._forget(message)
             case Fence():
-                self._world.restart("it was taken for dead")
+                if message.life == self._world.life:
+                    self._world.restart("it was taken for dead")
             case Members():
+                self._members = message
                 self._world.living(message.lives)
+            case Recount():
+                held = Held(self._world.node, self._world.life, self._members)
+                self._world.send(message.scheduler, held)
             case _:
                 raise TypeError(f"a storage host cannot handle {message!r}")
 

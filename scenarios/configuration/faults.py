@@ -47,6 +47,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     prefill: Annotated[int, Meta(ge=0)] = 1
     decode: Annotated[int, Meta(ge=0)] = 1
     storage: Annotated[int, Meta(ge=0)] = 1
+    scheduler: Annotated[int, Meta(ge=0, le=1)] = 1
 
 
 class RandomFaults(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ import msgspec
 
 from plan.errors import ScenarioError
 from plan.fabric import Fabric, NodeKind
+from plan.fault_schedule import CONTROLLER
 from plan.faults import Fault, FaultKind, Recovery
 from scenarios.configuration.faults import (
     DEFAULT_KINDS,
@@ -21,7 +22,6 @@ from scenarios.configuration.faults import (
 from scenarios.configuration.schema import Scenario
 from scenarios.configuration.units import Duration, Percent, When
 
-CONTROLLER = "controller"
 OF_NETWORK = ("down", "slow", "loss")
 OF_NODES = ("kill", "pause", "power_off")
 OF_STORAGE = ("corrupt", "disk_full")
@@ -35,6 +35,7 @@ def targets(fabric: Fabric, kind: FaultKind) -> list[str]:
     nodes = [node.name for node in fabric.nodes if node.kind in ("prefill", "decode", "storage")]
     if kind in OF_STORAGE:
         return [node.name for node in fabric.nodes_of("storage")]
+    nodes += [node.name for node in fabric.nodes_of("scheduler")]
     if kind == "power_off":
         return nodes
     if kind in OF_NODES:
@@ -108,8 +109,8 @@ def _spent(
     nodes = [node.name for node in fabric.nodes_of(kind)]
     gone = {name for _, what, name in lasting if what in OF_NODES}
     left = sum(name not in gone for name in nodes) - 1
-    kept = {"prefill": chosen.keep.prefill, "decode": chosen.keep.decode}
-    return left < kept.get(kind, chosen.keep.storage)
+    kept = msgspec.structs.asdict(chosen.keep)
+    return bool(left < kept[kind])
 
 
 def _drawn(kind: FaultKind, target: str, at_s: float, for_s: float, amount: float) -> FaultChoice:
@@ -145,8 +146,6 @@ def faults_of(scenario: Scenario, fabric: Fabric, *, endless: bool) -> tuple[Fau
     for index, choice in enumerate(scenario.faults):
         key = f"faults[{index}]"
         _check(key, choice, fabric, endless=endless)
-        if scenario.engine == "emulate":
-            _check_emulated(key, choice)
         found += _repeated(choice)
         if len(found) > MOST_FAULTS:
             raise ScenarioError(
@@ -209,18 +208,6 @@ def _check(key: str, choice: FaultChoice, fabric: Fabric, *, endless: bool) -> N
     _check_repetition(key, choice)
 
 
-def _check_emulated(key: str, choice: FaultChoice) -> None:
-    """Refuse what only virtual time can do."""
-    if choice.kind == "down" and choice.way != "both":
-        problem = "of a port that is down is both on the wire"
-        remedy = "write engine: simulate, or leave it out"
-        raise ScenarioError(f"{key}.way", choice.way, remedy, problem)
-    if choice.target == CONTROLLER and choice.kind == "kill":
-        problem = "cannot be killed in an emulated run"
-        remedy = "write kind: pause, or engine: simulate"
-        raise ScenarioError(f"{key}.target", choice.target, remedy, problem)
-
-
 def _check_repetition(key: str, choice: FaultChoice) -> None:
     if (choice.every is None) != (choice.times is None):
         missing = "times" if choice.times is None else "every"
@@ -252,10 +239,10 @@ def _repeated(choice: FaultChoice) -> Iterator[Fault]:
 def _check_left(faults: list[Fault], fabric: Fabric) -> None:
     """Somebody must be left to serve, whatever ends for good."""
     gone = {f.target for f in faults if f.kind in OF_NODES and f.for_s is None}
-    sides: tuple[NodeKind, NodeKind] = ("prefill", "decode")
+    sides: tuple[NodeKind, ...] = ("prefill", "decode", "scheduler")
     for kind in sides:
         names = [node.name for node in fabric.nodes_of(kind)]
         if gone.issuperset(names):
             remedy = "let one of them come back (back, or for)"
-            problem = f"leaves no {kind} node to serve with"
+            problem = f"leaves no {kind} {'' if kind == 'scheduler' else 'node '}to serve with"
             raise ScenarioError("faults", ", ".join(names), remedy, problem)

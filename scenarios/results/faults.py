@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,32 +55,57 @@ class Spell:
     snic_use: float
 
 
+def endings(events: Sequence[FaultEvent]) -> list[tuple[FaultEvent, float | None]]:
+    """Every fault that was injected, in order, and when it was healed, if it was.
+
+    What overlaps is told apart by its place in the plan's list.
+    """
+    found: list[tuple[FaultEvent, float | None]] = []
+    open_: dict[tuple[int | None, str, str], deque[int]] = defaultdict(deque)
+    for event in events:
+        key = event.fault, event.kind, event.target
+        if event.what == "injected":
+            open_[key].append(len(found))
+            found.append((event, None))
+        elif event.what == "healed" and open_[key]:
+            place = open_[key].popleft()
+            found[place] = found[place][0], event.t_s
+    return found
+
+
 def courses(events: Sequence[FaultEvent]) -> list[Course]:
     """One for each fault that was injected, in order."""
-    found = []
-    for place, event in enumerate(events):
-        if event.what != "injected":
-            continue
-        later = events[place + 1 :]
-        own = [e for e in later if e.target == event.target and e.kind in (event.kind, "node")]
-        ends = [e.t_s for e in own if e.what == "injected"]
-        own = [e for e in own if not ends or e.t_s < ends[0]]
-        healed_s = _first(own, "healed", event.t_s)
-        recovered_s = _first(own, "recovered", event.t_s)
-        back_s = None if healed_s is None else _first(own, "recovered", healed_s)
-        found.append(
-            Course(
-                kind=event.kind,
-                target=event.target,
-                detail=event.detail,
-                injected_s=event.t_s,
-                detected_s=_first(own, "detected", event.t_s),
-                recovered_s=recovered_s,
-                healed_s=healed_s,
-                back_s=back_s,
-            )
+    return [_course(events, fault, healed_s) for fault, healed_s in endings(events)]
+
+
+def _course(events: Sequence[FaultEvent], fault: FaultEvent, healed_s: float | None) -> Course:
+    """What was found out of a node is told of the last fault there before."""
+    later = events[events.index(fault) + 1 :]
+    again = next((e for e in later if _again(e, fault)), None)
+    until_s = float("inf") if again is None else again.t_s
+    own = [
+        e
+        for e in later
+        if e.target == fault.target
+        and (
+            (e.kind, e.fault) == (fault.kind, fault.fault) if e.kind != "node" else e.t_s < until_s
         )
-    return found
+    ]
+    return Course(
+        kind=fault.kind,
+        target=fault.target,
+        detail=fault.detail,
+        injected_s=fault.t_s,
+        detected_s=_first(own, "detected", fault.t_s),
+        recovered_s=_first(own, "recovered", fault.t_s),
+        healed_s=healed_s,
+        back_s=None if healed_s is None else _first(own, "recovered", healed_s),
+    )
+
+
+def _again(event: FaultEvent, fault: FaultEvent) -> bool:
+    same = (event.kind, event.target) == (fault.kind, fault.target)
+    return same and event.what == "injected"
 
 
 def spells(plan: Plan, result: SystemResult) -> list[Spell]:

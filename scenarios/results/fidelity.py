@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from math import ceil
 from typing import Literal
 
 import msgspec
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 from plan.fabric import Fabric, Nic
 from plan.faults import FaultEvent
 from plan.names import node_of
-from plan.records import RequestRecord
+from plan.records import LATE_S, MOST_LATE, NodeStats, RequestRecord
+from scenarios.results.faults import endings
 from scenarios.results.result import CpuShares
 from scenarios.results.windows import Series, Windows
 
@@ -43,7 +45,8 @@ class Fidelity(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         reasons: one sentence for each sign of trouble; empty if believable.
-        timer_lateness_p99_s: worst node's wake-up lateness, model seconds; None if virtual.
+        timer_lateness_p99_s: worst node's wake-up lateness where nothing was broken, model seconds;
+            None if virtual.
         timer_lateness_limit_s: what is tolerated, model seconds.
         rate_error: how far saturated NICs were off their rate, as a fraction; None if no
             NIC was ever seen saturated.
@@ -176,20 +179,37 @@ def _fabric(signs: Signs) -> list[Sign]:
 
 
 def fault_spans(faults: Sequence[FaultEvent]) -> list[tuple[float, float]]:
-    """When something was broken, or had been until a moment ago, model seconds."""
-    spans = []
-    for event in faults:
-        if event.what == "injected":
-            same = (event.kind, event.target)
-            ends = [
-                other.t_s
-                for other in faults
-                if other.what == "healed"
-                and (other.kind, other.target) == same
-                and other.t_s >= event.t_s
-            ]
-            spans.append((event.t_s, min(ends, default=np.inf) + AFTERMATH_S))
-    return spans
+    """When something was broken, or had been until a moment ago, model seconds.
+
+    What spoils blocks is over at once: they are read as fast as others, and refused only then.
+    """
+    ends = (
+        (fault, fault.t_s if fault.kind == "corrupt" else end) for fault, end in endings(faults)
+    )
+    return [(fault.t_s, np.inf if end is None else end + AFTERMATH_S) for fault, end in ends]
+
+
+def lateness_p99_s(stats: NodeStats, broken_s: Sequence[tuple[float, float]] = ()) -> float | None:
+    """How late the 99th percentile of a node's wake-ups was, model seconds; None of none.
+
+    Args:
+        broken_s: spans that are left out; when what was not much too late was due is not kept.
+    """
+    if stats.lateness_s is None:
+        return None
+    others = sorted(late_s for due_s, late_s in stats.late if not _inside(due_s, broken_s))
+    excused = len(stats.late) - len(others)
+    if not excused or len(stats.late) >= MOST_LATE:
+        return stats.lateness_s[1]
+    left = stats.alarms - excused
+    later = left - ceil(0.99 * left)
+    if later < len(others):
+        return others[-1 - later]
+    return min(stats.lateness_s[1], LATE_S)
+
+
+def _inside(t_s: float, spans: Sequence[tuple[float, float]]) -> bool:
+    return any(from_s <= t_s < to_s for from_s, to_s in spans)
 
 
 def rate_error(

@@ -269,12 +269,10 @@ def _lanes(result: SystemResult) -> dict[str, LaneUse]:
 
 def _signs(plan: Plan, result: SystemResult, cut: Windows | None) -> Signs:
     stats = result.node_stats
-    # who was stopped on purpose, or began in the middle of the run, was late by that
-    hurt = {fault.target for fault in plan.faults}
+    broken_s = fidelity.fault_spans(result.faults)
+    excused_s = (*broken_s, (result.ending.to_s, float("inf")))
     lateness = [
-        node.lateness_s[1]
-        for node in stats
-        if node.lateness_s is not None and node.node not in hurt
+        late_s for node in stats if (late_s := fidelity.lateness_p99_s(node, excused_s)) is not None
     ]
     slots = plan.constants.reads_in_flight
     read_bps = math.inf if plan.read_bytes_per_s is None else 8 * plan.read_bytes_per_s
@@ -295,14 +293,7 @@ def _signs(plan: Plan, result: SystemResult, cut: Windows | None) -> Signs:
         rate_error=(
             None
             if cut is None
-            else fidelity.rate_error(
-                plan.fabric,
-                cut,
-                result.records,
-                slots,
-                fidelity.fault_spans(result.faults),
-                read_bps,
-            )
+            else fidelity.rate_error(plan.fabric, cut, result.records, slots, broken_s, read_bps)
         ),
         probe_error=max((abs(1 - ratio) for ratio in result.probes.values()), default=None),
         cpu=result.cpu,

@@ -170,7 +170,7 @@ def random_faults(seed: int, whole_s: float) -> RandomFaults:
         kinds=KINDS,
         lasting=Duration(rng.choice(LENGTHS_S)),
         at_once=rng.choice(AT_ONCE),
-        keep=Kept(prefill=rng.randint(0, 1), decode=rng.randint(0, 1), storage=0),
+        keep=Kept(prefill=rng.randint(0, 1), decode=rng.randint(0, 1), storage=0, scheduler=0),
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from plan.events import ControllerEvent, Installed, Port, Rerouted, Switch
+from scenarios.running.cpu import process_s
 from scenarios.running.events import CONTROLLER_EVENTS, EventStream
 from scenarios.running.journal import Journal
 from topology.interpreter import python
@@ -20,28 +21,70 @@ CONTROLLER_PORT = 6653
 
 
 class Controller:
-    """A running controller.
+    """A running controller; its program may end and begin anew.
+
+    Args:
+        start: starts a life of it, counted from 1.
+        log: of its standard error.
 
     Attributes:
-        pid: of its process.
         events: what it says; whoever reads them passes them to `heed`.
         incidents: what befell the fabric since the controller was ready, a clause each.
         expected: ports (switch, number) that are taken down on purpose.
+        forsaken: it is paused on purpose, so that switches may lose it.
         rerouted: how often it has led routes anew.
+        spent_s: CPU seconds of the lives that were ended.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], journal: Journal, log: Path) -> None:
+    def __init__(
+        self, start: Callable[[int], subprocess.Popen[bytes]], journal: Journal, log: Path
+    ) -> None:
+        self._start = start
         self._journal = journal
-        self.pid = process.pid
-        self.events = EventStream(process, "controller", CONTROLLER_EVENTS, log)
+        self._log = log
+        self._life = 0
         self.incidents: list[str] = []
         self.expected: set[tuple[str, int]] = set()
+        self.forsaken = False
         self.rerouted = 0
+        self.spent_s = 0.0
+        self.begin()
+
+    def begin(self) -> int:
+        """Start its program; returns which life of it this is."""
+        self._life += 1
+        process = self._process = self._start(self._life)
+        self.events = EventStream(process, "controller", CONTROLLER_EVENTS, self._log)
+        return self._life
+
+    def end(self) -> None:
+        """Its program is killed; switches go by the flows that they have."""
+        if self.alive:
+            self.spent_s += process_s(self.pid)
+            self._process.kill()
+            self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    @property
+    def alive(self) -> bool:
+        """Whether its program has not been killed, nor waited for."""
+        return self._process.returncode is None
+
+    @property
+    def pid(self) -> int:
+        """Of its process, the last one."""
+        return self._process.pid
 
     def heed(self, events: list[ControllerEvent]) -> None:
         """Keep what a run has to know of events."""
         for event in events:
             match event:
+                case Switch(connected=False) if self.forsaken:
+                    pass
+                case Installed():  # in a later life
+                    self.rerouted += 1
+                    prefer(self.pid, Rank.NODE)
                 case Switch(connected=False):
                     self._befell(f"switch {event.switch} lost its controller")
                 case Port(state="down") if (event.switch, event.port) in self.expected:
@@ -78,63 +121,53 @@ class Controller:
 
 
 @contextmanager
-def started(directory: Path, telemetry: Path, sample_s: float) -> Iterator[subprocess.Popen[bytes]]:
-    """The controller's process for `directory/plan.json`; to be started before the switches, so
-    that it makes itself ready while they are built, and listens when they look for it.
+def started(
+    directory: Path, telemetry: Path, sample_s: float, journal: Journal
+) -> Iterator[Controller]:
+    """A controller for `directory/plan.json` that makes itself ready meanwhile.
 
     Args:
         directory: also for its log.
         sample_s: wall seconds between two counter samples, written to `telemetry`.
+        journal: told of incidents.
     """
-    with _log(directory).open("wb") as log:
-        process = subprocess.Popen(
-            [
-                *python("-m", "controller.launcher"),
-                *("--plan", str(directory / "plan.json")),
-                *("--listen", f"127.0.0.1:{CONTROLLER_PORT}"),
-                *("--telemetry", str(telemetry)),
-                *("--interval", str(sample_s)),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            start_new_session=True,
-        )
+    path = directory / "controller.log"
+    with path.open("wb") as log:
+
+        def start(life: int) -> subprocess.Popen[bytes]:
+            return subprocess.Popen(
+                [
+                    *python("-m", "controller.launcher"),
+                    *("--plan", str(directory / "plan.json")),
+                    *("--listen", f"127.0.0.1:{CONTROLLER_PORT}"),
+                    *("--telemetry", str(telemetry)),
+                    *("--interval", str(sample_s)),
+                    *("--life", str(life)),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+
+        running = Controller(start, journal, path)
         try:
-            yield process
+            yield running
         finally:
-            _end(process)
-            assert process.stdout is not None
-            process.stdout.close()
+            running.end()
 
 
 @contextmanager
-def controller(
-    process: subprocess.Popen[bytes], directory: Path, journal: Journal
-) -> Iterator[Controller]:
-    """Wait until the controller has set up the fabric, and end it before the fabric goes.
-
-    Args:
-        directory: where its log is.
-        journal: told of incidents.
+def ready(running: Controller) -> Iterator[None]:
+    """Wait until a controller has set up the fabric, and end it before the fabric goes.
 
     Raises:
         RunError: it reported an error, or ended; whatever else went wrong then follows from it.
     """
-    prefer(process.pid, Rank.NODE)
+    prefer(running.pid, Rank.NODE)
     try:
-        running = Controller(process, journal, _log(directory))
         running.events.await_event(Installed, READY_S)
         with running.blamed():
-            yield running
+            yield
     finally:
-        _end(process)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    process.wait()
-
-
-def _log(directory: Path) -> Path:
-    return directory / "controller.log"
+        running.end()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from plan.records import CounterSample
@@ -29,13 +28,8 @@ class Counting:
         self._file = RecordFile(self._path)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._file.__exit__(kind, error, trace)
+    def __exit__(self, *ended: object) -> None:
+        self._file.__exit__(*ended)
 
     def hold(self, samples: Sequence[CounterSample]) -> None:
         """What was read next, as read."""

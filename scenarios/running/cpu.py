@@ -29,7 +29,7 @@ class CpuTimes(msgspec.Struct, frozen=True, kw_only=True):
     machine: float
 
     @classmethod
-    def read(cls, switches: Iterable[int], controller: int, nodes: Iterable[int]) -> Self:
+    def read(cls, switches: Iterable[int], controller: int | None, nodes: Iterable[int]) -> Self:
         """Of processes that still run, by their ids.
 
         Raises:
@@ -37,9 +37,9 @@ class CpuTimes(msgspec.Struct, frozen=True, kw_only=True):
         """
         return cls(
             at_s=time.monotonic(),
-            switches=tuple(map(_process_s, switches)),
-            controller=_process_s(controller),
-            nodes=sum(map(_process_s, nodes)),
+            switches=tuple(map(process_s, switches)),
+            controller=0.0 if controller is None else process_s(controller),
+            nodes=sum(map(process_s, nodes)),
             machine=_machine_s(),
         )
 
@@ -67,7 +67,7 @@ class CpuTimes(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def _process_s(pid: int) -> float:
+def process_s(pid: int) -> float:
     """User and system time of a process with all its threads."""
     # the program's name, in brackets, may hold spaces
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -11,12 +11,7 @@ from controller import qos
 from controller.telemetry import Telemetry
 from plan.errors import RunError
 from plan.model import Plan
-from scenarios.running.controller_process import (
-    CONTROLLER_PORT,
-    Controller,
-    controller,
-    started,
-)
+from scenarios.running.controller_process import CONTROLLER_PORT, Controller, ready, started
 from scenarios.running.journal import Journal
 from topology import ovs, shaping
 from topology.network import Network
@@ -51,7 +46,7 @@ def open_fabric(
     journal.phase("fabric")
     telemetry = directory / "telemetry.jsonl"
     with (
-        started(directory, telemetry, sample_s) as process,
+        started(directory, telemetry, sample_s, journal) as running,
         ovs.daemons(directory, ovs.daemons_wanted(len(plan.fabric.switches))) as daemons,
         Network(plan.fabric, daemons, CONTROLLER_PORT, lossless=plan.recovery is None) as network,
     ):
@@ -61,7 +56,7 @@ def open_fabric(
         if disagreements := shaping.read_back(network, plan):
             raise RunError(f"the kernel did not apply the plan: {'; '.join(disagreements[:3])}")
         journal.phase("controller")
-        with controller(process, directory, journal) as running:
+        with ready(running):
             if probe:
                 journal.phase("probes")
             probes = probe_rates(network, plan) if probe else {}

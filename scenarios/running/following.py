@@ -174,7 +174,7 @@ class Following:
 
     def _look_for_a_pause(self) -> None:
         still = self.pauses.look(time.monotonic(), counters.switch_bytes(self._plan))
-        declared = self._injection is not None and self._injection.lasts
+        declared = self._injection is not None and self._injection.excuses(self._now_s())
         if still and not declared and counters.sockets_hold(self._fabric.network):
             self.pauses.hold()
 

@@ -10,19 +10,15 @@ import resource
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 from plan.errors import RunError
-from plan.fabric import Fabric
+from plan.fault_schedule import CONTROLLER, FaultSchedule, Places
 from plan.faults import Fault, FaultEvent
 from plan.model import Plan
-from plan.names import direction, into, out_of
-from scenarios.running.fabric import Fabric as RunningFabric
+from scenarios.results.fidelity import AFTERMATH_S
+from scenarios.running.fabric import Fabric
 from scenarios.running.node_processes import NodeProcesses
 from topology.injuries import Injuries
-
-CONTROLLER = "controller"
-What = Literal["injected", "healed", "detected", "recovered", "skipped"]
 
 
 class Injection:
@@ -36,36 +32,28 @@ class Injection:
     def __init__(
         self,
         plan: Plan,
-        fabric: RunningFabric,
+        fabric: Fabric,
         nodes: NodeProcesses,
         directory: Path,
         told: Callable[[FaultEvent], None],
     ) -> None:
-        self._plan = plan
         self._nodes = nodes
         self._controller = fabric.controller
         self._injuries = Injuries(fabric.network, plan)
         self._places = Places(plan.fabric)
-        self._told = told
         self._directory = directory
         self._spoilt = 0
-        self._due: list[tuple[float, Fault]] = [
-            (fault.at_s, fault) for fault in plan.faults if fault.at_share is None
-        ]
-        self._by_share = [fault for fault in plan.faults if fault.at_share is not None]
-        self._lasting: list[tuple[float, Fault]] = []
-        self._rerouting: list[tuple[Fault, bool]] = []
+        self._schedule = FaultSchedule(plan.faults, plan.requests, self, told)
+        self._rerouting: list[tuple[Fault, str]] = []  # and what to say when the controller has
         self._rerouted = fabric.controller.rerouted
 
-    @property
-    def lasts(self) -> bool:
-        """Whether anything is broken."""
-        return bool(self._lasting)
+    def excuses(self, now_s: float) -> bool:
+        """Whether anything is broken, or was until a moment ago."""
+        return self._schedule.lasts or now_s < self._schedule.over_s + AFTERMATH_S
 
     def left_s(self, now_s: float) -> float:
         """How long nothing is to be done."""
-        times = [at_s for at_s, _ in (*self._due, *self._lasting)]
-        return max(0.0, min(times, default=float("inf")) - now_s)
+        return max(0.0, self._schedule.next_s - now_s)
 
     def look(self, now_s: float, done: int) -> None:
         """Do what is due; so many requests are done.
@@ -74,47 +62,25 @@ class Injection:
             RunError: a fault, or its end, did not take.
         """
         self._heed_controller(now_s)
-        for fault in list(self._by_share):
-            total = self._plan.requests
-            assert fault.at_share is not None
-            if total is not None and done >= fault.at_share * total:
-                self._by_share.remove(fault)
-                self._due.append((now_s + fault.at_s, fault))
-        for entry in [entry for entry in self._lasting if entry[0] <= now_s]:
-            self._lasting.remove(entry)
-            self._heal(entry[1], now_s)
-        for entry in [entry for entry in self._due if entry[0] <= now_s]:
-            self._due.remove(entry)
-            self._inject(entry[1], now_s)
+        self._schedule.done(done, now_s)
+        self._schedule.look(now_s)
 
     def ends(self, now_s: float) -> None:
         """The run is over: all that lasts is healed, so that all can end in order."""
-        for _, fault in self._lasting:
-            self._heal(fault, now_s)
-        for fault in (*(fault for _, fault in self._due), *self._by_share):
-            self._note("skipped", fault, now_s)
-        self._lasting, self._due, self._by_share = [], [], []
+        self._schedule.heal_all(now_s)
+        self._schedule.skip_rest(now_s)
 
-    def _inject(self, fault: Fault, now_s: float) -> None:
-        until_s = float("inf") if fault.for_s is None else now_s + fault.for_s
-        detail = self._apply(fault)
-        self._note("injected", fault, now_s, detail)
-        if fault.kind != "corrupt":
-            self._lasting.append((until_s, fault))
-
-    def _heal(self, fault: Fault, now_s: float) -> None:
-        self._note("healed", fault, now_s, self._take_back(fault))
-
-    def _apply(self, fault: Fault) -> str:
+    def apply(self, fault: Fault) -> str:
         match fault.kind:
+            case "down" if fault.way != "both":
+                self._lose(fault, 1.0)
             case "down":
                 self._cut(fault)
             case "slow":
-                for egress in self._places.egresses(fault):
-                    self._injuries.slow(egress, fault.to)
+                for way in self._places.hurt(fault):
+                    self._injuries.slow(way.egress, fault.to)
             case "loss":
-                for egress in self._places.egresses(fault):
-                    self._injuries.lose(egress, fault.share)
+                self._lose(fault, fault.share)
             case "pause":
                 return self._pause(fault.target, paused=True)
             case "power_off":
@@ -128,24 +94,27 @@ class Injection:
                 return self._fill(fault.target)
         return ""
 
-    def _take_back(self, fault: Fault) -> str:
+    def take_back(self, fault: Fault) -> str:
         match fault.kind:
+            case "down" if fault.way != "both":
+                return self._keep(fault, 1.0)
             case "down":
                 self._mend(fault)
             case "slow":
-                for egress in self._places.egresses(fault):
-                    self._injuries.quicken(egress, fault.to)
+                for way in self._places.hurt(fault):
+                    self._injuries.quicken(way.egress, fault.to)
             case "loss":
-                lost = [
-                    self._injuries.keep(egress, fault.share)
-                    for egress in self._places.egresses(fault)
-                ]
-                return f"{sum(lost)} frames lost"
+                return self._keep(fault, fault.share)
             case "pause":
                 return self._pause(fault.target, paused=False)
             case "power_off":
                 self._mend(fault)
                 return self._begin(fault.target)
+            case "kill" if fault.target == CONTROLLER:
+                life = self._controller.begin()
+                self._nodes.watch_controller()
+                self._rerouting.append((fault, "all switches are led again"))
+                return f"life {life}"
             case "kill":
                 return self._begin(fault.target)
             case "disk_full":
@@ -153,24 +122,36 @@ class Injection:
         return ""
 
     def _cut(self, fault: Fault) -> None:
-        self._controller.expected |= self._places.ports(fault)
-        self._injuries.cut(self._places.devices(fault))
-        self._rerouting.append((fault, True))
+        ports = self._places.down(fault)
+        self._controller.expected |= set(ports)
+        self._injuries.cut(list(ports.values()))
+        self._rerouting.append((fault, "routes go around it"))
 
     def _mend(self, fault: Fault) -> None:
-        self._injuries.mend(self._places.devices(fault))
-        self._rerouting.append((fault, False))
+        self._injuries.mend(list(self._places.down(fault).values()))
+        self._rerouting.append((fault, "routes as before"))
+
+    def _lose(self, fault: Fault, share: float) -> None:
+        for way in self._places.hurt(fault):
+            self._injuries.lose(way.egress, share)
+
+    def _keep(self, fault: Fault, share: float) -> str:
+        lost = [self._injuries.keep(way.egress, share) for way in self._places.hurt(fault)]
+        return f"{sum(lost)} frames lost"
 
     def _heed_controller(self, now_s: float) -> None:
         if self._controller.rerouted == self._rerouted:
             return
         self._rerouted = self._controller.rerouted
-        for fault, down in self._rerouting:
-            said = "routes go around it" if down else "routes as before"
-            self._note("recovered", fault, now_s, said)
+        for fault, said in self._rerouting:
+            self._schedule.note("recovered", fault, now_s, said)
         self._rerouting = []
 
     def _kill(self, node: str) -> str:
+        if node == CONTROLLER:
+            self._nodes.leave_controller()
+            self._controller.end()
+            return ""
         if not self._nodes.alive(node):
             return "it was dead already"
         self._nodes.end(node)
@@ -205,52 +186,12 @@ class Injection:
 
     def _pause(self, target: str, *, paused: bool) -> str:
         if target == CONTROLLER:
+            if not self._controller.alive:
+                return "it was dead already"
             os.kill(self._controller.pid, signal.SIGSTOP if paused else signal.SIGCONT)
+            self._controller.forsaken = True
             return ""
         if not self._nodes.alive(target):
             return "it was dead already"
         self._nodes.pause(target, paused=paused)
         return ""
-
-    def _note(self, what: What, fault: Fault, now_s: float, detail: str = "") -> None:
-        self._told(
-            FaultEvent(t_s=now_s, what=what, kind=fault.kind, target=fault.target, detail=detail)
-        )
-
-
-class Places:
-    """The devices, egresses and ports behind the targets of faults."""
-
-    def __init__(self, fabric: Fabric) -> None:
-        self._devices: dict[str, list[str]] = {}
-        self._egresses: dict[str, list[str]] = {}
-        self._ports: dict[str, set[tuple[str, int]]] = {}
-        for nic in fabric.nics:
-            ways = [out_of(nic.name), into(nic.name)]
-            for target in (nic.name, nic.node, nic.switch):
-                self._add(target, [nic.switch_device], ways, {(nic.switch, nic.port)})
-        for link in fabric.links:
-            ways = [direction(link.a, link.b), direction(link.b, link.a)]
-            ports = {(link.a, link.a_port), (link.b, link.b_port)}
-            for target in (link.name, link.a, link.b):
-                self._add(target, [link.a_device, link.b_device], ways, ports)
-
-    def _add(
-        self, target: str, devices: list[str], ways: list[str], ports: set[tuple[str, int]]
-    ) -> None:
-        self._devices.setdefault(target, []).extend(devices)
-        self._egresses.setdefault(target, []).extend(ways)
-        self._ports.setdefault(target, set()).update(ports)
-
-    def devices(self, fault: Fault) -> list[str]:
-        """Of the switches."""
-        return self._devices[fault.target]
-
-    def egresses(self, fault: Fault) -> list[str]:
-        """By name, of the way that the fault has."""
-        found = self._egresses[fault.target]
-        return {"both": found, "out": found[:1], "in": found[1:]}[fault.way]
-
-    def ports(self, fault: Fault) -> set[tuple[str, int]]:
-        """Switch and number."""
-        return self._ports[fault.target]

@@ -17,7 +17,7 @@ from plan.endings import ending
 from plan.errors import PeerLost, RunError
 from plan.events import Again, AnyCommand, NodeEvent, Ready, Spoil, Spoiled, Start, Stop, Stopped
 from plan.model import Plan
-from scenarios.running.cpu import CpuTimes
+from scenarios.running.cpu import CpuTimes, process_s
 from scenarios.running.events import NODE_EVENTS, EventStream
 from scenarios.running.fabric import Fabric
 from topology.interpreter import python
@@ -40,11 +40,12 @@ class NodeProcesses:
         self._streams: dict[str, EventStream[NodeEvent]] = {}
         self._logs: list[IO[bytes]] = []
         self._selector = selectors.DefaultSelector()
-        self._selector.register(fabric.controller.events, selectors.EVENT_READ)
+        self.watch_controller()
         self._directory = directory
         self._nodes = {node.name: node for node in plan.fabric.nodes}
         self._lives = dict.fromkeys(self._nodes, 0)
         self._started: Start | None = None
+        self._spent_s = 0.0  # by processes that have ended
         for name in self._nodes:
             self.begin(name)
 
@@ -75,7 +76,8 @@ class NodeProcesses:
             start_new_session=True,
         )
         self._processes[name] = process
-        prefer(process.pid, Rank.NODE)
+        if self._started is None:
+            prefer(process.pid, Rank.NODE)
         stream = EventStream(process, name, NODE_EVENTS, path)
         self._streams[name] = stream
         self._selector.register(stream, selectors.EVENT_READ, stream)
@@ -89,7 +91,16 @@ class NodeProcesses:
         """A node's program is killed, or has said that it ends: it is there no more."""
         process = self._processes.pop(name)
         self._selector.unregister(self._streams.pop(name))
+        self._spent_s += process_s(process.pid)
         _reap(process)
+
+    def watch_controller(self) -> None:
+        """Heed what the controller says, from now on."""
+        self._selector.register(self._fabric.controller.events, selectors.EVENT_READ)
+
+    def leave_controller(self) -> None:
+        """Heed it no more."""
+        self._selector.unregister(self._fabric.controller.events)
 
     def pid(self, name: str) -> int:
         """Of a node's program."""
@@ -148,10 +159,16 @@ class NodeProcesses:
                 raise stream.failure(LAST_WORDS_S) or gone from None
 
     def cpu_times(self) -> CpuTimes:
-        return CpuTimes.read(
+        controller = self._fabric.controller
+        times = CpuTimes.read(
             self._fabric.network.daemons.vswitchd_pids,
-            self._fabric.controller.pid,
+            controller.pid if controller.alive else None,
             [process.pid for process in self._processes.values()],
+        )
+        return msgspec.structs.replace(
+            times,
+            controller=times.controller + controller.spent_s,
+            nodes=times.nodes + self._spent_s,
         )
 
     def events(self, timeout_s: float) -> Iterator[NodeEvent]:
@@ -176,6 +193,8 @@ class NodeProcesses:
             match event:
                 case Ready():
                     assert self._started is not None
+                    # a program's start is work that would hold up those that run
+                    prefer(self._processes[stream.name].pid, Rank.NODE)
                     self.tell(self._started, only=stream.name)
                 case Again():
                     self.end(stream.name)

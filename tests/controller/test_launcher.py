@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from ryu.ofproto import ofproto_v1_3 as ofp
 
+from controller.marks import earlier_marks, first_mark
 from controller.telemetry import read_samples
 from plan.model import Plan, write_plan
 from tests.controller.fabrics import make_fabric, make_plan
@@ -212,6 +213,34 @@ def test_a_switch_that_comes_back_is_programmed_anew(start: Start) -> None:
         return {str(sorted(flow.match.items())) for flow in switch.flow_mods}
 
     assert flows(again) == flows(edge)
+
+
+def test_what_a_switch_has_and_is_to_have_is_not_taken_from_it(start: Start) -> None:
+    controller = start("--life", "3")
+    for switch in FABRIC.switches[:-1]:
+        controller.switches[switch.name] = controller.connect(switch.dpid, [])
+    controller.event("switch")
+    assert controller.switches["ce0"].flow_mods == []  # of others' ports it has not heard yet
+    last = FABRIC.switches[-1]
+    controller.switches[last.name] = controller.connect(last.dpid, [])
+    controller.event("ready")
+    told = controller.switches["ce0"].flow_mods
+    added = [flow for flow in told if flow.command == ofp.OFPFC_ADD]
+    deleted = told[len(added) :]
+    assert {flow.cookie for flow in added} == {first_mark(3) + 1}
+    assert [(flow.cookie, flow.cookie_mask) for flow in deleted] == earlier_marks(first_mark(3) + 1)
+
+
+def test_a_later_controller_goes_on_with_the_samples(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "telemetry.jsonl").write_text('{"t":1.0}\n{"t":2.0,"por')
+    controller = start("--life", "2")
+    controller.connect_all()
+    deadline = time.monotonic() + TIMEOUT_S
+    while controller.telemetry.read_bytes().count(b"\n") < 2:
+        assert time.monotonic() < deadline
+    lines = controller.telemetry.read_bytes().splitlines()
+    assert lines[0] == b'{"t":1.0}'
+    assert json.loads(lines[1])["ports"]
 
 
 def test_a_port_missing_from_the_switch_counts_as_down(start: Start) -> None:

@@ -83,6 +83,10 @@ FAULTS = [
     Fault(kind="kill", target="de1", at_s=AT_S),
     Fault(kind="kill", target="st0", at_s=AT_S, for_s=5.0),
     Fault(kind="kill", target="controller", at_s=AT_S, for_s=5.0),
+    Fault(kind="kill", target="sched", at_s=AT_S, for_s=1.0),
+    Fault(kind="kill", target="sched", at_s=AT_S, for_s=8.0),
+    Fault(kind="power_off", target="sched", at_s=AT_S, for_s=2.0),
+    Fault(kind="pause", target="sched", at_s=AT_S, for_s=8.0),
     Fault(kind="pause", target="de0", at_s=AT_S, for_s=1.0),
     Fault(kind="pause", target="pe1", at_s=AT_S, for_s=8.0),
     Fault(kind="power_off", target="pe0", at_s=AT_S, for_s=8.0),
@@ -166,6 +170,47 @@ def test_attempts_are_bounded_and_what_fails_says_why() -> None:
     assert set(failed) == {attempt.request for attempt in found.attempts if attempt.last}
     assert failed
     assert all("that was attempt 2" in error for error in failed.values())
+
+
+def test_a_scheduler_that_begins_anew_finds_what_is_under_way_where_it_is() -> None:
+    whole = survive(DUALPATH)
+    found = survive(DUALPATH, Fault(kind="kill", target="sched", at_s=AT_S, for_s=0.5))
+    assert found.attempts == []
+    assert found.jct_s < whole.jct_s + 2.0
+    [again] = [event for event in found.events if event.what == "recovered"]
+    going, _, rest = again.detail.partition("; ")[2].partition(" of ")
+    assert again.target == "sched"
+    assert 0 < int(going) <= int(rest.split()[0])
+
+
+@pytest.mark.parametrize("after_s", [0.5, 4.0, 8.0])
+@pytest.mark.parametrize("node", ["pe0", "de1", "st0"])
+def test_who_died_while_there_was_no_scheduler_is_missed_and_found_again(
+    node: str, after_s: float
+) -> None:
+    gone = Fault(kind="kill", target="sched", at_s=AT_S, for_s=3.0)
+    died = Fault(kind="kill", target=node, at_s=AT_S + 0.2, for_s=after_s)
+    found = survive(DUALPATH, gone, died)
+    assert [record.error for record in found.records] == [None] * AGENTS * TURNS
+    # who is back before a lease after the scheduler is, answers it
+    missed = [event.target for event in found.events if event.what == "detected"]
+    assert missed == ([] if 0.2 + after_s < 3.0 + Recovery().lease_s else [node])
+
+
+def test_who_was_taken_for_dead_by_an_earlier_scheduler_has_to_begin_anew() -> None:
+    pause = Fault(kind="pause", target="pe0", at_s=AT_S, for_s=5.0)
+    gone = Fault(kind="kill", target="sched", at_s=AT_S + 3.5, for_s=1.2)
+    found = survive(DUALPATH, pause, gone)
+    back = [event for event in found.events if event.what == "recovered" and event.target == "pe0"]
+    assert [event.detail for event in back][-1] == "it serves again, life 2"
+
+
+@pytest.mark.parametrize("collectives", ["alltoall", None])
+def test_groups_meet_again_under_a_scheduler_that_begins_anew(collectives: str | None) -> None:
+    plan = msgspec.structs.replace(SMALL, collectives=collectives)
+    faults = [Fault(kind="kill", target="sched", at_s=AT_S + t, for_s=0.3) for t in (0.0, 1.5)]
+    faults.append(Fault(kind="kill", target="de0", at_s=AT_S + 0.1, for_s=0.5))
+    survive(DUALPATH, *faults, plan=plan)
 
 
 def test_a_request_may_fail_at_once() -> None:

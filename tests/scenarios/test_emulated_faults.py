@@ -15,6 +15,7 @@ from tests.scenarios.commands import TINY
 pytestmark = pytest.mark.network
 
 FAULTS = """[
+  {at: 300 ms, back: 300 ms, kind: kill, target: sched},
   {at: 1 s, for: 2 s, kind: slow, target: pe0.snic, to: 20 %},
   {at: 1 s, for: 3 s, kind: loss, target: de0.snic, share: 1 %},
   {at: 1 s, for: 1 s, kind: down, target: ce0-ca0},
@@ -23,6 +24,7 @@ FAULTS = """[
   {at: 4 s, back: 4 s, kind: power_off, target: de1},
   {at: 5 s, kind: corrupt, target: st0, blocks: 10 %},
   {at: 6 s, for: 1 s, kind: disk_full, target: st0},
+  {at: 5 s, back: 1 s, kind: kill, target: controller},
   {at: 8 s, back: 1 s, kind: kill, target: st0}
 ]"""
 
@@ -45,6 +47,8 @@ def test_whatever_breaks_all_requests_are_served_and_no_wrong_block_is_used(
     assert ("recovered", "down", "ce0-ca0") in happened
     assert ("injected", "corrupt", "st0") in happened
     assert ("healed", "disk_full", "st0") in happened
+    for kind, target in (("kill", "controller"), ("node", "sched")):
+        assert ("recovered", kind, target) in happened
     for node in ("pe1", "de1", "st0"):
         assert ("detected", "node", node) in happened
         assert ("recovered", "node", node) in happened

@@ -13,6 +13,7 @@ import time
 from heapq import heappop, heappush
 
 from plan.durations import Durations
+from plan.records import LATE_S, MOST_LATE
 from plan.scale import Scale
 
 _CLOCK_MONOTONIC = 1
@@ -47,6 +48,7 @@ class WallClock:
     Attributes:
         stood_s: how long the program has stood still in all, model seconds, where that is looked
             for (`look_for_stops`).
+        late: there, alarms and how late they were, model seconds.
     """
 
     def __init__(self, scale: Scale, loop: asyncio.AbstractEventLoop) -> None:
@@ -54,6 +56,7 @@ class WallClock:
         self._loop = loop
         self._start = time.monotonic()
         self.stood_s = 0.0
+        self.late: list[tuple[float, float]] = []
         self._seen = float("inf")
         self._looking: asyncio.TimerHandle | None = None
         self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
@@ -138,11 +141,17 @@ class WallClock:
         while waiting and waiting[0][0] <= now:
             deadline, _, future = heappop(waiting)
             if not future.done():
-                self._late.add(now - deadline)
+                self._woken(deadline, now - deadline)
                 future.set_result(None)
         self._armed = float("inf")
         if waiting:
             self._arm(waiting[0][0])
+
+    def _woken(self, deadline: float, late: float) -> None:
+        self._late.add(late)
+        late_s = self._scale.model_s(late)
+        if self._looking is not None and late_s > LATE_S and len(self.late) < MOST_LATE:
+            self.late.append((self._scale.model_s(deadline - self._start), late_s))
 
     def _look(self) -> None:
         now = time.monotonic()

@@ -86,12 +86,16 @@ class BreakableNetwork(FlowNetwork):
         self._begin(flow)
 
     def way(self, source: str, target: str, traffic: TrafficClass) -> _Path | None:
-        """The path of a transfer; None where it leads over what is cut, or nowhere."""
+        """The path of a transfer; None where it leads over what is cut, or nowhere, or where what
+        acknowledges it would."""
         try:
             path = self._path(source, target, traffic)
+            if not self._cuts:
+                return path
+            back = self._path(target, source, traffic)
         except ValueError:
             return None
-        for link in path.links:
+        for link in (*path.links, *back.links):
             if link in self._cuts:
                 return None
         return path
@@ -101,7 +105,7 @@ class BreakableNetwork(FlowNetwork):
         for link in links:
             self._cuts[link] = self._cuts.get(link, 0) + 1
         for flow in self._flows():
-            if not self._cuts.keys().isdisjoint(flow.path.links):
+            if self.way(*flow.ends, flow.traffic) is None:
                 self._halt(flow)
                 self._stand(flow)
 

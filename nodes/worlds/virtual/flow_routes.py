@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from plan.fabric import Fabric, Nic, Plane
+from plan.names import into, out_of
 from plan.routing import Port, UpDown, ranks, upward
 
 INTACT: frozenset[Port] = frozenset()
@@ -21,6 +22,13 @@ def link_rates_bps(fabric: Fabric) -> list[float]:
     """Rate of every directed link by its number, model bit/s."""
     rates = [nic.rate_bps for nic in fabric.nics] + [link.rate_bps for link in fabric.links]
     return [rate_bps for rate_bps in rates for _ in range(2)]
+
+
+def directed_links(fabric: Fabric) -> dict[str, int]:
+    """Numbers of the directed links, by the names of the egresses that send over them."""
+    names = [name for nic in fabric.nics for name in (out_of(nic.name), into(nic.name))]
+    names += [name for link in fabric.links for name in link.directions]
+    return {name: number for number, name in enumerate(names)}
 
 
 class StaticRoutes:

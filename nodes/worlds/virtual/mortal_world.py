@@ -14,7 +14,7 @@ from types import CoroutineType
 from typing import Any, cast
 
 from nodes.protocol.messages import Message, Remote
-from nodes.protocol.world import Move, Region, Span
+from nodes.protocol.world import Move, Region
 from nodes.worlds.failure import fail, settle
 from nodes.worlds.virtual.breakable_network import BreakableNetwork
 from nodes.worlds.virtual.host import Host
@@ -322,27 +322,23 @@ class MortalWorld(VirtualWorld):
         self._mortal.memory.pop((self.node, region.key), None)
 
     def write(self, end: str, moves: Sequence[Move]) -> asyncio.Future[None]:
-        transfers = []
-        for move in moves:
-            there = self._at(move.peer)
-            if there is None:
-                return self._refused(end, move)
-            here = (end, cast(IdentityRegion, move.region))
-            to = (move.peer.end, there)
-            transfers.append(self._mortal.move(here, move.span, to, move.row, move.traffic))
-        return self._told(self._mortal.post(transfers))
+        return self._moved(end, moves, self._mortal.outward)
 
     def read(self, end: str, moves: Sequence[Move]) -> asyncio.Future[None]:
+        return self._moved(end, moves, self._mortal.inward)
+
+    def _moved(
+        self,
+        end: str,
+        moves: Sequence[Move],
+        way: Callable[[str, Move, IdentityRegion], _Transfer],
+    ) -> asyncio.Future[None]:
         transfers = []
         for move in moves:
             there = self._at(move.peer)
             if there is None:
                 return self._refused(end, move)
-            here = (end, cast(IdentityRegion, move.region))
-            span, row = move.span, move.row
-            moved = Span(row, row + span.hi - span.lo, span.group)
-            away = (move.peer.end, there)
-            transfers.append(self._mortal.move(away, moved, here, span.lo, move.traffic))
+            transfers.append(way(end, move, there))
         return self._told(self._mortal.post(transfers))
 
     def burst(

@@ -194,7 +194,18 @@ class VirtualCluster:
         self.regions[region.key] = region
         return region
 
-    def move(
+    def outward(self, end: str, move: Move, there: IdentityRegion) -> _Transfer:
+        """A write, to be posted: a span of an end's own region into the peer's."""
+        here = cast(IdentityRegion, move.region)
+        return self._moving((end, here), move.span, (move.peer.end, there), move.row, move.traffic)
+
+    def inward(self, end: str, move: Move, there: IdentityRegion) -> _Transfer:
+        """A read, to be posted: of the peer's region into a span of an end's own."""
+        here, span, row = cast(IdentityRegion, move.region), move.span, move.row
+        moved = Span(row, row + span.hi - span.lo, span.group)
+        return self._moving((move.peer.end, there), moved, (end, here), span.lo, move.traffic)
+
+    def _moving(
         self,
         source: tuple[str, IdentityRegion],
         span: Span,
@@ -202,7 +213,7 @@ class VirtualCluster:
         target_row: int,
         traffic: TrafficClass,
     ) -> _Transfer:
-        """To be posted: rows `span.lo ..` of the source to rows `target_row ..` of the target."""
+        """Rows `span.lo ..` of the source to rows `target_row ..` of the target."""
         groups = self.plan.layout.groups if span.group is None else 1
         size_bytes = (span.hi - span.lo) * groups * self.layer_block_bytes
         content = _Content(source[1], span, target[1], target_row)
@@ -262,25 +273,13 @@ class VirtualWorld:
 
     def write(self, end: str, moves: Sequence[Move]) -> asyncio.Future[None]:
         cluster = self._cluster
-        transfers = []
-        for move in moves:
-            region, span, peer, traffic = move.region, move.span, move.peer, move.traffic
-            here = (end, cast(IdentityRegion, region))
-            there = (peer.end, cluster.regions[peer.key])
-            transfers.append(cluster.move(here, span, there, move.row, traffic))
-        return cluster.post(transfers)
+        regions = cluster.regions
+        return cluster.post([cluster.outward(end, one, regions[one.peer.key]) for one in moves])
 
     def read(self, end: str, moves: Sequence[Move]) -> asyncio.Future[None]:
         cluster = self._cluster
-        transfers = []
-        for move in moves:
-            region, span, peer, traffic = move.region, move.span, move.peer, move.traffic
-            here = (end, cast(IdentityRegion, region))
-            there = (peer.end, cluster.regions[peer.key])
-            row = move.row
-            moved = Span(row, row + span.hi - span.lo, span.group)
-            transfers.append(cluster.move(there, moved, here, span.lo, traffic))
-        return cluster.post(transfers)
+        regions = cluster.regions
+        return cluster.post([cluster.inward(end, one, regions[one.peer.key]) for one in moves])
 
     def burst(
         self, size_bytes: float, end: str, peer_end: str, traffic: TrafficClass

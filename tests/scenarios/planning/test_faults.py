@@ -65,6 +65,7 @@ def test_a_share_of_requests_is_a_moment_and_repetitions_follow_it() -> None:
             r"faults\[0\].every: .2 s. .*over before it comes again",
         ),
         ("{at: 1 s, kind: kill, target: de0}", r"faults: .de0. leaves no decode node to serve"),
+        ("{at: 1 s, kind: kill, target: sched}", r"faults: .sched. leaves no scheduler to serve"),
     ],
 )
 def test_what_cannot_be_is_refused_with_its_place_and_a_remedy(faults: str, expected: str) -> None:
@@ -82,23 +83,13 @@ def test_a_lease_that_ends_between_two_signs_of_life_is_refused() -> None:
         planned(ONE, "recovery={heartbeat: 1 s, lease: 1 s}")
 
 
-@pytest.mark.parametrize(
-    ("fault", "expected"),
-    [
-        ("kind: kill, target: controller", r"target: .controller. cannot be killed in an emul"),
-        ("kind: down, target: pe0.snic, way: in", r"faults\[0\].way: .in. of a port"),
-    ],
-)
-def test_what_only_virtual_time_can_do_is_refused_of_an_emulated_run(
-    fault: str, expected: str
-) -> None:
-    with pytest.raises(ScenarioError, match=expected):
-        planned(f"faults=[{{at: 1 s, {fault}}}]", engine="emulate")
-    planned(f"faults=[{{at: 1 s, {fault}}}]")
+ONE_WAY = "faults=[{at: 1 s, kind: down, target: pe0.snic, way: in}]"
+CONTROLLER = "faults=[{at: 1 s, back: 1 s, kind: kill, target: controller}]"
 
 
-def test_the_others_are_a_plan_of_either_engine() -> None:
-    assert planned(ONE, engine="emulate").plan.faults == planned(ONE).plan.faults
+@pytest.mark.parametrize("faults", [ONE, ONE_WAY, CONTROLLER])
+def test_faults_are_a_plan_of_either_engine(faults: str) -> None:
+    assert planned(faults, engine="emulate").plan.faults == planned(faults).plan.faults
 
 
 def test_drawn_faults_are_written_out_and_give_the_same_plan_again(tmp_path: Path) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from plan.faults import AttemptRecord, FaultEvent
 from plan.model import Plan
 from plan.records import CounterSample, Ending, RequestRecord
-from scenarios.results.faults import by_attempts, courses, spells
+from scenarios.results.faults import by_attempts, courses, endings, spells
 from scenarios.results.result import SystemResult
+from tests.examples import tries
 from tests.nodes.plans import DUALPATH, make_plan
 
 
@@ -49,6 +52,32 @@ def test_faults_that_come_again_or_elsewhere_are_told_apart() -> None:
     assert found[0].healed_s == 6.0
     assert found[2].healed_s is None
     assert found[2].recovered_s is None
+
+
+def numbered(fault: int, t_s: float, what: str) -> FaultEvent:
+    return msgspec.structs.replace(event(t_s, what, "slow", "pe0.snic"), fault=fault)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 50), st.floats(0.1, 50)), min_size=1, max_size=8),
+    st.sets(st.integers(0, 7)),
+)
+@tries(60)
+def test_faults_that_overlap_themselves_are_told_apart_by_their_place(
+    times: list[tuple[float, float]], endless: set[int]
+) -> None:
+    told = []
+    for place, (at_s, for_s) in enumerate(times):
+        told.append(numbered(place, at_s, "injected"))
+        if place not in endless:
+            told.append(numbered(place, at_s + for_s, "healed"))
+    told.sort(key=lambda one: (one.t_s, one.what == "injected"))
+    found = {fault.fault: healed_s for fault, healed_s in endings(told)}
+    assert found == {
+        place: None if place in endless else at_s + for_s
+        for place, (at_s, for_s) in enumerate(times)
+    }
+    assert [course.healed_s for course in courses(told)] == [end for _, end in endings(told)]
 
 
 def result(plan: Plan) -> SystemResult:

@@ -64,6 +64,24 @@ simulate(plan, scenario.compared[0], 5.0, print, print)
 """
 
 
+HUNTS = """
+import sys
+from pathlib import Path
+from scenarios.running import compiled
+
+compiled.enter(compiled.Core(Path(sys.argv[1])))
+from scenarios.configuration.loading import load_scenario
+from scenarios.running.chaos import Hunt
+
+options = ["workload.agents=6", "engine=simulate", "cluster.prefill=2", "cluster.decode=2"]
+scenario = load_scenario(Path(sys.argv[2]), options)
+print(compiled.kind().partition(" ")[0])
+for system in scenario.compared[:2]:
+    for trial in map(Hunt(scenario, system).try_seed, range(1, 9)):
+        print(system.name, trial.seed, trial.faults, trial.attempts, trial.problems, trial.digest)
+"""
+
+
 @pytest.fixture(scope="module")
 def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkout's own, or a quick one of the same sources."""
@@ -95,6 +113,20 @@ def test_records_are_the_same_to_the_byte(core: Path, tmp_path: Path) -> None:
     assert list(found) == ["compiled", "plain"]
     assert len(found["plain"]) > 3
     assert found["compiled"] == found["plain"]
+
+
+@pytest.mark.slow
+def test_what_breaks_is_survived_to_the_same_byte(core: Path, tmp_path: Path) -> None:
+    found = []
+    for place in (core, tmp_path / "none"):
+        command: list[str | Path] = [sys.executable, "-c", HUNTS, place, TINY]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        found.append(done.stdout.splitlines())
+    (core_, *trials), (plain, *others) = found
+    assert (core_, plain) == ("compiled", "plain")
+    assert trials == others
+    assert len(trials) == 16
+    assert any(int(trial.split()[3]) for trial in trials)
 
 
 @pytest.mark.slow

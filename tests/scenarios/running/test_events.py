@@ -128,7 +128,7 @@ def test_whatever_fails_when_the_controller_is_gone_is_told_as_its_end(
 ) -> None:
     process = talk("")
     with Journal(tmp_path / JOURNAL) as journal:
-        controller = Controller(process, journal, LOG)
+        controller = Controller(lambda _: process, journal, LOG)
     process.terminate()
     process.wait()
     ended = pytest.raises(RunError, match=r"^controller was killed by SIGTERM")
@@ -139,7 +139,7 @@ def test_whatever_fails_when_the_controller_is_gone_is_told_as_its_end(
 
 def test_what_fails_while_the_controller_runs_is_told_as_it_is(talk: Talk, tmp_path: Path) -> None:
     with Journal(tmp_path / JOURNAL) as journal:
-        controller = Controller(talk(""), journal, LOG)
+        controller = Controller(lambda _: talk(""), journal, LOG)
     with pytest.raises(OSError, match="nothing arrived"), controller.blamed():
         raise OSError("nothing arrived")
 
@@ -157,7 +157,7 @@ def test_a_lost_switch_and_a_failed_port_are_incidents_and_their_return_is_none(
         '{"event": "rerouted", "unreachable": []}\n'
     )
     with Journal(tmp_path / JOURNAL) as journal:
-        controller = Controller(talk(said), journal, LOG)
+        controller = Controller(lambda _: talk(said), journal, LOG)
         controller.events.await_event(Installed, SOON_S)
         while "ca1" not in str(controller.incidents):
             controller.heed(controller.events.take())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from plan.fault_schedule import Places
 from plan.faults import Fault, FaultEvent
+from scenarios.results.fidelity import AFTERMATH_S
 from scenarios.running import injection
-from scenarios.running.injection import Injection, Places
+from scenarios.running.injection import Injection
 from tests.nodes.plans import make_plan
 
 
@@ -21,6 +24,10 @@ class Hands:
     def __init__(self) -> None:
         self.done: list[tuple[Any, ...]] = []
         self.dead: set[str] = set()
+
+    def note(self, what: str) -> int:
+        self.done.append((what,))
+        return 2
 
     def __getattr__(self, name: str) -> Any:
         def note(*args: Any, **named: Any) -> int:
@@ -53,7 +60,8 @@ def injected(hands: Hands, *faults: Fault, **plan: Any) -> tuple[Injection, list
     def tell(event: FaultEvent) -> None:
         told.append(f"{event.t_s:g} {event.what} {event.kind} {event.detail}".strip())
 
-    controller = SimpleNamespace(expected=set(), rerouted=0, pid=0)
+    controller = SimpleNamespace(expected=set(), rerouted=0, pid=0, alive=True)
+    controller.end, controller.begin = (partial(hands.note, what) for what in ("end", "begin"))
     fabric: Any = SimpleNamespace(network=None, controller=controller)
     planned = msgspec.structs.replace(make_plan([], prefill=2), faults=faults, **plan)
     nodes: Any = hands
@@ -65,12 +73,14 @@ def test_a_fault_comes_and_goes_in_its_time(hands: Hands) -> None:
     made, told = injected(hands, fault)
     assert made.left_s(0.5) == 1.5
     made.look(1.9, 0)
-    assert (told, made.lasts) == ([], False)
+    assert (told, made.excuses(1.9)) == ([], False)
     made.look(2.1, 0)
-    assert made.lasts
+    assert made.excuses(99.0)
     assert made.left_s(3.0) == pytest.approx(2.1)
     made.look(5.1, 0)
     assert told == ["2.1 injected slow", "5.1 healed slow"]
+    assert made.excuses(5.1 + AFTERMATH_S - 0.1)
+    assert not made.excuses(5.1 + AFTERMATH_S)
     egress = "pe0.snic in"
     assert hands.done == [("slow", egress, 0.5), ("quicken", egress, 0.5)]
 
@@ -103,20 +113,35 @@ def test_who_is_dead_is_not_killed_again(hands: Hands) -> None:
 def test_routes_that_changed_are_told_of_the_fault_that_they_are_for(hands: Hands) -> None:
     made, told = injected(hands, Fault(kind="down", target="ce0-ca0", at_s=1, for_s=2))
     made.look(1.0, 0)
-    assert made._controller.expected == Places(make_plan([], prefill=2).fabric).ports(
-        Fault(kind="down", target="ce0-ca0")
-    )
+    down = Places(make_plan([], prefill=2).fabric).down(Fault(kind="down", target="ce0-ca0"))
+    assert made._controller.expected == set(down)
     made._controller.rerouted += 1
     made.look(1.1, 0)
     made.look(1.2, 0)
     assert told == ["1 injected down", "1.1 recovered down routes go around it"]
 
 
-def test_a_switch_s_fault_is_that_of_all_its_ports() -> None:
-    fabric = make_plan([], prefill=2).fabric
-    places = Places(fabric)
-    fault = Fault(kind="down", target="ce0")
-    here = {nic.port for nic in fabric.nics if nic.switch == "ce0"}
-    here |= {link.a_port for link in fabric.links if link.a == "ce0"}
-    here |= {link.b_port for link in fabric.links if link.b == "ce0"}
-    assert {port for switch, port in places.ports(fault) if switch == "ce0"} == here
+def test_one_way_comes_to_nothing_while_its_port_is_up(hands: Hands) -> None:
+    fault = Fault(kind="down", target="pe0.snic", at_s=1, for_s=1, way="out")
+    made, told = injected(hands, fault)
+    made.look(1.0, 0)
+    assert made._controller.expected == set()
+    made._controller.rerouted += 1
+    made.look(2.0, 0)
+    assert told == ["1 injected down", "2 healed down 0 frames lost"]
+    egress = "pe0.snic out"
+    assert hands.done == [("lose", egress, 1.0), ("keep", egress, 1.0)]
+
+
+def test_a_controller_begins_anew_and_is_heeded_again(hands: Hands) -> None:
+    made, told = injected(hands, Fault(kind="kill", target="controller", at_s=1, for_s=1))
+    made.look(1.0, 0)
+    made.look(2.0, 0)
+    made._controller.rerouted += 1
+    made.look(2.5, 0)
+    assert told == [
+        "1 injected kill",
+        "2 healed kill life 2",
+        "2.5 recovered kill all switches are led again",
+    ]
+    assert hands.done == [("leave_controller",), ("end",), ("begin",), ("watch_controller",)]

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from controller.lanes import lane_table
 from nodes.worlds.virtual.breakable_network import BreakableNetwork
-from nodes.worlds.virtual.flow_routes import StaticRoutes
-from nodes.worlds.virtual.injection import Places
+from nodes.worlds.virtual.flow_routes import StaticRoutes, directed_links
 from nodes.worlds.virtual.loop import VirtualTimeLoop, run, running
 from plan.fabric import Fabric
-from plan.faults import Fault
+from plan.fault_schedule import Places
+from plan.faults import Fault, Way
+from plan.routing import Port
 from tests.examples import tries
 from tests.nodes.worlds.virtual.test_flow_network import GB, fabric
 from topology.fattree import FabricSpec, build_fabric
@@ -37,7 +38,23 @@ WIDE = build_fabric(
 )
 """Its leaves have two ways up."""
 
-Do = Callable[[BreakableNetwork, Places], None]
+
+class Targets:
+    """What is behind the name of a link, NIC or switch."""
+
+    def __init__(self, world: Fabric) -> None:
+        self._places = Places(world)
+        self._numbers = directed_links(world)
+
+    def links(self, name: str, way: Way = "both") -> list[int]:
+        hurt = self._places.hurt(Fault(kind="down", target=name, way=way))
+        return [self._numbers[one.egress] for one in hurt]
+
+    def ports(self, name: str) -> set[Port]:
+        return set(self._places.down(Fault(kind="down", target=name)))
+
+
+Do = Callable[[BreakableNetwork, Targets], None]
 Send = tuple[float, str, str, float]
 
 
@@ -50,7 +67,7 @@ def outcomes(
     async def main() -> BreakableNetwork:
         loop = running()
         network = BreakableNetwork(loop.agenda, world, lane_table(), PATIENCE_S)
-        places = Places(world)
+        places = Targets(world)
         for number, (at_s, source, target, size) in enumerate(sends):
             loop.call_at(at_s, _send, loop, network, number, (source, target), size, found)
         for at_s, do in changes:
@@ -80,18 +97,17 @@ def _send(
     network.send(ends, "kv", size, arrived, failed)
 
 
-def cut(name: str) -> Do:
-    return lambda network, places: network.cut(places.links(Fault(kind="down", target=name)))
+def cut(name: str, way: Way = "both") -> Do:
+    return lambda network, places: network.cut(places.links(name, way))
 
 
-def mend(name: str) -> Do:
-    return lambda network, places: network.mend(places.links(Fault(kind="down", target=name)))
+def mend(name: str, way: Way = "both") -> Do:
+    return lambda network, places: network.mend(places.links(name, way))
 
 
 def around(*names: str) -> Do:
-    def do(network: BreakableNetwork, places: Places) -> None:
-        faults = [Fault(kind="down", target=name) for name in names]
-        network.reroute(frozenset(port for fault in faults for port in places.ports(fault)))
+    def do(network: BreakableNetwork, places: Targets) -> None:
+        network.reroute(frozenset(port for name in names for port in places.ports(name)))
 
     return do
 
@@ -115,11 +131,11 @@ def test_a_transfer_that_stands_still_for_too_long_fails_with_what_it_has_sent()
 
 
 def test_a_slow_nic_carries_its_share_and_two_such_faults_multiply() -> None:
-    def slow(network: BreakableNetwork, places: Places) -> None:
-        network.slow(places.links(Fault(kind="slow", target="pe0.snic")), 0.5)
+    def slow(network: BreakableNetwork, places: Targets) -> None:
+        network.slow(places.links("pe0.snic"), 0.5)
 
-    def quicken(network: BreakableNetwork, places: Places) -> None:
-        network.quicken(places.links(Fault(kind="slow", target="pe0.snic")), 0.5)
+    def quicken(network: BreakableNetwork, places: Targets) -> None:
+        network.quicken(places.links("pe0.snic"), 0.5)
 
     [(how, at_s, _)], _ = outcomes(fabric(), [READ], [(1.0, slow)])
     assert how == "arrived"
@@ -143,6 +159,14 @@ def test_a_link_with_another_way_holds_up_until_the_routes_go_around_it() -> Non
     detour = network.way(source, target, "kv")
     assert detour is not None
     assert middle not in detour.links
+
+
+@pytest.mark.parametrize("way", ["out", "in"])
+def test_what_is_not_acknowledged_does_not_go_on_either(way: Way) -> None:
+    changes = [(1.0, cut("pe0.snic", way)), (2.5, mend("pe0.snic", way))]
+    [(how, at_s, _)], _ = outcomes(fabric(), [READ], changes)
+    assert how == "arrived"
+    assert at_s == pytest.approx(3.5)
 
 
 def test_who_shares_a_link_with_one_that_is_cut_gets_its_part() -> None:
