@@ -135,7 +135,8 @@ class WallClock:
             os.read(self._fd, 8)
         except BlockingIOError:  # re-armed between epoll and here
             return
-        self._look()
+        if self._looking is not None:
+            self._look()
         now = time.monotonic()
         waiting = self._waiting
         while waiting and waiting[0][0] <= now:

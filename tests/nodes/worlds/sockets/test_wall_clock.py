@@ -9,6 +9,7 @@ from contextlib import closing
 
 import pytest
 
+from nodes.worlds.sockets import wall_clock
 from nodes.worlds.sockets.wall_clock import LOOK_S, WallClock
 from plan.scale import Scale
 
@@ -144,3 +145,17 @@ def test_a_program_that_stood_still_notices_how_long_before_anybody_is_woken(
         assert stood[0] == pytest.approx(stopped_s / 2.0, abs=2 * LOOK_S)
 
     with_clock(test, dilation=2.0)
+
+
+def test_where_stops_are_not_looked_for_a_long_wait_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody looks between two alarms that are far from each other."""
+    monkeypatch.setattr(wall_clock, "STOOD_S", NEAR_S / 100)
+
+    async def test(clock: WallClock) -> None:
+        for _ in range(2):
+            await clock.sleep_until(clock.now() + NEAR_S)
+        assert clock.stood_s == 0.0
+
+    with_clock(test)
