@@ -69,7 +69,7 @@ SHAPE = (
     *("cluster.prefill=2", "cluster.decode=2", "cluster.slice=1/2", "cluster.merge=2"),
     *("cluster.group_nodes.prefill=1", "cluster.group_nodes.decode=2"),
     *("cluster.converged=true", "cluster.fat_tree.oversubscription=2"),
-    *("copies=direct", "scale.dilation=8"),
+    *("copies=direct", "scale.dilation=4"),
 )
 
 
