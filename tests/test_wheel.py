@@ -122,7 +122,7 @@ def test_an_ordinary_user_in_an_empty_directory_gets_a_report(installed: Install
     done = installed.dualpath("run", "quickstart", "--engine", "simulate", *small)
     assert done.returncode == DONE, done.stderr
     [report] = installed.home.glob("runs/quickstart-*/report.html")
-    assert "data:image/png" in report.read_text()
+    assert "data:image/svg+xml" in report.read_text()
     traces = f"warning: {installed.home}/traces/mini-swe-agent/lengths.jsonl.gz is not there"
     assert done.stderr.startswith(traces)
 

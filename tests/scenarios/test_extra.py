@@ -34,7 +34,7 @@ def test_a_simulated_run_has_its_report(tmp_path: Path) -> None:
     small = ("--systems", "dualpath", "--set", "workload.agents=2")
     done = run(str(TINY), "--engine", "simulate", *small, "--out", str(tmp_path / "run"))
     assert done.returncode == DONE, done.stderr
-    assert "data:image/png" in (tmp_path / "run/report.html").read_text()
+    assert "data:image/svg+xml" in (tmp_path / "run/report.html").read_text()
 
 
 def test_an_emulated_run_ends_in_one_line_with_the_command_that_installs_them() -> None:
