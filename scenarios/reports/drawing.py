@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from plan.fabric import Nic, Side
 from plan.model import Plan
 from scenarios.configuration.systems import BUILT_IN
@@ -28,6 +30,10 @@ LANE_COLOURS = {
     "kv": "#0072B2",
     "spare": "#CC79A7",
 }
+
+
+MESSAGES = 0.01
+"""Of what the busiest system moved, what others may have sent in messages alone."""
 
 
 PART_COLOURS = (FAINT, "#E69F00", "#D55E00", "#0072B2")
@@ -64,13 +70,13 @@ class Run:
         return max((float(cut.edges_s[-1]) for cut in self.cuts.values()), default=1.0)
 
     def moving(self) -> dict[str, Windows]:
-        """The windows of systems that moved anything over the fabric; all, if none did."""
-        moved = {
-            name: cut
+        """The windows of systems that moved more over the fabric than messages."""
+        bits = {
+            name: sum(float(series @ np.diff(cut.edges_s)) for series in cut.lanes.values())
             for name, cut in self.cuts.items()
-            if any(series.any() for series in cut.lanes.values())
         }
-        return moved or dict(self.cuts)
+        least = MESSAGES * max(bits.values(), default=0.0)
+        return {name: cut for name, cut in self.cuts.items() if bits[name] >= least}
 
     @property
     def snics(self) -> list[Nic]:
