@@ -87,6 +87,7 @@ FOREIGN = {
     "rich": {"scenarios"},
     "scapy": {"scenarios/results/frames.py"},
     "aiconfigurator_core": {"scenarios/profile_gpu.py"},
+    "dask": {"scenarios/running/dask_fleet.py"},
     "distributed": {"scenarios/running/dask_fleet.py"},
     "scipy": {"scenarios/calibrate_gpu.py", "scenarios/calibrate_storage.py"},
 }

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import dask
 from distributed import Client, Future, KilledWorker, LocalCluster, Security, as_completed
 
 from plan.errors import RunError, said
@@ -19,6 +20,10 @@ from scenarios.running.far_end import at_far_end
 T = TypeVar("T")
 R = TypeVar("R")
 _WAIT_S = 30
+_SHOWS_NOTHING: dict[str, list[str]] = {
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+}
 
 
 class DaskFleet:
@@ -65,15 +70,18 @@ def _result(future: Future) -> Any:
 def local(workers: int) -> Iterator[DaskFleet]:
     """A cluster of this machine's own, which ends with it; nobody else can get in."""
     security = Security.temporary()
-    cluster = LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        host="127.0.0.1",
-        protocol="tls",
-        security=security,
-        dashboard_address=None,
-        silence_logs=50,
-    )
+    # told nothing, it would show itself, at a port that another cluster may have
+    with dask.config.set(_SHOWS_NOTHING):
+        cluster = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            protocol="tls",
+            security=security,
+            dashboard_address="127.0.0.1:0",
+            worker_dashboard_address="127.0.0.1:0",
+            silence_logs=50,
+        )
     with cluster, Client(cluster, security=security) as client:
         yield DaskFleet(client)
 

@@ -37,6 +37,27 @@ def pair() -> Iterator[Fleet]:
         yield found
 
 
+def listening() -> dict[str, str]:
+    """Addresses at which this process and those that it began wait for connections."""
+    psutil = pytest.importorskip("psutil")
+    mine = psutil.Process()
+    return {
+        f"{process.pid}:{entry.laddr.port}": entry.laddr.ip
+        for process in (mine, *mine.children(recursive=True))
+        for entry in process.net_connections("inet")
+        if entry.status == psutil.CONN_LISTEN
+    }
+
+
+@pytest.mark.slow
+def test_a_cluster_of_ones_own_is_for_this_machine_alone_and_beside_others(pair: Fleet) -> None:
+    with fleet("local:1", 1) as other:
+        assert (pair.places, other.places) == (2, 1)
+        found = listening()
+    assert len(found) >= 5, "two schedulers and their workers"
+    assert set(found.values()) == {"127.0.0.1"}
+
+
 @pytest.mark.slow
 def test_a_lost_workers_cases_are_measured_by_others(pair: Fleet, tmp_path: Path) -> None:
     scenarios = {
