@@ -2,10 +2,10 @@
 
 For a scenario's model, GPU, NICs, trajectories and SLO: which split of so many nodes into
 prefill and decode nodes bears how many agents a second under each of its systems, which resource
-binds it, and what twice of each resource would buy. By arithmetic, which is an upper bound: no
-request waits for another. With --simulate N the best N are then simulated, each searched for
-its capacity, in a slice of the cluster (--slice); broken off, the same command goes on. With
---out it writes plan.html and plan.json.
+binds it, and what twice of each resource would buy. By arithmetic, in which no request waits for
+another: a quick estimate, mostly from above. With --simulate N the best N are then simulated, each
+searched for its capacity, in a slice of the cluster (--slice); broken off, the same command goes
+on. With --out it writes plan.html and plan.json.
 
     dualpath plan online-660b --nodes 6
     dualpath plan online-27b --gpus 64 --set "cluster.snic=800 Gbit/s" --set "slo.tpot=30 ms"
