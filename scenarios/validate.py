@@ -63,7 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    scenarios = [load_scenario(library.find(path), arguments.set) for path in arguments.scenario]
+    paths = [path for asked in arguments.scenario for path in library.find_all(asked)]
+    scenarios = [load_scenario(path, arguments.set) for path in paths]
     _check_names(scenarios)
     for scenario in scenarios:
         make_plan(scenario)

@@ -3,7 +3,8 @@
 A fluid estimate: each resource is loaded with what an agent asks of it in the mean, and no request
 waits for another; what is simulated is mostly a little less. Storage reads go by the
 bottleneck-free analysis (paper section 2), computing by the compute model, decode batches by HBM
-and the SLO's TPOT (paper section 7.4). Everything is of whole nodes, whatever slice of them a scenario emulates.
+and the SLO's TPOT (paper section 7.4). Everything is of whole nodes, whatever slice of them a
+scenario emulates.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fnmatch
 from pathlib import Path
 
+from plan.errors import ScenarioError
+
 LIBRARY = Path(__file__).parents[1] / "library"
 QUICKSTART = Path("quickstart")
 
@@ -20,8 +22,15 @@ def find(asked: Path) -> Path:
 
     `scenarios/NAME.yaml` is the library's, too, where there is no such file. What is in neither
     place is returned as it was asked for.
+
+    Raises:
+        ScenarioError: a pattern names several.
     """
-    return find_all(asked)[0]
+    found = find_all(asked)
+    if len(found) > 1:
+        named = ", ".join(path.stem for path in found)
+        raise ScenarioError("scenario", str(asked), f"give one of {named}")
+    return found[0]
 
 
 def find_all(asked: Path) -> list[Path]:

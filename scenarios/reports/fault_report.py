@@ -12,7 +12,7 @@ from scenarios.reports.drawing import Run, colour
 from scenarios.reports.page import ABSENT, number
 from scenarios.reports.sections import Section, Written
 from scenarios.results import over_time
-from scenarios.results.faults import by_attempts, courses, spells
+from scenarios.results.faults import by_attempts, courses, reads_back_s, rework, spells
 from scenarios.results.over_time import bins
 from scenarios.results.result import SystemResult
 
@@ -26,6 +26,7 @@ HEAD = (
     "around it after, s",
     "lasted, s",
     "back after, s",
+    "reads at 95 % after, s",
 )
 
 
@@ -64,8 +65,8 @@ def sections(plan: Plan, results: Sequence[SystemResult]) -> list[Written]:
     )
     written = [Written(Section("Faults", text, [head, *rows]))]
     for result in results:
-        text = " ".join(_sentences(result))
-        section = Section(f"Faults under {title(result.system.name)}", text, _courses(result))
+        text = " ".join(_sentences(plan, result))
+        section = Section(f"Faults under {title(result.system.name)}", text, _courses(plan, result))
         written.append(Written(section))
     return written
 
@@ -83,7 +84,7 @@ def _spell_rows(plan: Plan, result: SystemResult) -> Iterator[list[str]]:
         ]
 
 
-def _sentences(result: SystemResult) -> Iterator[str]:
+def _sentences(plan: Plan, result: SystemResult) -> Iterator[str]:
     tries = by_attempts(result.records, result.attempts)
     told = ", ".join(f"{count} at attempt {number}" for number, count in tries.items())
     failed = sum(record.error is not None for record in result.records)
@@ -91,6 +92,11 @@ def _sentences(result: SystemResult) -> Iterator[str]:
     refused = sum(stats.blocks_refused for stats in result.node_stats)
     late = sum(stats.late_messages for stats in result.node_stats)
     yield f"Blocks read and not used: {refused}; messages that came too late: {late}."
+    again = rework(plan, result)
+    yield (
+        f"Tokens of context computed though they had been stored: {again.recomputed:,};"
+        f" read from storage for nothing: {again.reread:,}."
+    )
     causes = Counter(attempt.cause for attempt in result.attempts).most_common()
     if causes:
         shown = "; ".join(f"{cause} ({count})" for cause, count in causes[:MOST_CAUSES])
@@ -101,10 +107,11 @@ def _sentences(result: SystemResult) -> Iterator[str]:
         yield f"{unlisted} more faults are in faults.jsonl."
 
 
-def _courses(result: SystemResult) -> list[Sequence[str]]:
+def _courses(plan: Plan, result: SystemResult) -> list[Sequence[str]]:
     rows: list[Sequence[str]] = [HEAD]
     for course in courses(result.faults)[:MOST_ROWS]:
         begun_s = course.injected_s
+        back_s = reads_back_s(plan, result, course)
         rows.append(
             [
                 f"{course.kind} {course.target}",
@@ -113,6 +120,7 @@ def _courses(result: SystemResult) -> list[Sequence[str]]:
                 _after(course.recovered_s, begun_s),
                 _after(course.healed_s, begun_s),
                 ABSENT if course.healed_s is None else _after(course.back_s, course.healed_s),
+                ABSENT if back_s is None else number(back_s),
             ]
         )
     return rows

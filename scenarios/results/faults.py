@@ -1,4 +1,4 @@
-"""What faults did to a run: the course of each, and service before, during and after them."""
+"""What faults did to a run: the course of each, service around them, what was done twice."""
 
 from __future__ import annotations
 
@@ -11,8 +11,14 @@ import numpy as np
 from plan.faults import AttemptRecord, FaultEvent
 from plan.model import Plan
 from plan.records import RequestRecord
+from plan.workload import steps
 from scenarios.results.latencies import ttft_of
 from scenarios.results.result import SystemResult
+from scenarios.results.windows import cut
+
+BEFORE_S = 10.0
+"""What was read before a fault is the mean of so many model seconds, or of what there is."""
+BACK_SHARE = 0.95
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,19 @@ class Spell:
     tokens_per_s: float
     ttft_s: float | None
     snic_use: float
+
+
+@dataclass(frozen=True)
+class Rework:
+    """What was done once more, or for nothing, tokens.
+
+    Attributes:
+        recomputed: of contexts that had been stored and were no hits.
+        reread: from storage, beyond what was a hit.
+    """
+
+    recomputed: int
+    reread: int
 
 
 def endings(events: Sequence[FaultEvent]) -> list[tuple[FaultEvent, float | None]]:
@@ -124,6 +143,48 @@ def spells(plan: Plan, result: SystemResult) -> list[Spell]:
         )
         if to_s > from_s
     ]
+
+
+def reads_back_s(plan: Plan, result: SystemResult, course: Course) -> float | None:
+    """How long after a fault storage reads, over all engines and a window, were at 95 % of what
+    they had been before it, model seconds; 0.0: they were never below while it lasted. None: they
+    did not come back, or there were none."""
+    windows = cut(result.samples, plan.fabric, result.ending.to_s)
+    if windows is None:
+        return None
+    begin_s, edges = course.injected_s, windows.edges_s
+    read = np.sum([windows.read[nic.name] for nic in plan.fabric.engine_snics], axis=0)
+    before = read[(edges[1:] <= begin_s) & (edges[1:] > begin_s - BEFORE_S)]
+    if not len(before) or not before.mean():
+        return None
+    enough = read >= BACK_SHARE * before.mean()
+    since = edges[:-1] >= begin_s
+    until_s = edges[-1] if course.healed_s is None else course.healed_s
+    below = np.flatnonzero(since & ~enough & (edges[:-1] < until_s))
+    if not len(below):
+        return 0.0
+    back = np.flatnonzero(enough & (edges[:-1] > edges[below[0]]))
+    return float(edges[back[0]]) - begin_s if len(back) else None
+
+
+def rework(plan: Plan, result: SystemResult) -> Rework:
+    """Of a run's requests that were done, against what their trajectories had stored."""
+    tokens, done = plan.layout.tokens, [r for r in result.records if r.done_s is not None]
+    stored = 0
+    asked: dict[int, list[int]] = {}
+    for record in done:
+        if record.agent not in asked:
+            asked[record.agent] = [step.hit for step in steps(plan.trajectory(record.agent))]
+        stored += asked[record.agent][record.turn] // tokens * tokens
+    hits = sum(record.hit_tokens for record in done)
+    if not result.samples or not result.system.io:
+        return Rework(stored - hits, 0)
+    first, last = result.samples[0], result.samples[-1]
+    snics = [nic.name for nic in plan.fabric.engine_snics]
+    read_bytes = sum(last.nics[nic][1] - first.nics[nic][1] for nic in snics)
+    useful = hits - sum(record.pool_tokens for record in done)
+    read = round(read_bytes / plan.block_bytes * tokens)
+    return Rework(stored - hits, max(0, read - useful))
 
 
 def by_attempts(

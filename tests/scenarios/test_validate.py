@@ -13,6 +13,7 @@ from nodes.timing.compute import prefill_layer_s
 from plan.model import Plan
 from plan.records import CounterSample
 from scenarios import validate
+from scenarios.analysis.agreement import Validation
 from scenarios.configuration import library
 from scenarios.configuration.loading import load_scenario
 from scenarios.configuration.schema import Scenario
@@ -111,6 +112,21 @@ def test_simulated_runs_side_by_side_are_those_of_one_after_the_other(
 def test_a_scenario_given_twice_is_refused(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert validate.main([str(small), str(small)]) == WRONG
     assert 'name: "small"' in capsys.readouterr().err
+
+
+def test_all_scenarios_that_a_pattern_fits_are_validated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    validated = []
+
+    def note(scenario: Scenario, *_: object) -> Validation:
+        validated.append(scenario.name)
+        return Validation(scenario=scenario.name, description="", error="not run here")
+
+    monkeypatch.setattr(validate, "enter_sandbox", lambda: None)
+    monkeypatch.setattr(validate, "validate", note)
+    validate.main(["validation/*", "--out", str(tmp_path / "out")])
+    assert validated == [path.stem for path in ALL]
 
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from plan.errors import ScenarioError
 from scenarios.configuration import library
 from scenarios.configuration.loading import load_scenario
 
@@ -27,6 +28,14 @@ def test_a_copy_of_a_library_scenario_looks_beside_itself(
     copied.write_bytes(library.find(library.QUICKSTART).read_bytes())
     monkeypatch.chdir("/")
     assert load_scenario(copied).workload.source.trace == str(tmp_path / TRACE)
+
+
+def test_a_pattern_names_all_that_it_fits_and_no_single_one() -> None:
+    pattern = Path("validation/*-storage")
+    found = library.find_all(pattern)
+    assert {path.stem for path in found} > {"1p1d-storage", "2p4d-storage"}
+    with pytest.raises(ScenarioError, match="give one of 1p1d-storage, 1p2d-storage"):
+        library.find(pattern)
 
 
 @pytest.mark.parametrize(

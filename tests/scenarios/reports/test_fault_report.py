@@ -27,6 +27,8 @@ def test_a_run_s_page_tells_each_fault_service_around_them_and_attempts(tmp_path
         "<td>kill de0</td>",
         "<td>DualPath, during</td>",
         "at attempt 2",
+        "computed though they had been stored",
+        "reads at 95 % after, s",
         "Service while things break",
     ):
         assert expected in page, expected

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -10,10 +12,18 @@ from hypothesis import strategies as st
 from plan.faults import AttemptRecord, FaultEvent
 from plan.model import Plan
 from plan.records import CounterSample, Ending, RequestRecord
-from scenarios.results.faults import by_attempts, courses, endings, spells
+from scenarios.results.faults import (
+    Rework,
+    by_attempts,
+    courses,
+    endings,
+    reads_back_s,
+    rework,
+    spells,
+)
 from scenarios.results.result import SystemResult
 from tests.examples import tries
-from tests.nodes.plans import DUALPATH, make_plan
+from tests.nodes.plans import DUALPATH, ORACLE, agent, make_plan
 
 
 def event(t_s: float, what: str, kind: str, target: str, detail: str = "") -> FaultEvent:
@@ -102,7 +112,8 @@ def result(plan: Plan) -> SystemResult:
     for t_s in range(0, 41, 5):
         read_s = min(t_s, 10) + max(0, t_s - 20)
         nics = {nic.name: (0.0, read_s * nic.rate_bps / 16) for nic in plan.fabric.nics}
-        samples.append(CounterSample(t_s=float(t_s), nics=nics, links={}, lanes={}))
+        links = {link.name: (0.0, 0.0) for link in plan.fabric.links}
+        samples.append(CounterSample(t_s=float(t_s), nics=nics, links=links, lanes={}))
     return SystemResult(
         system=DUALPATH,
         records=records,
@@ -150,3 +161,54 @@ def test_requests_are_counted_by_the_attempt_that_did_them() -> None:
         for number in (1, 2)
     ]
     assert by_attempts(result(plan).records, failed) == {1: 39, 3: 1}
+
+
+def test_reads_are_back_when_they_are_at_95_per_cent_of_what_they_were() -> None:
+    plan = make_plan([])
+    told = result(plan)
+    [course] = courses(told.faults)
+    assert reads_back_s(plan, told, course) == 10.0  # as in `result`
+    late = msgspec.structs.replace(KILLED[0], t_s=30.0)
+    [harmless] = courses([late])
+    assert reads_back_s(plan, told, harmless) == 0.0
+    cut_short = replace(told, ending=msgspec.structs.replace(told.ending, to_s=18.0))
+    assert reads_back_s(plan, cut_short, course) is None
+
+
+def test_stored_tokens_that_were_no_hits_and_reads_beyond_hits_were_done_once_more() -> None:
+    plan = make_plan([agent((100, 64), (36, 1), preloaded=640)])
+    tokens = plan.layout.tokens
+    records = [
+        RequestRecord(
+            request=0,
+            agent=0,
+            turn=0,
+            prompt_tokens=740,
+            hit_tokens=512,
+            gen_tokens=64,
+            submit_s=0.0,
+            done_s=1.0,
+        ),
+        RequestRecord(
+            request=1,
+            agent=0,
+            turn=1,
+            prompt_tokens=840,
+            hit_tokens=768,
+            gen_tokens=1,
+            pool_tokens=256,
+            submit_s=1.0,
+            done_s=2.0,
+        ),
+    ]
+    read_bytes = plan.block_bytes * (512 + 512 + 128) / tokens
+    first, *_ = plan.fabric.engine_snics
+    nics = {nic.name: (0.0, read_bytes if nic is first else 0.0) for nic in plan.fabric.nics}
+    none = {nic.name: (0.0, 0.0) for nic in plan.fabric.nics}
+    samples = [
+        CounterSample(t_s=0.0, nics=none, links={}, lanes={}),
+        CounterSample(t_s=2.0, nics=nics, links={}, lanes={}),
+    ]
+    told = replace(result(plan), records=records, samples=samples)
+    assert rework(plan, told) == Rework(recomputed=128, reread=128)
+    assert rework(plan, replace(told, system=ORACLE)) == Rework(recomputed=128, reread=0)
