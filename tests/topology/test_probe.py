@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import nullcontext
+from itertools import count
+from typing import cast
 
 import pytest
 
+from plan.errors import RunError
 from tests.topology.plans import make_plan
 from topology import probe
+from topology.network import Network
 
 
 def test_the_ring_fills_every_nic_that_has_an_equal_once_in_each_direction() -> None:
@@ -49,3 +54,16 @@ def test_oversubscribed_links_bound_what_a_pair_across_edges_is_owed() -> None:
         if pair.source.kind == "cnic"
     }
     assert owed == {True: pytest.approx(400e9), False: pytest.approx(100e9)}
+
+
+@pytest.mark.parametrize(
+    ("waiting", "drains"), [([3, 2, 2, 1, 0], True), ([3, 2, 2, 2, 2, 2, 2], False)]
+)
+def test_queues_may_take_their_time_as_long_as_they_drain(
+    monkeypatch: pytest.MonkeyPatch, waiting: list[int], drains: bool
+) -> None:
+    left, now = iter(waiting), count(step=4)  # seconds: each look comes later
+    monkeypatch.setattr(probe, "waiting_bytes", lambda network, plan: next(left))
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    with nullcontext() if drains else pytest.raises(RunError, match="2 bytes wait"):
+        probe._drain(cast(Network, None), make_plan())
