@@ -15,6 +15,7 @@ from scenarios.results import over_time
 from scenarios.results.faults import by_attempts, courses, reads_back_s, rework, spells
 from scenarios.results.over_time import bins
 from scenarios.results.result import SystemResult
+from scenarios.results.windows import cut
 
 MOST_ROWS = 40
 """Faults of a system that are listed; all are in its `faults.jsonl`."""
@@ -109,9 +110,10 @@ def _sentences(plan: Plan, result: SystemResult) -> Iterator[str]:
 
 def _courses(plan: Plan, result: SystemResult) -> list[Sequence[str]]:
     rows: list[Sequence[str]] = [HEAD]
+    windows = cut(result.samples, plan.fabric, result.ending.to_s)
     for course in courses(result.faults)[:MOST_ROWS]:
         begun_s = course.injected_s
-        back_s = reads_back_s(plan, result, course)
+        back_s = None if windows is None else reads_back_s(plan, windows, course)
         rows.append(
             [
                 f"{course.kind} {course.target}",

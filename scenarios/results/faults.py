@@ -14,7 +14,7 @@ from plan.records import RequestRecord
 from plan.workload import steps
 from scenarios.results.latencies import ttft_of
 from scenarios.results.result import SystemResult
-from scenarios.results.windows import cut
+from scenarios.results.windows import Windows
 
 BEFORE_S = 10.0
 """What was read before a fault is the mean of so many model seconds, or of what there is."""
@@ -145,13 +145,10 @@ def spells(plan: Plan, result: SystemResult) -> list[Spell]:
     ]
 
 
-def reads_back_s(plan: Plan, result: SystemResult, course: Course) -> float | None:
+def reads_back_s(plan: Plan, windows: Windows, course: Course) -> float | None:
     """How long after a fault storage reads, over all engines and a window, were at 95 % of what
     they had been before it, model seconds; 0.0: they were never below while it lasted. None: they
     did not come back, or there were none."""
-    windows = cut(result.samples, plan.fabric, result.ending.to_s)
-    if windows is None:
-        return None
     begin_s, edges = course.injected_s, windows.edges_s
     read = np.sum([windows.read[nic.name] for nic in plan.fabric.engine_snics], axis=0)
     before = read[(edges[1:] <= begin_s) & (edges[1:] > begin_s - BEFORE_S)]

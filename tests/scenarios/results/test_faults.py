@@ -22,6 +22,7 @@ from scenarios.results.faults import (
     spells,
 )
 from scenarios.results.result import SystemResult
+from scenarios.results.windows import cut
 from tests.examples import tries
 from tests.nodes.plans import DUALPATH, ORACLE, agent, make_plan
 
@@ -166,12 +167,15 @@ def test_requests_are_counted_by_the_attempt_that_did_them() -> None:
 def test_reads_are_back_when_they_are_at_95_per_cent_of_what_they_were() -> None:
     plan = make_plan([])
     told = result(plan)
+    whole = cut(told.samples, plan.fabric, told.ending.to_s)
+    cut_short = cut(told.samples, plan.fabric, 18.0)
+    assert whole is not None
+    assert cut_short is not None
     [course] = courses(told.faults)
-    assert reads_back_s(plan, told, course) == 10.0  # as in `result`
+    assert reads_back_s(plan, whole, course) == 10.0  # as in `result`
     late = msgspec.structs.replace(KILLED[0], t_s=30.0)
     [harmless] = courses([late])
-    assert reads_back_s(plan, told, harmless) == 0.0
-    cut_short = replace(told, ending=msgspec.structs.replace(told.ending, to_s=18.0))
+    assert reads_back_s(plan, whole, harmless) == 0.0
     assert reads_back_s(plan, cut_short, course) is None
 
 
