@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from nodes.agents.context import stored_before
 from nodes.agents.population import AgentPopulation
 from nodes.engines.decode_node import DecodeNode
 from nodes.engines.prefill_node import PrefillNode
+from nodes.protocol.blocks import STEMS, Runs, rows
 from nodes.protocol.signs import give_signs
 from nodes.protocol.world import Node, World
 from nodes.scheduling.failover import FailoverScheduler, Told
@@ -58,8 +60,15 @@ def make_node(
         case "storage":
             assert store is not None
 
-            def preloaded(agent: int) -> int:
-                return plan.trajectory(agent).preloaded if system.io else 0
+            stems = _stems(plan)
+
+            def preloaded(owner: int) -> Runs:
+                if not system.io:
+                    return ()
+                if owner >= STEMS:
+                    return stems.get(owner, ())
+                context = stored_before(owner, plan.trajectory(owner), plan.layout.tokens)
+                return next((share.runs for share in context if share.owner == owner), ())
 
             signs = None
             if plan.recovery is not None:
@@ -72,7 +81,18 @@ def make_node(
             hosts = [host.name for host in plan.fabric.nodes_of("storage")]
             # who comes later brings its context along
             together = len(plan.trajectories) if plan.arrivals is None else 0
-            for agent in range(together):
-                if storage_host(hosts, agent) == node.name:
-                    storage.meet(agent)
+            for owner in [*range(together), *stems]:
+                if storage_host(hosts, owner) == node.name:
+                    storage.meet(owner)
             return storage
+
+
+def _stems(plan: Plan) -> dict[int, Runs]:
+    """Of each stem what agents have in storage before they come: as much as any of them has."""
+    found: dict[int, Runs] = {}
+    for trajectory in plan.trajectories:
+        if trajectory.stems:
+            for share in stored_before(0, trajectory, plan.layout.tokens):
+                if share.owner >= STEMS and rows(share.runs) > rows(found.get(share.owner, ())):
+                    found[share.owner] = share.runs
+    return found

@@ -172,6 +172,6 @@ class Fabric(msgspec.Struct, frozen=True, kw_only=True):
         return {end.name: nic for nic in self.nics for end in nic.ends}
 
 
-def storage_host(hosts: list[str], trajectory: int) -> str:
-    """The storage host that keeps a trajectory's blocks."""
-    return hosts[trajectory % len(hosts)]
+def storage_host(hosts: list[str], owner: int) -> str:
+    """The storage host that keeps the blocks of an agent, or of a stem."""
+    return hosts[owner % len(hosts)]

@@ -21,14 +21,22 @@ class Turn(msgspec.Struct, frozen=True, array_like=True, gc=False):
     gap_s: float = 0.0
 
 
+Stems = tuple[tuple[int, int], ...]
+"""Whose the first tokens of a context are: stem by stem, its number and its end (exclusive), which
+is where the next one begins. A stem is a piece of context that several agents have in common, a
+system prompt or a parent's turns; a number and a place in the context say what stands there."""
+
+
 class Trajectory(msgspec.Struct, frozen=True, kw_only=True):
     """An agent's turns. `preloaded` tokens of context are in storage before it arrives, which
-    was `start_s` seconds after the first agent of its trace."""
+    was `start_s` seconds after the first agent of its trace. What it has of `stems` others have,
+    too, and it is stored once; the rest is its own."""
 
     name: str
     turns: tuple[Turn, ...]
     preloaded: int = 0
     start_s: float = 0.0
+    stems: Stems = ()
 
 
 class Step(msgspec.Struct, frozen=True):

@@ -197,7 +197,8 @@ class Left(msgspec.Struct, frozen=True, array_like=True, tag="left"):
 
 class ReadBlocks(msgspec.Struct, frozen=True, array_like=True, tag="read"):
     """Node -> storage: write what is held of rows `lo ..` of the context into my buffer, as
-    far as all blocks before are held, too. Row `lo` goes to row `buffer_row`."""
+    far as all blocks before are held, too. Row `lo` goes to row `buffer_row`. The context is
+    what of an agent's has one owner: `trajectory`, the agent's own number or a stem's."""
 
     ticket: int
     node: str
@@ -216,7 +217,8 @@ class BlocksRead(msgspec.Struct, frozen=True, array_like=True, tag="was_read"):
 
 
 class StoreBlocks(msgspec.Struct, frozen=True, array_like=True, tag="store"):
-    """Node -> storage: persist rows `lo .. hi` of the context; row `lo` is at `buffer_row`."""
+    """Node -> storage: persist rows `lo .. hi` of the context; row `lo` is at `buffer_row`.
+    For `trajectory` see `ReadBlocks`."""
 
     ticket: int
     node: str

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from types import TracebackType
 
-from nodes.protocol.blocks import prefix
+from nodes.protocol.blocks import Share, prefix, rows, shares
 from nodes.protocol.messages import (
     BlocksRead,
     BlocksStored,
@@ -17,6 +17,7 @@ from nodes.protocol.messages import (
     StoreBlocks,
 )
 from nodes.protocol.world import Region, World
+from nodes.storage.together import read_together, stored_together
 from plan.errors import ReadBroken
 from plan.fabric import storage_host
 from plan.model import Plan
@@ -71,9 +72,21 @@ class StorageClient:
 
     def read(self, request: Request, lo: int, hi: int, buffer: Region) -> asyncio.Future[int]:
         """Have storage write rows `lo .. hi` of the context to the same rows of `buffer`, when
-        it is the read's `turn`; the result says up to which row it had them."""
+        it is the read's `turn`; the result says up to which row it had them. What it has of
+        stems is read apart, at the same time."""
+        asked = [
+            (share, self._read_share(share, max(0, lo - share.row), buffer))
+            for share in shares(request.agent, prefix(request.runs, hi))
+            if share.row + rows(share.runs) > lo
+        ]
+        if len(asked) == 1 and asked[0][0].row == 0:
+            return asked[0][1]
+        return read_together(asked, lo)
+
+    def _read_share(self, share: Share, lo: int, buffer: Region) -> asyncio.Future[int]:
+        """Rows are those of the share, but for the buffer."""
         arrival: asyncio.Future[int] = asyncio.Future()
-        host = storage_host(self._hosts, request.agent)
+        host = storage_host(self._hosts, share.owner)
         if self._recovery is not None:
             if self._lives.get(host, 1) == 0:
                 arrival.set_result(lo)  # of a dead host nothing is to be had
@@ -88,11 +101,11 @@ class StorageClient:
             ReadBlocks(
                 ticket,
                 self._world.node,
-                request.agent,
-                prefix(request.runs, hi),
+                share.owner,
+                share.runs,
                 lo,
                 Remote(self._end, buffer.key),
-                lo,
+                share.row + lo,
             ),
         )
         return arrival
@@ -101,8 +114,19 @@ class StorageClient:
         self, request: Request, lo: int, hi: int, buffer: Region, buffer_row: int
     ) -> asyncio.Future[None]:
         """Have storage fetch rows `lo .. hi` of the context, at `buffer_row` of `buffer`."""
+        asked = [
+            self._persist_share(share, max(0, lo - share.row), buffer, buffer_row - lo)
+            for share in shares(request.agent, prefix(request.runs, hi))
+            if share.row + rows(share.runs) > lo
+        ]
+        return asked[0] if len(asked) == 1 else stored_together(asked)
+
+    def _persist_share(
+        self, share: Share, lo: int, buffer: Region, shift: int
+    ) -> asyncio.Future[None]:
+        """Rows are those of the share; the context's stand `shift` lower in the buffer."""
         stored: asyncio.Future[None] = asyncio.Future()
-        host = storage_host(self._hosts, request.agent)
+        host = storage_host(self._hosts, share.owner)
         if self._recovery is not None and self._lives.get(host, 1) == 0:
             stored.set_result(None)  # the next turn will miss it
             return stored
@@ -113,12 +137,12 @@ class StorageClient:
             StoreBlocks(
                 ticket,
                 self._world.node,
-                request.agent,
-                prefix(request.runs, hi),
+                share.owner,
+                share.runs,
                 lo,
-                hi,
+                rows(share.runs),
                 Remote(self._end, buffer.key),
-                buffer_row,
+                share.row + lo + shift,
             ),
         )
         return stored

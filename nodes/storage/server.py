@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from nodes.protocol.blocks import pieces, rows
+from nodes.protocol.blocks import Runs, pieces, rows
 from nodes.protocol.messages import (
     BlocksRead,
     BlocksStored,
@@ -38,7 +38,7 @@ class StorageNode:
         world: this node's world.
         store: where Full Blocks are kept.
         layout: how KV-Cache is cut into blocks.
-        preloaded: how many tokens of context an agent had before it arrived.
+        preloaded: the blocks of an agent or stem that are here before an agent arrives.
         index: what an earlier life left; None: nothing.
         signs: gives signs of life, where anybody waits for them.
         block_s: of a single read, the least time that a Full Block takes, model seconds.
@@ -49,7 +49,7 @@ class StorageNode:
         world: World,
         store: BlockStore,
         layout: BlockLayout,
-        preloaded: Callable[[int], int],
+        preloaded: Callable[[int], Runs],
         index: Index | None = None,
         signs: Coroutine[Any, Any, None] | None = None,
         block_s: float = 0.0,
@@ -69,21 +69,22 @@ class StorageNode:
         """Of how many agents anything is known here."""
         return self._index.agents
 
-    def meet(self, agent: int) -> None:
-        """Put the context in place that an agent had before it arrived, once."""
-        if self._index.knows(agent):
+    def meet(self, owner: int) -> None:
+        """Put the context in place that an agent had before it arrived, or what agents had of a
+        stem, once."""
+        if self._index.knows(owner):
             return
-        held = self._preloaded(agent) // self._layout.tokens
-        runs = ((0, held),)
+        runs = self._preloaded(owner)
+        held = rows(runs)
         if held:
             region = self._world.allocate(held)
-            region.fill(pieces(agent, runs, 0, held), None)
+            region.fill(pieces(owner, runs, 0, held), None)
             try:
-                self._store.put(pieces(agent, runs, 0, held), region)
+                self._store.put(pieces(owner, runs, 0, held), region)
             except Broken:
                 held = 0
             self._world.free(region)
-        self._index.meet(agent, runs, held)
+        self._index.meet(owner, runs, held)
 
     def start(self) -> None:
         """Storage acts on messages only; beside that it may give signs of life."""

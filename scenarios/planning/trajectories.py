@@ -16,6 +16,7 @@ from scenarios.configuration.schema import Scenario, Workload
 from scenarios.planning.memory import check_agents
 from scenarios.workload.generator import DATASET, MAX_TOKENS, TABLE_2, MaxLen, generate
 from scenarios.workload.plugged import plugged_reader
+from scenarios.workload.stems import with_stem
 from scenarios.workload.trace import Selection, extend, load, sharing, window
 from scenarios.workload.trace_formats import READERS, Reader
 
@@ -38,6 +39,8 @@ def make_trajectories(scenario: Scenario) -> tuple[list[Trajectory], list[str]]:
     if isinstance(prefix, int):
         found = [sharing(trajectory, prefix) for trajectory in found]
     agents = extend(found, workload.agents, scenario.seed, FIRST_ROUND_TOKENS)
+    if isinstance(prefix, int):
+        agents = [with_stem(agent, prefix) for agent in agents]
     skip, count = workload.turns.skip, workload.turns.count
     cut = [
         window(agent, skip, count or len(agent.turns) - skip) for agent in agents[: workload.agents]

@@ -20,6 +20,7 @@ from scenarios.workload.requests import (
     Time,
     decode,
 )
+from scenarios.workload.stems import Tree
 from scenarios.workload.trace_files import TraceFiles
 
 _END = "request_end"
@@ -89,7 +90,7 @@ def _trajectories(path: Path, calls: list[_Call]) -> Iterator[Trajectory]:
     sessions: dict[str, Prompts] = {}
     starts_s: dict[str, float] = {}
     ends_s: dict[str, float] = {}
-    known: set[int] = set()
+    tree = Tree()
     for call in calls:
         prompts = sessions.get(call.session)
         if prompts is None:
@@ -97,8 +98,8 @@ def _trajectories(path: Path, calls: list[_Call]) -> Iterator[Trajectory]:
             starts_s[call.session] = call.received_s - calls[0].received_s
         gap_s = max(0.0, call.received_s - ends_s.get(call.session, call.received_s))
         ends_s[call.session] = call.over_s
-        prompts.add(call.prompt, call.gen, call.hashes, gap_s, known)
-        if len(known) > MAX_BLOCKS:
+        prompts.add(call.prompt, call.gen, call.hashes, gap_s, tree)
+        if len(tree.known) > MAX_BLOCKS:
             raise TraceError(f"{path}: more than {MAX_BLOCKS} blocks: take a part of it")
         if len(prompts.requests) > MAX_SESSION_TURNS:
             raise TraceError(f"{path}: a session of more than {MAX_SESSION_TURNS} requests")

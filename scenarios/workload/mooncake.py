@@ -24,6 +24,7 @@ from scenarios.workload.requests import (
     rows,
     shared_blocks,
 )
+from scenarios.workload.stems import Line, Tree
 
 _BLOCKS = (512, 256, 128, 64, 32, 16)
 _LOOKED_AT = 1000
@@ -73,6 +74,8 @@ class _Rebuilt:
         self._sessions: list[list[Request]] = []
         self._preloaded: list[int] = []
         self._times_s: list[list[float]] = []
+        self._tree = Tree()
+        self._lines: list[Line] = []
         self._owners: dict[int, tuple[int, int]] = {}  # id -> (session, request) that last held it
 
     def add(self, line: int, row: _Row) -> None:
@@ -86,18 +89,23 @@ class _Rebuilt:
             self._preloaded.append(hit)
             session, parent, hit = len(sessions), -1, 0
             sessions.append([])
+            self._lines.append(Line())
             times_s.append([])
         at_s = (row.timestamp or 0.0) / 1000
         gap_s = gap_before_s(None, at_s, times_s[session][-1]) if times_s[session] else 0.0
         times_s[session].append(at_s)
         sessions[session].append(Request(row.prompt, max(1, row.gen), hit, parent, gap_s))
+        full = row.prompt // self._block
+        self._tree.add(ids, full)
+        self._lines[session].follow(ids[:full])
         self._owners.update(dict.fromkeys(ids, (session, parent + 1)))
         _bounded(self._path, line, len(self._owners), len(sessions[session]))
 
     def trajectories(self) -> Iterator[Trajectory]:
         for i, requests in enumerate(self._sessions):
             name, start_s = f"mooncake-{i}", self._times_s[i][0]
-            yield chain(name, requests, self._block, start_s, self._preloaded[i])
+            stems = self._tree.stems(self._lines[i], self._block)
+            yield chain(name, requests, self._block, start_s, self._preloaded[i], stems)
 
 
 class _Named:
@@ -106,7 +114,7 @@ class _Named:
     def __init__(self, path: Path, block: int) -> None:
         self._path = path
         self._block = block
-        self._known: set[int] = set()
+        self._tree = Tree()
         self._sessions: dict[str, _Session] = {}
         self._session_of: dict[str, str] = {}  # request id -> its session
 
@@ -123,10 +131,10 @@ class _Named:
             session = self._sessions[name] = _Session(self._block, start_s)
         if session.whole != (row.hash_ids is not None) and session.length:
             raise TraceError(f"{self._path}:{line}: hash_ids: {name} has rows with and without")
-        session.add(row, self._known)
+        session.add(row, self._tree)
         if row.request_id is not None:
             self._session_of[row.request_id] = name
-        _bounded(self._path, line, len(self._known) + len(self._session_of), session.length)
+        _bounded(self._path, line, len(self._tree.known) + len(self._session_of), session.length)
 
     def trajectories(self) -> Iterator[Trajectory]:
         for name, session in self._sessions.items():
@@ -150,7 +158,7 @@ class _Session:
     def length(self) -> int:
         return len(self._turns) + len(self._prompts.requests)
 
-    def add(self, row: _Row, known: set[int]) -> None:
+    def add(self, row: _Row, tree: Tree) -> None:
         before_s = self._at_s
         self._at_s = before_s if row.timestamp is None else row.timestamp / 1000
         gap_s = gap_before_s(row.pause_s, self._at_s, before_s) if self.length else 0.0
@@ -158,7 +166,7 @@ class _Session:
         if row.hash_ids is None:
             self._turns.append(Turn(row.prompt, gen, None, gap_s))
         else:
-            self._prompts.add(row.prompt, gen, row.hash_ids, gap_s, known)
+            self._prompts.add(row.prompt, gen, row.hash_ids, gap_s, tree)
 
     def trajectory(self, name: str) -> Trajectory:
         if self.whole:

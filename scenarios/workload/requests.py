@@ -17,7 +17,8 @@ from typing import Annotated, NamedTuple, TypeVar
 import msgspec
 
 from plan.errors import TraceError
-from plan.workload import Trajectory, Turn
+from plan.workload import Stems, Trajectory, Turn
+from scenarios.workload.stems import Line, Tree
 from scenarios.workload.trace_files import TraceFiles
 
 MAX_TOKENS = 2**24
@@ -60,12 +61,14 @@ def chain(
     block: int,
     start_s: float = 0.0,
     preloaded: int = 0,
+    stems: Stems = (),
 ) -> Trajectory:
     """Lay a session's prefix tree out along one chain of tokens.
 
     Args:
         block: tokens of a block, which hits are counted in.
         preloaded: tokens of the first prompt that others had before; one of it is always new.
+        stems: what others may have of its blocks.
     """
     preloaded = min(preloaded, requests[0].prompt - 1)
     contexts: list[int] = []
@@ -80,7 +83,9 @@ def chain(
         kept, gap_s = keep_of(keep, previous), request.gap_s if i else 0.0
         turns.append(Turn(request.prompt - keep, request.gen, kept, gap_s))
         contexts.append(request.prompt + request.gen)
-    return Trajectory(name=name, turns=tuple(turns), start_s=start_s, preloaded=preloaded)
+    return Trajectory(
+        name=name, turns=tuple(turns), start_s=start_s, preloaded=preloaded, stems=stems
+    )
 
 
 def _shared_tokens(
@@ -132,17 +137,19 @@ class Prompts:
     def __init__(self, block: int) -> None:
         self._block = block
         self._owners: dict[int, int] = {}
+        self._line = Line()
+        self._tree: Tree | None = None
         self.requests: list[Request] = []
         self.preloaded = 0
 
     def add(
-        self, prompt: int, gen: int, hash_ids: Sequence[int] | None, gap_s: float, known: set[int]
+        self, prompt: int, gen: int, hash_ids: Sequence[int] | None, gap_s: float, tree: Tree
     ) -> None:
         """A request: its hits are the longest prefix that an earlier one of the session held.
         Without ids it goes on from the one before.
 
         Args:
-            known: ids of all sessions so far, to which these are added.
+            tree: ids of all sessions so far, to which these are added.
         """
         if hash_ids is None:
             parent = len(self.requests) - 1
@@ -150,17 +157,20 @@ class Prompts:
             self.requests.append(Request(prompt, gen, hit, parent, gap_s))
             return
         if not self.requests:
-            self.preloaded = shared_blocks(hash_ids, known) * self._block
+            self.preloaded = shared_blocks(hash_ids, tree.known) * self._block
         blocks = shared_blocks(hash_ids, self._owners)
         parent = self._owners[hash_ids[blocks - 1]] if blocks else -1
         hit = min(blocks * self._block, self.requests[parent].prompt) if blocks else 0
         self._owners.update(dict.fromkeys(hash_ids, len(self.requests)))
-        known.update(hash_ids)
+        tree.add(hash_ids, prompt // self._block)
+        self._line.follow(hash_ids[: prompt // self._block])
+        self._tree = tree
         self.requests.append(Request(prompt, gen, hit, parent, gap_s))
 
     def chained(self, name: str, start_s: float = 0.0) -> Trajectory:
         """The session as a trajectory."""
-        return chain(name, self.requests, self._block, start_s, self.preloaded)
+        stems = self._tree.stems(self._line, self._block) if self._tree else ()
+        return chain(name, self.requests, self._block, start_s, self.preloaded, stems)
 
 
 def decode(data: bytes, row: type[Row], path: Path, line: int) -> Row:

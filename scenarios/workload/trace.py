@@ -17,6 +17,7 @@ import msgspec
 from plan.errors import TraceError
 from plan.workload import Trajectory, Turn, resampled, steps
 from scenarios.workload import trace_files
+from scenarios.workload.stems import cut, in_common
 from scenarios.workload.trace_formats import READERS, Format, Reader
 
 
@@ -74,7 +75,7 @@ def load(
     reader = READERS[format] if isinstance(format, str) else format
     read = (one if shared else alone(one) for one in _bounded(path, reader))
     selected = (_select(trajectory, selection) for trajectory in read)
-    return [trajectory for trajectory in selected if len(trajectory.turns) >= selection.min_turns]
+    return in_common([one for one in selected if len(one.turns) >= selection.min_turns])
 
 
 def _bounded(path: Path, reader: Reader) -> Iterator[Trajectory]:
@@ -88,12 +89,12 @@ def _bounded(path: Path, reader: Reader) -> Iterator[Trajectory]:
 
 def alone(trajectory: Trajectory) -> Trajectory:
     """The trajectory with a cache of its own: what it found in storage it appends itself."""
-    if not trajectory.preloaded:
+    if not (trajectory.preloaded or trajectory.stems):
         return trajectory
     first, *others = trajectory.turns
     kept = trajectory.preloaded if first.keep is None else first.keep
     first = msgspec.structs.replace(first, append=kept + first.append, keep=None)
-    return msgspec.structs.replace(trajectory, turns=(first, *others), preloaded=0)
+    return msgspec.structs.replace(trajectory, turns=(first, *others), preloaded=0, stems=())
 
 
 def sharing(trajectory: Trajectory, tokens: int) -> Trajectory:
@@ -121,11 +122,15 @@ def window(trajectory: Trajectory, skip: int, count: int) -> Trajectory:
             f"{skip}; use skip >= 0, count >= 1, skip + count <= {turns}"
         )
     contexts = [trajectory.preloaded, *(step.context for step in steps(trajectory))]
+    stems = trajectory.stems
+    for turn in trajectory.turns[:skip]:
+        stems = stems if turn.keep is None else cut(stems, turn.keep)
     return msgspec.structs.replace(
         trajectory,
         name=f"{trajectory.name}[{skip}:{skip + count}]",
         turns=trajectory.turns[skip : skip + count],
         preloaded=contexts[skip],
+        stems=stems,
     )
 
 
@@ -156,12 +161,12 @@ def _select(trajectory: Trajectory, selection: Selection) -> Trajectory:
     turns = trajectory.turns[: selection.max_turns]
     if selection.max_gen is not None:
         turns = _shorten_generations(turns, selection.max_gen, trajectory.preloaded)
-    cut = msgspec.structs.replace(trajectory, turns=turns)
+    selected = msgspec.structs.replace(trajectory, turns=turns)
     limit = selection.max_context
     if limit is None:
-        return cut
-    fitting = sum(1 for _ in takewhile(lambda step: step.context <= limit, steps(cut)))
-    return msgspec.structs.replace(cut, turns=turns[:fitting])
+        return selected
+    fitting = sum(1 for _ in takewhile(lambda step: step.context <= limit, steps(selected)))
+    return msgspec.structs.replace(selected, turns=turns[:fitting])
 
 
 def _shorten_generations(turns: Sequence[Turn], max_gen: int, context: int) -> tuple[Turn, ...]:

@@ -40,7 +40,8 @@ def read_turns(path: Path) -> Iterator[Trajectory]:
     """A row for each turn, in any order of agents: CSV with a heading, or JSON lines.
 
     A gap is the time from one of an agent's rows to the next; an agent begins with its first.
-    What is cached of an agent's first prompt others had before, and is preloaded.
+    What is cached of an agent's first prompt others had before, and is preloaded: whoever has
+    less has the beginning of what the others have.
     """
     agents: dict[str, _Agent] = {}
     for line, row in _rows(path):
@@ -54,6 +55,7 @@ def read_turns(path: Path) -> Iterator[Trajectory]:
             turns=tuple(agent.turns),
             preloaded=agent.preloaded,
             start_s=agent.start_s - first_s,
+            stems=((0, agent.preloaded),) if agent.preloaded else (),
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -20,6 +21,7 @@ from scenarios.workload.requests import (
     decode,
     gap_before_s,
 )
+from scenarios.workload.stems import Tree
 from scenarios.workload.trace_files import TraceFiles
 
 MAX_NESTED = 50
@@ -45,7 +47,7 @@ def read_weka(path: Path) -> Iterator[Trajectory]:
     files = trace.named("*.json*")
     if not files:
         raise TraceError(f"{path}: no *.json or *.json.gz in this folder")
-    heads: set[Head] = set()
+    heads = _Heads()
     for file in files:
         for one in _conversations(trace, file):
             yield from _Family(one, file, heads).agents(one.id, one.requests, one.head)
@@ -59,6 +61,31 @@ def _conversations(trace: TraceFiles, file: Path) -> Iterator[_Conversation]:
         yield decode(trace.document(file), _Conversation, file, 1)
 
 
+class _Heads:
+    """What conversations begin with.
+
+    Attributes:
+        numbers: of all stems of the trace.
+    """
+
+    def __init__(self) -> None:
+        self.numbers = count()
+        self._stems: dict[Head, int] = {}
+        self._known: set[Head] = set()
+
+    def stem(self, head: Head) -> int:
+        """Tools and system prompt as what those have in common that begin with them."""
+        if head not in self._stems:
+            self._stems[head] = next(self.numbers)
+        return self._stems[head]
+
+    def known(self, head: Head) -> bool:
+        """Whether a conversation before had as many tokens of both; this one has them now."""
+        before = head in self._known
+        self._known.add(head)
+        return before
+
+
 class _Family:
     """The agents of a conversation: block ids mean the same to all of them.
 
@@ -66,11 +93,11 @@ class _Family:
         heads: of all conversations before.
     """
 
-    def __init__(self, conversation: _Conversation, path: Path, heads: set[Head]) -> None:
+    def __init__(self, conversation: _Conversation, path: Path, heads: _Heads) -> None:
         self._block = conversation.block_size
         self._path = path
         self._heads = heads
-        self._known: set[int] = set()
+        self._tree = Tree(heads.numbers)
 
     def agents(
         self,
@@ -92,17 +119,17 @@ class _Family:
                 continue
             self._check(row, len(prompts.requests), name)
             gap_s, before_s = gap_before_s(row.think_time, row.t, before_s), row.t
-            prompts.add(row.prompt, max(1, row.out), row.hash_ids, gap_s, self._known)
+            if not prompts.requests:
+                begins = (row.hash_ids or [])[: self._blocks(head)]
+                self._tree.begin(begins, self._heads.stem(head))
+            prompts.add(row.prompt, max(1, row.out), row.hash_ids, gap_s, self._tree)
         if prompts.requests:
-            prompts.preloaded = max(prompts.preloaded, self._known_head(head))
+            if self._heads.known(head):
+                prompts.preloaded = max(prompts.preloaded, self._blocks(head) * self._block)
             yield prompts.chained(name, start_s)
 
-    def _known_head(self, head: Head) -> int:
-        """Tokens of tools and system prompt that a conversation before had, whole blocks."""
-        if head in self._heads:
-            return sum(head) // self._block * self._block
-        self._heads.add(head)
-        return 0
+    def _blocks(self, head: Head) -> int:
+        return sum(head) // self._block
 
     def _check(self, row: _Request, number: int, name: str) -> None:
         if row.hash_ids and len(row.hash_ids) * self._block > row.prompt:

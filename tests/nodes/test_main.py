@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -16,7 +14,6 @@ import pytest
 
 from nodes.worlds.sockets.world import MESSAGE_PORT
 from plan.events import (
-    AnyCommand,
     Ask,
     Completed,
     Error,
@@ -28,89 +25,20 @@ from plan.events import (
     Stop,
     Stopped,
 )
-from plan.model import Plan, write_plan
-from plan.records import NodeStats, RequestRecord
+from plan.model import Plan
+from plan.records import RequestRecord
 from tests.nodes.plans import DUAL, TOKENS, agent, make_plan, on_loopback
+from tests.nodes.processes import NodeProcess, Nodes, launched
 
 pytestmark = pytest.mark.slow
 
 REQUESTS = 3
-DECODER: msgspec.json.Decoder[NodeEvent] = msgspec.json.Decoder(NodeEvent)
 
 
 def tiny_plan() -> Plan:
     """One node of each kind, an agent with three turns."""
     turns = [(2 * TOKENS, 4)] * REQUESTS
     return on_loopback(make_plan([agent(*turns, preloaded=4 * TOKENS)]))
-
-
-class NodeProcess:
-    """A node's process and what it has said."""
-
-    def __init__(self, directory: Path, name: str) -> None:
-        self.name = name
-        self._directory = directory
-        argv = [
-            *(sys.executable, "-m", "nodes.main"),
-            *("--plan", str(directory / "plan.json")),
-            *("--system", str(directory / "system.json")),
-            *("--node", name, "--out", str(directory)),
-        ]
-        if name.startswith("st"):
-            argv += ["--store", str(directory / f"{name}.blocks")]
-        self.process = subprocess.Popen(
-            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
-
-    def tell(self, command: AnyCommand) -> None:
-        self.say(msgspec.json.encode(command))
-
-    def say(self, line: bytes) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(line + b"\n")
-        self.process.stdin.flush()
-
-    def event(self) -> NodeEvent:
-        """The next thing it says."""
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line, f"{self.name} ended"
-        return DECODER.decode(line)
-
-    def last_events(self) -> list[NodeEvent]:
-        """All that it still says; it has to end by itself."""
-        assert self.process.stdout is not None
-        said = self.process.stdout.read()
-        self.process.wait(60)
-        return [DECODER.decode(line) for line in said.splitlines()]
-
-    def end_input(self) -> None:
-        """Nothing more will be said to it."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-
-    @property
-    def stats(self) -> NodeStats:
-        text = (self._directory / f"{self.name}.stats.json").read_bytes()
-        return msgspec.json.decode(text, type=NodeStats)
-
-
-class Nodes(dict[str, NodeProcess]):
-    """Processes of nodes, by name."""
-
-    def tell(self, command: AnyCommand) -> None:
-        for node in self.values():
-            node.tell(command)
-
-    def expect(self, event: NodeEvent) -> None:
-        """It is what each of them says next."""
-        assert {name: node.event() for name, node in self.items()} == dict.fromkeys(self, event)
-
-    def started(self) -> Nodes:
-        """The same, with a run that goes on."""
-        self.expect(Ready())
-        self.tell(Start(time.monotonic() + 0.1))
-        return self
 
 
 Launch = Callable[..., Nodes]
@@ -122,15 +50,7 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
     with ExitStack() as stack:
 
         def start(*names: str) -> Nodes:
-            plan = tiny_plan()
-            write_plan(plan, tmp_path / "plan.json")
-            (tmp_path / "system.json").write_bytes(msgspec.json.encode(DUAL))
-            nodes = Nodes()
-            for name in names or [node.name for node in plan.fabric.nodes]:
-                nodes[name] = NodeProcess(tmp_path, name)
-                stack.enter_context(nodes[name].process)
-                stack.callback(nodes[name].process.kill)
-            return nodes
+            return stack.enter_context(launched(tiny_plan(), DUAL, tmp_path, *names))
 
         yield start
 

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from nodes.agents.context import Agent
 from nodes.agents.population import AgentPopulation
-from nodes.protocol.blocks import Runs
+from nodes.protocol.blocks import Runs, stem_id
 from nodes.protocol.messages import Done, FirstToken, Left, Request, Submit
 from nodes.worlds.virtual.loop import run
 from nodes.worlds.virtual.world import VirtualWorld
 from plan.arrivals import Arrivals, Gaps
 from plan.end import End
 from plan.records import RequestRecord
-from plan.workload import Trajectory, Turn
+from plan.workload import Stems, Trajectory, Turn
 from tests.nodes.plans import TOKENS, agent, make_plan
 from tests.nodes.recording import Sent, recorded
 
@@ -49,6 +49,21 @@ def test_keeping_less_than_all_starts_new_blocks_behind_the_kept_full_ones() -> 
     assert (second.prompt, second.cached) == (250, 150)
     assert ids(second.runs) == [0, 1, 5, 6, 7]  # 150 tokens keep two full blocks of five
     assert ids(first.runs) == [0, 1, 2, 3, 4]
+
+
+def with_stems(number: int, preloaded: int, stems: Stems, *turns: Turn) -> list[Runs]:
+    trajectory = msgspec.structs.replace(agent(preloaded=preloaded), stems=stems)
+    made = Agent(number, trajectory, TOKENS)
+    return [made.request(index, index, turn, 0.0).runs for index, turn in enumerate(turns)]
+
+
+def test_blocks_of_stems_are_the_agent_s_first_until_it_keeps_less() -> None:
+    stems = ((3, 2 * TOKENS), (5, 5 * TOKENS))
+    turns = (Turn(TOKENS, TOKENS), Turn(4 * TOKENS, 1), Turn(3 * TOKENS, 1, TOKENS + 1))
+    first, second, third = with_stems(7, 2 * TOKENS, stems, *turns)
+    assert first == ((stem_id(3, 0), 2), (stem_id(5, 2), 2))
+    assert second == ((stem_id(3, 0), 2), (stem_id(5, 2), 3), (0, 4))
+    assert third == ((stem_id(3, 0), 1), (4, 4))  # whatever comes behind what it kept is new
 
 
 @st.composite

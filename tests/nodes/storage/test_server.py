@@ -83,7 +83,7 @@ def with_storage(
                 VirtualWorld(cluster, "st0"),
                 IdentityBlockStore(),
                 plan.layout,
-                lambda _: preloaded,
+                lambda _: ((0, preloaded // 64),),
                 block_s=block_s,
             )
             cluster.handlers["st0"] = storage.handle

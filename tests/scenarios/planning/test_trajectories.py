@@ -12,6 +12,7 @@ from plan.workload import Trajectory
 from scenarios.configuration.loading import load_scenario
 from scenarios.planning.trajectories import FIRST_ROUND_TOKENS, all_steps, make_trajectories
 from scenarios.workload.generator import DATASET, MAX_TOKENS
+from scenarios.workload.trace import window
 
 TINY = Path(__file__).parents[1] / "tiny.yaml"
 WHOLE = [
@@ -69,6 +70,17 @@ def test_a_shared_prefix_is_in_storage_before_an_agent_begins() -> None:
         assert extra.preloaded == 500 + FIRST_ROUND_TOKENS + 1
 
 
+def test_a_shared_prefix_is_one_stem_as_far_as_agents_kept_it() -> None:
+    plain = made(f"workload.agents={DATASET + 3}")
+    assert [agent.stems for agent in plain] == [()] * len(plain)
+    shared = made(f"workload.agents={DATASET + 3}", "workload.shared_prefix=500")
+    for agent in shared:
+        assert agent.stems == ((0, min(500, agent.preloaded)),)
+    turns = ("workload.min_turns=7", "workload.turns={skip: 5, count: 2}")
+    later = made("workload.shared_prefix=500", *turns)
+    assert {agent.stems for agent in later} <= {agent.stems for agent in shared}
+
+
 def test_a_recorded_prefix_is_a_hit_where_it_is_asked_for(tmp_path: Path) -> None:
     trace = tmp_path / "trace.csv"
     trace.write_text("agent,time,cached,append,gen\na,0,0,900,10\nb,1,640,200,10\n")
@@ -78,6 +90,26 @@ def test_a_recorded_prefix_is_a_hit_where_it_is_asked_for(tmp_path: Path) -> Non
     shared = made(*source, "workload.shared_prefix=recorded")
     assert [agent.preloaded for agent in shared] == [0, 640]
     assert [agent.turns[0].append for agent in shared] == [900, 200]
+    assert [agent.stems for agent in shared] == [(), ()]  # who has it beside b is not recorded
+
+
+def test_agents_have_recorded_blocks_in_common(tmp_path: Path) -> None:
+    """A parent that makes them, and two that come with them, of whom one goes back later."""
+    trace = tmp_path / "trace.jsonl"
+    rows = [("a", [1, 2, 3]), ("b", [1, 2, 4]), ("c", [1, 2, 5]), ("c", [1, 6, 7]), ("c", [1, 6])]
+    trace.write_text(
+        "".join(
+            f'{{"session_id": "{name}", "input_length": {512 * len(ids)}, "output_length": 9, '
+            f'"timestamp": 0, "hash_ids": {ids}}}\n'
+            for name, ids in rows
+        )
+    )
+    source = [f"workload.source={{trace: {trace}, format: mooncake}}", "workload.agents=5"]
+    shared = made(*source, "workload.shared_prefix=recorded")
+    assert [agent.stems for agent in shared[:3]] == [((0, 1024),)] * 3
+    assert [agent.stems for agent in shared[3:]] == [(), ()]  # behind a first round of their own
+    assert [agent.stems for agent in made(*source)] == [()] * 5
+    assert window(shared[2], 2, 1).stems == ((0, 512),)
 
 
 def test_what_is_generated_has_no_recorded_prefix() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from plan.errors import TraceError
 from plan.workload import Trajectory, Turn
-from scenarios.workload.dynamo import read_dynamo
+from scenarios.workload.trace import load
 
 BASE_MS = 1_777_312_800_000
 
@@ -18,7 +18,7 @@ BASE_MS = 1_777_312_800_000
 def read(tmp_path: Path, *records: dict[str, Any]) -> list[Trajectory]:
     path = tmp_path / "trace.jsonl"
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
-    return list(read_dynamo(path))
+    return load(path, "dynamo", shared=True)
 
 
 def ended(
@@ -58,7 +58,10 @@ def test_a_child_trajectory_shares_its_parents_prefix(tmp_path: Path) -> None:
         ended(1500, 1600, 130, [1, 9, 10], session_id="run", trajectory_id="c"),
     )
     assert parent.preloaded == 0
-    assert child == Trajectory(name="c", turns=(Turn(66, 7),), preloaded=64, start_s=1.5)
+    assert child == Trajectory(
+        name="c", turns=(Turn(66, 7),), preloaded=64, start_s=1.5, stems=((0, 64),)
+    )
+    assert parent.stems == ((0, 64),)
 
 
 def test_sinks_wrap_records_and_hashes_may_be_off(tmp_path: Path) -> None:

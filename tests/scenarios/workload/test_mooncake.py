@@ -10,13 +10,13 @@ import pytest
 
 from plan.errors import TraceError
 from plan.workload import Trajectory, Turn
-from scenarios.workload.mooncake import read_mooncake
+from scenarios.workload.trace import load
 
 
 def read(tmp_path: Path, *rows: dict[str, Any]) -> list[Trajectory]:
     path = tmp_path / "trace.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return list(read_mooncake(path))
+    return load(path, "mooncake", shared=True)
 
 
 def row(prompt: int, gen: int = 10, ids: list[int] | None = None, **others: Any) -> dict[str, Any]:
@@ -53,7 +53,10 @@ def test_a_child_finds_its_parents_prefix_and_begins_no_sooner(tmp_path: Path) -
         row(256, ids=[1, 2, 8, 9], session_id="c", wait_for=["p1"], delay=100),
         row(320, ids=[1, 2, 3, 4, 5], session_id="p", wait_for=["p1"], delay=0, tool_wait_ms=2000),
     )
-    assert child == Trajectory(name="c", turns=(Turn(128, 10),), preloaded=128, start_s=3.0)
+    assert child == Trajectory(
+        name="c", turns=(Turn(128, 10),), preloaded=128, start_s=3.0, stems=((0, 128),)
+    )
+    assert parent.stems == ((0, 128),)
     assert parent.preloaded == 0
     assert parent.turns == (Turn(256, 10), Turn(54, 10, None, 2.0))
 
@@ -67,8 +70,9 @@ def test_a_rebuilt_session_that_branches_off_another_has_its_prefix(tmp_path: Pa
     )
     assert first.preloaded == 0
     assert second == Trajectory(
-        name="mooncake-1", turns=(Turn(512, 10),), preloaded=1024, start_s=0.02
+        name="mooncake-1", turns=(Turn(512, 10),), preloaded=1024, start_s=0.02, stems=((0, 1024),)
     )
+    assert first.stems == ((0, 1024),)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from plan.errors import TraceError
 from plan.workload import Trajectory, Turn, steps
 from scenarios.workload.generator import generate
 from scenarios.workload.sniffing import format_of
+from scenarios.workload.stems import in_common
 from scenarios.workload.trace import load
 from scenarios.workload.trace_formats import Format
 from scenarios.workload.trace_writers import WRITERS
@@ -42,9 +43,15 @@ def trajectories(draw: st.DrawFn) -> list[Trajectory]:
             context = (context if keep is None else keep) + append + gen
         start_s = draw(st.integers(0, 40)) / 4 if number else 0.0
         made.append(
-            Trajectory(name=f"a,{number}", turns=tuple(turns), preloaded=preloaded, start_s=start_s)
+            Trajectory(
+                name=f"a,{number}",
+                turns=tuple(turns),
+                preloaded=preloaded,
+                start_s=start_s,
+                stems=((0, preloaded),) if preloaded else (),
+            )
         )
-    return made
+    return in_common(made)
 
 
 def there_and_back(file: str, format: Format, given: Sequence[Trajectory]) -> list[Trajectory]:
