@@ -17,9 +17,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -27,7 +26,7 @@ import numpy.typing as npt
 
 from nodes.timing.compute import DecodeStep, attended
 from plan.deployment import GpuSpec
-from plan.errors import MachineError, RunError
+from plan.errors import RunError
 from scenarios.configuration.models import (
     GPUS,
     MODELS,
@@ -43,6 +42,7 @@ from scenarios.reproduction.paper import Case, paper
 from scenarios.reproduction.wanted import jcts_s
 from scenarios.results.readable_json import write_json
 from scenarios.running.cases import measured
+from scenarios.running.fitting import optimisers, parser_of
 from scenarios.running.fleet import Here
 from scenarios.running.outcome import DONE, concluded
 from scenarios.running.ownership import handed_over
@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _calibrate(arguments: argparse.Namespace) -> int:
     if arguments.steps:
-        _optimiser()  # it is missed now or never
+        optimisers()  # it is missed now or never
     out: Path = arguments.out
     make(out)
     start = GPUS["h800"]
@@ -96,15 +96,19 @@ def _calibrate(arguments: argparse.Namespace) -> int:
         best = np.zeros(len(CONSTANTS))
         if arguments.steps:
             limits = best - np.log(FACTOR), best + np.log(FACTOR)
-            best = _optimiser()(
-                runs.residuals,
-                best,
-                jac=runs.derivatives,
-                bounds=limits,
-                max_nfev=arguments.steps,
-                xtol=1e-2,
-                ftol=1e-2,
-            ).x
+            best = (
+                optimisers()
+                .least_squares(
+                    runs.residuals,
+                    best,
+                    jac=runs.derivatives,
+                    bounds=limits,
+                    max_nfev=arguments.steps,
+                    xtol=1e-2,
+                    ftol=1e-2,
+                )
+                .x
+            )
         result = runs.result(best)
         write_json(out / f"{start.name}.json", result)
     for point in result.points:
@@ -232,29 +236,8 @@ def _step_errors(gpu: GpuSpec) -> list[float]:
     return [float(np.log(ours / theirs)) for ours, theirs in pairs]
 
 
-def _optimiser() -> Callable[..., Any]:
-    try:
-        from scipy.optimize import least_squares
-    except ImportError:
-        raise MachineError(
-            "scipy is not installed", "pip install 'dualpath-testbed[calibrate]'"
-        ) from None
-    found: Callable[..., Any] = least_squares
-    return found
-
-
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="dualpath calibrate_gpu",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("runs/calibration"),
-        help="directory, may be that of a fit that was broken off (default: runs/calibration)",
-    )
+    parser = parser_of("calibrate_gpu", __doc__)
     parser.add_argument(
         "--steps", type=int, default=4, help="of the optimiser; 0: errors as they are (4)"
     )

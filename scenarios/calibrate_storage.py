@@ -12,17 +12,17 @@ Exit status: 0 done; 1 a run failed; 2 the command line is wrong; 3 this machine
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from plan.errors import MachineError, RunError
+from plan.errors import RunError
 from scenarios.reproduction.cases import STORAGE_POINT, scenario_of
 from scenarios.reproduction.wanted import jcts_s
 from scenarios.results.readable_json import write_json
 from scenarios.running.cases import measured
+from scenarios.running.fitting import optimisers, parser_of
 from scenarios.running.fleet import Here
 from scenarios.running.outcome import DONE, concluded
 from scenarios.running.ownership import handed_over
@@ -36,17 +36,12 @@ STEP = 0.01
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    arguments = _arguments(argv)
+    arguments = parser_of("calibrate_storage", __doc__).parse_args(argv)
     return concluded(lambda: _calibrate(arguments.out))
 
 
 def _calibrate(out: Path) -> int:
-    try:
-        from scipy.optimize import brentq
-    except ImportError:
-        raise MachineError(
-            "scipy is not installed", "pip install 'dualpath-testbed[calibrate]'"
-        ) from None
+    brentq = optimisers().brentq
     make(out)
     with handed_over(out):
         low, high = map(math.log, RATES)
@@ -77,21 +72,6 @@ def _error(log: float, out: Path) -> float:
 def _rounded(rate: float) -> float:
     """To three digits."""
     return float(f"{rate:.3g}")
-
-
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="dualpath calibrate_storage",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("runs/calibration"),
-        help="directory, may be that of a fit that was broken off (default: runs/calibration)",
-    )
-    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

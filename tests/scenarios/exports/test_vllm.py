@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +42,7 @@ def test_figures_are_of_the_records(run: SavedRun, tmp_path: Path) -> None:
     assert whole["completed"] == len(records) == 40
     assert whole["request_throughput"] == pytest.approx(2.0)
     assert whole["total_output_tokens"] == 40 * 102
+    assert whole["gpus"] == sum(node.gpus for node in run.plan.fabric.engine_nodes)
     # eight agents, each with one turn at a time
     assert whole["max_concurrent_requests"] == 8
     mean_ms = sum(map(tpot_ms, records)) / 40
@@ -61,3 +65,25 @@ def test_a_request_that_failed_counts_apart(run: SavedRun, tmp_path: Path) -> No
     assert (whole["completed"], whole["failed"]) == (39, 1)
     assert whole["errors"][0] == "lost"
     assert whole["output_lens"][0] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("reader", "options", "said"),
+    [
+        ("plot", ["--var-x", "request_throughput", "--var-y", "p99_ttft_ms"], "Output file"),
+        ("plot_pareto", ["--gpu-count-var", "gpus", "--label-by", "label"], "Plotted 2 points"),
+    ],
+)
+def test_vllm_s_own_plots_take_it(
+    run: SavedRun, tmp_path: Path, reader: str, options: list[str], said: str
+) -> None:
+    """Runs side by side are a list in `summary.json`."""
+    if importlib.util.find_spec("vllm") is None or importlib.util.find_spec("seaborn") is None:
+        pytest.skip("wants `pip install vllm seaborn`, some gigabytes")
+    whole = [written(run, run.system(name), tmp_path) for name in ("basic", "dualpath")]
+    (tmp_path / "summary.json").write_text(json.dumps(whole))
+    command = [sys.executable, "-m", f"vllm.benchmarks.sweep.{reader}", str(tmp_path), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert said in done.stdout
+    assert list(tmp_path.rglob("*.png"))

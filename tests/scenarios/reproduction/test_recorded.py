@@ -15,7 +15,8 @@ from scenarios.configuration.loading import load_scenario
 from scenarios.planning.plan import make_plan
 
 ROOT = Path(__file__).parents[3]
-RECORDED = ROOT.parent / "shared" / "traces" / "kv-cache-tester" / "raw"
+PLACE = "../shared/traces/kv-cache-tester/raw"
+RECORDED = ROOT / PLACE
 """Of kv-cache-tester, which this repository does not hold."""
 
 
@@ -23,7 +24,7 @@ RECORDED = ROOT.parent / "shared" / "traces" / "kv-cache-tester" / "raw"
 def jct_s(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
     """By system."""
     if not RECORDED.is_dir():
-        pytest.skip(f"{RECORDED} is not there: kv-cache-tester's raw traces")
+        pytest.skip(f"{PLACE} is not there: kv-cache-tester's raw traces")
     path = tmp_path_factory.mktemp("recorded") / "recorded.yaml"
     scenario = {
         "name": "recorded",

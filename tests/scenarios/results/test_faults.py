@@ -130,7 +130,8 @@ def result(plan: Plan) -> SystemResult:
 
 def test_service_is_told_before_during_and_after_faults() -> None:
     plan = make_plan([])
-    before, during, after = spells(plan, result(plan))
+    served = result(plan)
+    before, during, after = spells(plan, served, courses(served.faults))
     assert [spell.name for spell in (before, during, after)] == ["before", "during", "after"]
     assert (during.from_s, during.to_s) == (10.0, 20.0)
     assert [spell.requests_per_s for spell in (before, during, after)] == [1.0, 1.0, 1.0]
@@ -143,7 +144,7 @@ def test_service_is_told_before_during_and_after_faults() -> None:
 def test_without_faults_there_is_nothing_to_tell() -> None:
     plan = make_plan([])
     without = result(plan)
-    assert spells(plan, SystemResult(**{**vars(without), "faults": ()})) == []
+    assert spells(plan, without, courses(())) == []
 
 
 def test_requests_are_counted_by_the_attempt_that_did_them() -> None:

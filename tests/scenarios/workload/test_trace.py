@@ -15,7 +15,7 @@ from scenarios.workload.trace import Selection, extend, load, window
 from scenarios.workload.trace_formats import Format
 
 CHECKOUT = Path(__file__).parents[3]
-TRACES = (CHECKOUT / "traces", CHECKOUT.parent / "shared" / "traces")
+TRACES = ("traces", "../shared/traces")
 
 
 def write_lines(path: Path, *rows: Any) -> Path:
@@ -318,11 +318,11 @@ def test_keeping_more_than_the_context_is_refused() -> None:
 
 def recorded(path: str) -> Path:
     """A trace, in a folder where whoever runs the tests has put it."""
-    places = [folder / path for folder in TRACES]
+    places = [f"{folder}/{path}" for folder in TRACES]
     for place in places:
-        if place.exists():
-            return place
-    pytest.skip(f"recorded traces are not part of the project: no {' or '.join(map(str, places))}")
+        if (CHECKOUT / place).exists():
+            return CHECKOUT / place
+    pytest.skip(f"recorded traces are not part of the project: no {' or '.join(places)}")
 
 
 def recorded_prompts(path: Path, key: str) -> list[list[int]]:
