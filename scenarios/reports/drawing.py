@@ -12,7 +12,7 @@ from plan.fabric import Nic, Side
 from plan.model import Plan
 from scenarios.configuration.systems import BUILT_IN
 from scenarios.reports.charts import Chart
-from scenarios.reports.svg import FAINT
+from scenarios.reports.svg import FAINT, Drawing
 from scenarios.results.result import SystemResult
 from scenarios.results.summary import Summary
 from scenarios.results.windows import Windows
@@ -46,12 +46,18 @@ CnicTheory = Mapping[Side, tuple[float, float]]
 
 @dataclass(frozen=True)
 class Picture:
-    """A file and the words that go with it; the chart that it is of, if it is of one."""
+    """A file and the words that go with it.
+
+    Attributes:
+        chart: what it is of, which the page draws itself; else `narrow` is the same for narrow
+            pages.
+    """
 
     path: Path
     title: str
     caption: str
     chart: Chart | None = None
+    narrow: Drawing | None = None
 
 
 @dataclass(frozen=True)

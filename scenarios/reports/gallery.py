@@ -11,20 +11,20 @@ from scenarios.configuration.systems import BASELINE, BUILT_IN
 from scenarios.reports import congestion_plots, fault_report, plots, service_plots
 from scenarios.reports.charts import Chart
 from scenarios.reports.drawing import CnicTheory, Picture, Run
-from scenarios.reports.svg import Drawing
+from scenarios.reports.svg import NARROW, Drawing
 from scenarios.results.metrics import windows_of
 from scenarios.results.result import SystemResult
 from scenarios.results.summary import Summary
 
 
-class Drawable(Protocol):
-    """What a picture is drawn of."""
+class Image(Protocol):
+    """What a page shows as a picture, drawn for its width."""
 
-    def drawn(self) -> Drawing:
-        """The picture."""
+    def drawn(self, width: float = ...) -> Drawing:
+        """The picture, so many px wide."""
 
 
-PICTURES: dict[str, tuple[Callable[[Run], Drawable | None], str, str]] = {
+PICTURES: dict[str, tuple[Callable[[Run], Chart | Image | None], str, str]] = {
     "jct": (
         plots.jct,
         "Who finished first",
@@ -154,8 +154,10 @@ def draw(out_dir: Path, run: Run) -> list[Picture]:
         if (found := function(run)) is not None:
             path = out_dir / f"{name}.svg"
             found.drawn().save(path)
-            chart = found if isinstance(found, Chart) else None
-            pictures.append(Picture(path, title, caption, chart))
+            if isinstance(found, Chart):
+                pictures.append(Picture(path, title, caption, found))
+            else:
+                pictures.append(Picture(path, title, caption, narrow=found.drawn(NARROW)))
     return pictures
 
 

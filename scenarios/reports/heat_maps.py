@@ -8,10 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scenarios.reports.svg import FAINT, Drawing, Scale, dots, label, letters
+from scenarios.reports.svg import FAINT, NARROW, SIZE, Drawing, Scale, dots, label, letters
 from scenarios.results.windows import Series
 
 WIDTH = 900.0
+NAME = 11.0
+"""Size of names of rows and levels."""
+TICK = 60.0
+"""Of the time axis, px for each value that is labelled."""
 BAR = 90.0
 """Of a column, its colour bar and what stands beside it."""
 
@@ -69,23 +73,32 @@ class HeatMap:
     height: float
     log: bool = False
 
-    def drawn(self) -> Drawing:
-        """The maps as a picture."""
-        rows = max(len(column.panels) for column in self.columns)
-        drawing = Drawing(WIDTH, 12 + rows * (self.height + 30) + 36)
-        wide = WIDTH / len(self.columns)
+    def drawn(self, width: float = WIDTH) -> Drawing:
+        """The maps as a picture; a narrow one has columns one below another."""
+        side_by_side = 1 if width <= NARROW else len(self.columns)
+        wide = width / side_by_side
+        high = 48 + max(len(column.panels) for column in self.columns) * (self.height + 30)
+        drawing = Drawing(width, high * len(self.columns) / side_by_side)
         for place, column in enumerate(self.columns):
-            names = [name for panel in column.panels for _, name in panel.names]
-            left = wide * place + 16 + max(map(letters, names), default=0.0) * 0.85
-            across = Scale(0, self.end, left, wide * (place + 1) - BAR)
-            for row, panel in enumerate(column.panels):
-                self._map(drawing, panel, across, 30 + row * (self.height + 30), column)
-            bottom = rows * (self.height + 30)
-            for tick in across.ticks():
-                drawing.text(across.at(tick), bottom + 16, label(tick), anchor="middle")
-            drawing.text((left + across.end) / 2, bottom + 36, "model seconds", anchor="middle")
-            self._bar(drawing, column, across.end + 12, 30, bottom - 30)
+            down, across = divmod(place, side_by_side)
+            self._column(drawing, column, (wide * across, high * down), wide)
         return drawing
+
+    def _column(
+        self, drawing: Drawing, column: HeatColumn, corner: tuple[float, float], width: float
+    ) -> None:
+        """Maps from a corner on."""
+        x, y = corner
+        names = [name for panel in column.panels for _, name in panel.names]
+        left = x + 16 + max(map(letters, names), default=0.0) * NAME / SIZE
+        across = Scale(0, self.end, left, x + width - BAR)
+        for row, panel in enumerate(column.panels):
+            self._map(drawing, panel, across, y + 30 + row * (self.height + 30), column)
+        bottom = y + len(column.panels) * (self.height + 30)
+        for tick in across.ticks(max(1, int((across.end - left) / TICK))):
+            drawing.text(across.at(tick), bottom + 16, label(tick), anchor="middle")
+        drawing.text((left + across.end) / 2, bottom + 36, "model seconds", anchor="middle")
+        self._bar(drawing, column, across.end + 12, y + 30, bottom - y - 30)
 
     def _map(
         self, drawing: Drawing, panel: HeatPanel, across: Scale, y: float, column: HeatColumn
@@ -104,7 +117,7 @@ class HeatMap:
             level = down.at(border)
             drawing.line((across.start, level), (across.end, level), "#fff", width=0.7)
         for place, name in panel.names:
-            drawing.text(across.start - 5, down.at(place) + 3.5, name, anchor="end", size=10)
+            drawing.text(across.start - 5, down.at(place) + 3.5, name, anchor="end", size=NAME)
 
     def _bar(self, drawing: Drawing, column: HeatColumn, x: float, y: float, height: float) -> None:
         shades = np.arange(255, -1, -1, dtype=np.uint8)[:, None]
@@ -112,8 +125,8 @@ class HeatMap:
         scale = Scale(column.low, column.high, y + height, y, "log" if self.log else "linear")
         for tick in scale.ticks():
             drawing.line((x + 10, scale.at(tick)), (x + 13, scale.at(tick)), FAINT)
-            drawing.text(x + 16, scale.at(tick) + 4, label(tick), size=10)
-        drawing.text(x + 68, y + height / 2, self.unit, anchor="middle", turned=True, size=11)
+            drawing.text(x + 16, scale.at(tick) + 4, label(tick), size=NAME)
+        drawing.text(x + 70, y + height / 2, self.unit, anchor="middle", turned=True, size=NAME)
 
 
 def _nearest(limits: Series) -> NDArray[np.intp]:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import jinja2
 
+from scenarios.reports.svg import Drawing
+
 ABSENT = "-"
 """Stands where there is no figure."""
 
@@ -25,9 +27,10 @@ def render(template: str, **values: object) -> str:
     return _ENVIRONMENT.get_template(template).render(values)
 
 
-def embedded(picture: Path) -> str:
+def embedded(picture: Path | Drawing) -> str:
     """A picture in base64, so that a page needs no other file."""
-    return base64.b64encode(picture.read_bytes()).decode()
+    data = picture.read_bytes() if isinstance(picture, Path) else str(picture).encode()
+    return base64.b64encode(data).decode()
 
 
 def number(value: float | None) -> str:

@@ -95,7 +95,8 @@ def write_report(
         ],
         warnings=warnings,
         pictures=[
-            (picture, None if picture.chart else embedded(picture.path)) for picture in pictures
+            (picture, picture.narrow and (embedded(picture.path), embedded(picture.narrow)))
+            for picture in pictures
         ],
         data=interactive.data(parts(run, pictures)),
         wires=[

@@ -9,7 +9,7 @@ import base64
 import re
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +26,10 @@ Places = NDArray[np.uint8]
 SIZE = 12.0
 """Of letters, which are taken to be `LETTER` times as wide on average."""
 LETTER = 0.6
+NARROW = 340.0
+"""Width of pictures for narrow pages, which show them at about this size."""
+LINE = 18.0
+"""Height of a line of a legend."""
 NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 TICKS = 6
 
@@ -86,11 +90,14 @@ class Drawing:
         self._add("text", words, x=x, y=y, text_anchor=anchor, font_size=size, fill=INK, **more)
 
     def legend(self, colours: Mapping[str, str], x: float, y: float) -> None:
-        """Labels side by side, each with its colour, from (x, y) on."""
-        for label, colour in colours.items():
-            self.box(x, y - 10, 10, 10, colour)
-            self.text(x + 15, y, label)
-            x += 35 + letters(label)
+        """Labels side by side, each with its colour, from (x, y) on, in as many lines as they
+        need."""
+        for row, labels in enumerate(legend_lines(colours, self.width - x)):
+            place = x
+            for label in labels:
+                self.box(place, y + LINE * row - 10, 10, 10, colours[label])
+                self.text(place + 15, y + LINE * row, label)
+                place += _entry(label)
 
     def __str__(self) -> str:
         size = f"{_short(self.width)} {_short(self.height)}"
@@ -136,10 +143,10 @@ class Scale:
         places: Series = self.start + share * (self.end - self.start)
         return places
 
-    def ticks(self) -> list[float]:
-        """Round values to be labelled."""
+    def ticks(self, most: int = TICKS) -> list[float]:
+        """Round values to be labelled; on a linear scale hardly more than so many."""
         if self.kind == "linear":
-            step = _step((self.high - self.low) / TICKS)
+            step = _step((self.high - self.low) / most)
             first, last = np.ceil(self.low / step - 1e-9), np.floor(self.high / step + 1e-9)
             return [float(f"{n * step:.12g}") for n in range(int(first), int(last) + 1)]
         least = self.low if self.kind == "log" else 1.0
@@ -158,6 +165,19 @@ class Scale:
 def letters(words: str) -> float:
     """How wide words are, about."""
     return LETTER * SIZE * len(words)
+
+
+def legend_lines(labels: Iterable[str], room: float) -> list[list[str]]:
+    """The lines of a legend that is no wider than `room` px, if a single label is not."""
+    lines: list[list[str]] = []
+    left = 0.0
+    for label in labels:
+        if not lines or left < _entry(label):
+            lines.append([])
+            left = room + 20  # behind the last one nothing has to be free
+        lines[-1].append(label)
+        left -= _entry(label)
+    return lines
 
 
 def label(value: float) -> str:
@@ -214,6 +234,10 @@ def _chunks(parts: Mapping[bytes, bytes]) -> Iterator[bytes]:
     for kind, data in parts.items():
         yield struct.pack(">I", len(data)) + kind + data
         yield struct.pack(">I", zlib.crc32(kind + data))
+
+
+def _entry(label: str) -> float:
+    return 35 + letters(label)
 
 
 def _stroke(colour: str, width: float, *, dashed: bool) -> dict[str, Any]:

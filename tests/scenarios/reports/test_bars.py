@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from scenarios.reports.bars import Bar, Bars, ColumnPanel, Columns
-from tests.scenarios.reports.drawn import marks, words
+from scenarios.reports.svg import NARROW, letters
+from tests.scenarios.reports.drawn import beside, lost, marks, texts, words
 
 RED, BLUE = "#ff0000", "#0000ff"
 
@@ -38,3 +41,32 @@ def test_without_predictions_none_is_named() -> None:
     panel = ColumnPanel("basic", {"read": [0.0]}, {})
     drawing = Columns("%", ["pe0.0"], [panel], {"read": RED}, mark="theory").drawn()
     assert "theory" not in words(drawing)
+
+
+names = st.text("abcdefgh .0123", min_size=1, max_size=20)
+
+
+@example([("dualpath", 1e5, "1.2x")], [])
+@given(
+    st.lists(st.tuples(names, st.floats(0, 1e5), names), min_size=1, max_size=6),
+    st.lists(names, max_size=6, unique=True),
+)
+def test_in_a_narrow_picture_nothing_is_beside_it(
+    rows: list[tuple[str, float, str]], labels: list[str]
+) -> None:
+    bars = [Bar(name, [(length, RED)], note[:12]) for name, length, note in rows]
+    drawing = Bars("seconds", bars, dict.fromkeys(labels, RED)).drawn(NARROW)
+    assert drawing.width == NARROW
+    assert beside(drawing) == []
+    assert lost(drawing, [*labels, *(name for name, _, _ in rows)]) == []
+
+
+@given(st.lists(names, min_size=1, max_size=30, unique=True), st.sampled_from([NARROW, 800.0]))
+def test_names_of_columns_do_not_run_into_each_other(groups: list[str], width: float) -> None:
+    panel = ColumnPanel("basic", {"read": [1.0] * len(groups)}, {})
+    drawing = Columns("%", groups, [panel], {"read": RED}).drawn(width)
+    assert beside(drawing) == []
+    named = {one["text"]: one for one in texts(drawing) if one["text"] in groups}
+    level = [one for one in named.values() if "transform" not in one]
+    room = (width - 70) / len(groups)
+    assert not level or max(letters(one["text"]) for one in level) <= room

@@ -9,8 +9,9 @@ import numpy as np
 from matplotlib.image import imread
 
 from scenarios.reports.heat_maps import HeatColumn, HeatMap, HeatPanel
+from scenarios.reports.svg import NARROW
 from scenarios.results.windows import Series
-from tests.scenarios.reports.drawn import marks, words
+from tests.scenarios.reports.drawn import beside, marks, words
 
 EDGES, PLACES = np.array([0.0, 1.0, 5.0]), np.array([0.0, 1.0, 2.0])
 LEVELS = np.array([[0.0, 100.0], [50.0, 0.0]])
@@ -58,3 +59,16 @@ def test_nothing_at_all_is_drawn_in_the_lowest_shade() -> None:
     [picture, _] = marks(found.drawn(), "image")
     shades = imread(BytesIO(base64.b64decode(picture["href"].partition(",")[2])))
     assert shades.min() > 0.9
+
+
+def test_columns_of_a_narrow_map_stand_one_below_another() -> None:
+    panel = HeatPanel("basic", EDGES, PLACES, LEVELS, [(0.5, "above"), (1.5, "de0.cnic0 out")])
+    found = HeatMap([HeatColumn([panel], 100.0)] * 2, "% of rate", "blues", 10.0, 100.0)
+    wide, narrow = found.drawn(), found.drawn(NARROW)
+    assert beside(wide) == beside(narrow) == []
+    places = {
+        drawing.width: {(box["x"], box["y"]) for box in marks(drawing, "rect")[1:]}
+        for drawing in (wide, narrow)
+    }
+    assert len({y for _, y in places[wide.width]}) == 1
+    assert len({x for x, _ in places[NARROW]}) == 1 < len({y for _, y in places[NARROW]})

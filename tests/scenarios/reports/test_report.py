@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -123,6 +124,16 @@ def test_the_page_needs_no_other_file(written: Path, page: str) -> None:
     assert all(address.startswith(kinds) for address in resources.found)
     assert "url(" not in page
     assert "@import" not in page
+
+
+def test_narrow_pages_have_pictures_whose_letters_can_be_read(page: str) -> None:
+    """At 400 px, of which 42 px are margins and frames."""
+    narrow = re.findall(r'<source media="[^"]*" srcset="data:image/svg\+xml;base64,([^"]+)"', page)
+    assert len(narrow) == len(re.findall("<picture>", page)) > 2
+    for picture in (base64.b64decode(data).decode() for data in narrow):
+        wide = float(re.findall(r'viewBox="0 0 ([\d.]+)', picture)[0])
+        least = min(map(float, re.findall(r'font-size="([\d.]+)"', picture)))
+        assert least * (400 - 42) / wide >= 11
 
 
 def test_the_page_escapes_what_it_quotes(page: str) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.image import imread
 
-from scenarios.reports.svg import Drawing, Scale, back, dots, label, way
+from scenarios.reports.svg import Drawing, Scale, back, dots, label, legend_lines, letters, way
 from tests.scenarios.reports.drawn import marks, words
 
 SIZES = st.floats(1e-6, 1e12)
@@ -85,3 +85,15 @@ def test_dots_have_the_colours_of_the_palette() -> None:
     assert image.shape[:2] == (3, 2)
     assert image[0, 1, :3].tolist() == [1, 0, 0]
     assert image[1, 0, :3].tolist() == [0, 0, 1]
+
+
+@given(st.lists(st.text("abc ", min_size=1, max_size=12), unique=True), st.floats(50, 900))
+def test_a_legend_takes_as_many_lines_as_it_needs(labels: list[str], room: float) -> None:
+    lines = legend_lines(labels, room)
+    assert [label for line in lines for label in line] == labels
+    for number, line in enumerate(lines):
+        wide = sum(35 + letters(label) for label in line) - 20
+        assert wide <= room or len(line) == 1
+        if number:  # the first of it had no room behind those before
+            before = sum(35 + letters(label) for label in lines[number - 1])
+            assert before + 15 + letters(line[0]) > room
