@@ -9,6 +9,9 @@ from plan.plugins import Caller, Plugin, load
 from plan.workload import Trajectory, steps
 from scenarios.workload.trace_formats import Reader
 
+MOST_STEMS = 2**31
+"""Beyond that there are no numbers for owners of blocks."""
+
 
 def plugged_reader(plugin: Plugin) -> Reader:
     """A reader that a plug-in is.
@@ -39,4 +42,10 @@ def _problem(trajectory: object) -> str:
         list(steps(trajectory))
     except ValueError as error:
         return f"cannot be: {error}"
+    numbers = [stem for stem, _ in trajectory.stems]
+    ends = [0, *(end for _, end in trajectory.stems)]
+    if ends != sorted(ends) or len(set(numbers)) < len(numbers):
+        return "has stems that do not follow each other, each with a number of its own"
+    if any(not 0 <= stem < MOST_STEMS for stem in numbers):
+        return f"has a stem whose number is not from 0 to {MOST_STEMS - 1}"
     return ""

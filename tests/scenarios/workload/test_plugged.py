@@ -35,6 +35,9 @@ def test_what_a_plugin_yields_is_the_trace(tmp_path: Path) -> None:
         ("Turn(0, 5),", "has a turn that appends or generates less than a token"),
         ("Turn(9, 5), Turn(1, 1, 99)", "cannot be: keep: turn 1 of a keeps 99 tokens"),
         ("Turn(1 // 0, 5),", "4 in next: ZeroDivisionError"),
+        ("Turn(9, 5),), stems=((0, 5), (0, 9)", "has stems that do not follow each other"),
+        ("Turn(9, 5),), stems=((0, 9), (1, 5)", "has stems that do not follow each other"),
+        ("Turn(9, 5),), stems=((-1, 5),", "has a stem whose number is not from 0"),
     ],
 )
 def test_what_is_no_trajectory_is_refused_with_its_line(
