@@ -15,6 +15,7 @@ from scenarios.workload.turn_rows import COLUMNS, turn_rows
 Lines = Iterator[str]
 _MOONCAKE_BLOCK = 512
 _WEKA_BLOCK = 64
+_NO_STEM = -1
 
 
 def write_csv(trajectories: Iterable[Trajectory]) -> Lines:
@@ -84,26 +85,41 @@ WRITERS: dict[str, Writer] = {
 
 
 class _Ids:
-    """Block ids of prompts: a block that is the same as before keeps its id, and all others are
-    new; what trajectories have from others is one prefix for all of them."""
+    """Block ids of prompts: a block that is the same as before keeps its id, those of stems are
+    the same for all who have them, and all others are new. What a trajectory has from others
+    without a stem is one prefix for all."""
 
     def __init__(self, block: int) -> None:
         self._block = block
         self._next = count(1)
-        self._prefix: list[int] = []
+        self._of_stems: dict[tuple[int, int], int] = {}
 
     def of(self, trajectory: Trajectory) -> Iterator[list[int]]:
         """Of each prompt, the last block perhaps partly filled."""
         held = trajectory.preloaded // self._block
-        self._prefix += [next(self._next) for _ in range(held - len(self._prefix))]
-        ids = self._prefix[:held]
-        for row in turn_rows([trajectory]):
-            prompt = row.cached + row.append
-            ids = ids[: row.cached // self._block]
+        common = self._common(trajectory, held)
+        ids = common[:held]
+        for row, turn in zip(turn_rows([trajectory]), trajectory.turns, strict=True):
+            prompt, cached = row.cached + row.append, row.cached // self._block
+            ids = ids[:cached]
+            if turn.keep is not None:
+                common = common[:cached]  # what comes behind what it kept is its own
+            ids += common[len(ids) : prompt // self._block]
             ids += [next(self._next) for _ in range(-(-prompt // self._block) - len(ids))]
             yield ids
             # what is generated fills blocks whose ids the next prompt is the first to tell
             ids = ids[: prompt // self._block]
+
+    def _common(self, trajectory: Trajectory, held: int) -> list[int]:
+        """Of the blocks that others have, and so many at least."""
+        stems: list[int] = []
+        for stem, end in trajectory.stems:
+            stems += [stem] * (end // self._block - len(stems))
+        stems += [_NO_STEM] * (held - len(stems))
+        for place in enumerate(stems):
+            if place not in self._of_stems:
+                self._of_stems[place] = next(self._next)
+        return [self._of_stems[place] for place in enumerate(stems)]
 
 
 def _csv_line(cells: Iterable[object]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -86,6 +87,35 @@ def test_every_format_has_all_prompts_generations_and_gaps(
 def test_what_only_grows_is_the_same_in_every_format(file: str, format: Format) -> None:
     given = generate("32K", 5, 3)
     assert there_and_back(file, format, given) == given
+
+
+def in_common_tokens(trajectories: Sequence[Trajectory]) -> list[int]:
+    """How many tokens each two have in common, whatever stems are called."""
+    whose = [
+        [next(stem for stem, end in one.stems if token < end) for token in range(one.stems[-1][1])]
+        for one in trajectories
+    ]
+    return [
+        sum(a == b for a, b in zip(one, other, strict=False))
+        for one, other in combinations(whose, 2)
+    ]
+
+
+def test_a_trace_of_two_families_is_one_again(tmp_path: Path) -> None:
+    """Two parents of one system prompt, each with a child that begins with its parent's turns."""
+    turns = (Turn(3 * 512, 9), Turn(512, 9), Turn(512, 9, 700))
+    given = [
+        Trajectory(name="mother", turns=turns, stems=((0, 1024), (1, 1536))),
+        Trajectory(name="daughter", turns=turns, preloaded=1536, stems=((0, 1024), (1, 1536))),
+        Trajectory(name="father", turns=turns, stems=((0, 1024), (2, 2048))),
+        Trajectory(name="son", turns=turns, preloaded=2048, stems=((0, 1024), (2, 2048))),
+    ]
+    again = there_and_back("mooncake.jsonl", "mooncake", given)
+    assert [one.preloaded for one in again] == [0, 1536, 1024, 2048]
+    assert in_common_tokens(again) == in_common_tokens(given)
+    assert [step.prompt for one in again for step in steps(one)] == [
+        step.prompt for one in given for step in steps(one)
+    ]
 
 
 @pytest.mark.parametrize(
