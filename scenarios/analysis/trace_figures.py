@@ -10,6 +10,7 @@ import numpy as np
 
 from plan.workload import Step, Trajectory, steps
 from scenarios.workload.generator import Table2Row, statistics
+from scenarios.workload.stems import tokens_in
 from scenarios.workload.trace import alone
 
 
@@ -44,6 +45,8 @@ class TraceFigures(msgspec.Struct, frozen=True, kw_only=True):
         hit_rate: of prompt tokens, within a trajectory alone; shared_hit_rate: with those
             that others had before.
         sharing: trajectories with such a prefix; shared_tokens: of them, in all.
+        common_tokens: of all that several trajectories have, counted for each of them;
+            common_once_tokens: as storage holds them, once.
         branches: turns that do not go on from all of the context; resets: from none of it.
         starts_s: from the first trajectory's start to the last one's, seconds.
         over_turns: the figures of each turn's number.
@@ -59,6 +62,8 @@ class TraceFigures(msgspec.Struct, frozen=True, kw_only=True):
     shared_hit_rate: float
     sharing: int
     shared_tokens: int
+    common_tokens: int
+    common_once_tokens: int
     branches: int
     resets: int
     starts_s: float
@@ -79,6 +84,7 @@ def trace_figures(trajectories: Sequence[Trajectory]) -> TraceFigures:
     prompt = sum(step.prompt for step in every)
     hit = sum(step.hit for step in every)
     shared = sum(_from_others(trajectory) for trajectory in trajectories)
+    common, once = tokens_in(trajectories)
     starts_s = [trajectory.start_s for trajectory in own]
     return TraceFigures(
         trajectories=len(own),
@@ -98,6 +104,8 @@ def trace_figures(trajectories: Sequence[Trajectory]) -> TraceFigures:
         shared_hit_rate=(hit + shared) / prompt,
         sharing=sum(1 for trajectory in trajectories if trajectory.preloaded),
         shared_tokens=shared,
+        common_tokens=common,
+        common_once_tokens=once,
         branches=sum(1 for keep in kept if keep is not None),
         resets=sum(1 for keep in kept if keep == 0),
         starts_s=max(starts_s) - min(starts_s),

@@ -43,6 +43,7 @@ def facts(report: TraceReport) -> Rows:
         ("prompt tokens that are hits", f"{f.hit_rate:.1%}"),
         ("with prefixes of others", f"{f.shared_hit_rate:.1%}"),
         ("trajectories with such a prefix", f"{f.sharing:,} ({f.shared_tokens:,} tokens)"),
+        ("in common by block ids", f"{f.common_tokens:,}, once {f.common_once_tokens:,} tokens"),
         ("turns from part of the context", f"{f.branches:,}, from nothing {f.resets:,}"),
         ("first to last start", f"{f.starts_s:,.0f} s"),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 
 import msgspec
@@ -43,6 +43,18 @@ def in_common(trajectories: list[Trajectory]) -> list[Trajectory]:
         return msgspec.structs.replace(trajectory, stems=cut(trajectory.stems, limit))
 
     return [common(one) if one.stems else one for one in trajectories]
+
+
+def tokens_in(trajectories: Iterable[Trajectory]) -> tuple[int, int]:
+    """Tokens of stems: counted for each trajectory that has them, and once."""
+    every, once = 0, dict[int, int]()
+    for trajectory in trajectories:
+        start = 0
+        for stem, end in trajectory.stems:
+            every += end - start
+            once[stem] = max(once.get(stem, 0), end - start)
+            start = end
+    return every, sum(once.values())
 
 
 class Line:

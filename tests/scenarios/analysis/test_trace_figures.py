@@ -12,9 +12,17 @@ from scenarios.workload.generator import generate, statistics
 def test_hits_branches_gaps_and_starts_are_counted() -> None:
     figures = trace_figures(
         [
-            Trajectory(name="a", turns=(Turn(100, 10), Turn(90, 10, None, 4.0))),
             Trajectory(
-                name="b", turns=(Turn(40, 10), Turn(100, 10, 0, 2.0)), preloaded=60, start_s=7.5
+                name="a",
+                turns=(Turn(100, 10), Turn(90, 10, None, 4.0)),
+                stems=((3, 20), (4, 64)),
+            ),
+            Trajectory(
+                name="b",
+                turns=(Turn(40, 10), Turn(100, 10, 0, 2.0)),
+                preloaded=60,
+                start_s=7.5,
+                stems=((3, 20), (4, 48)),
             ),
         ]
     )
@@ -22,6 +30,7 @@ def test_hits_branches_gaps_and_starts_are_counted() -> None:
     assert figures.hit_rate == pytest.approx(110 / (100 + 200 + 100 + 100))
     assert figures.shared_hit_rate == pytest.approx((110 + 60) / 500)
     assert (figures.sharing, figures.shared_tokens) == (1, 60)
+    assert (figures.common_tokens, figures.common_once_tokens) == (64 + 48, 64)
     assert (figures.branches, figures.resets) == (1, 1)
     assert figures.gap_s is not None
     assert (figures.gap_s.mean, figures.gap_s.max) == (3.0, 4.0)
