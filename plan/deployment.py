@@ -127,7 +127,8 @@ class SchedulerConstants(msgspec.Struct, frozen=True, kw_only=True):
         alpha_tokens: a disk read queue up to this is short. beta_tokens: an engine with
             more unfinished tokens gets nothing.
         quota_s: compute quota of a forward batch (predicted attention time), seconds.
-        fetch_interval_s: how often a leader engine reports and fetches, seconds.
+        fetch_interval_s: how often a leader engine reports and fetches, and how long an idle group
+            waits for more before it closes a batch, without layerwise prefill; seconds.
         reads_in_flight: requests a node reads from storage at once; the others wait in
             its disk read queue.
     """

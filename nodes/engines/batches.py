@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import NamedTuple
@@ -30,6 +31,7 @@ class Job:
             None without I/O.
         admitted: HBM can take it; called: its batch has begun, and it is to be brought where it
             was not before; here: it was. Cancelled where nobody waits for the request any more.
+        gone: all of it is out of HBM again (None: nobody waits for that).
         first: when its first token was out, model seconds; cancelled where nobody waits for
             that any more.
     """
@@ -52,6 +54,7 @@ class Job:
     here: asyncio.Future[None] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
+    gone: asyncio.Future[None] | None = None
     prefill_start_s: float | None = None
     first: asyncio.Future[float] = field(default_factory=asyncio.Future)
 
@@ -99,6 +102,7 @@ class Batches:
         self._tokens = tokens
         self._queue: deque[Job] = deque()
         self._came = asyncio.Event()
+        self._calls = False
 
     @property
     def waiting(self) -> bool:
@@ -113,6 +117,8 @@ class Batches:
         """HBM can take it, and all before it."""
         job.admitted = True
         self._came.set()
+        if self._calls:
+            self._call()
 
     def drop(self, job: Job) -> None:
         """Nobody waits for it any more."""
@@ -127,13 +133,19 @@ class Batches:
             self._came.clear()
             await self._came.wait()
 
-    async def bring(self) -> None:
-        """Have all requests that HBM can take brought there."""
-        jobs = self._admitted()
-        for job in jobs:
+    async def bring(self, closing: Awaitable[None]) -> None:
+        """Have all requests that HBM can take before `closing` is over brought there."""
+        self._calls = True
+        self._call()
+        await closing
+        self._calls = False
+        if coming := [job.here for job in self._admitted()]:
+            await asyncio.wait(coming)
+
+    def _call(self) -> None:
+        for job in self._admitted():
             if not job.called.done():
                 job.called.set_result(None)
-        await asyncio.wait([job.here for job in jobs])
 
     def form(self) -> list[Part]:
         """The next batch, of requests whose hits are where it needs them; none of those that

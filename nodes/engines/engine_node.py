@@ -75,16 +75,22 @@ class EngineNode(ABC, Generic[_Engine]):
 
     Args:
         make_engine: engine by name.
+        idle_s: as `Beat` has it.
     """
 
     def __init__(
-        self, world: World, plan: Plan, node: Node, make_engine: Callable[[str], _Engine]
+        self,
+        world: World,
+        plan: Plan,
+        node: Node,
+        make_engine: Callable[[str], _Engine],
+        idle_s: float = 0.0,
     ) -> None:
         self._world = world
         self._plan = plan
         self._storage = StorageClient(world, plan, lambda: self._leader.changed())
         self._leader = Leader(world, plan, lambda: self._storage.reported_tokens)
-        self._beat = Beat(world)
+        self._beat = Beat(world, idle_s)
         self._engines = {name: make_engine(name) for name in node.engines}
         self._levels = Course(world.stats.buffer, plan.constants.fetch_interval_s, later)
         self._recovery = plan.recovery

@@ -31,10 +31,14 @@ class Beat:
 
     Args:
         world: of the group's first node.
+        idle_s: how long the first engine with a batch waits for others while none computes,
+            model seconds.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, idle_s: float) -> None:
         self._world = world
+        self._idle_s = idle_s
+        self._opening = False
         self._forwards = Course(world.stats.forwards, _APART_S, together)
         self._waiting: dict[str, None] = {}
         self._inside: dict[str, None] = {}
@@ -68,8 +72,20 @@ class Beat:
         if self._void(message):
             return
         self._waiting[message.engine] = None
-        if not self._inside:
+        if self._inside or self._opening:
+            return
+        if self._idle_s:
+            self._opening = True
+            self._world.spawn(self._open())
+        else:
             self._begin(0)
+
+    async def _open(self) -> None:
+        """The first forward after a time without any: for all who join within `idle_s`."""
+        clock = self._world.clock
+        await clock.sleep_until(clock.now() + self._idle_s)
+        self._opening = False
+        self._begin(0)
 
     def arrive(self, message: Arrive) -> None:
         """An engine has come to the end of a round."""

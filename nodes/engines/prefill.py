@@ -7,9 +7,11 @@ misses). Group i + 1 loads while group i computes.
 
 Without it nothing overlaps: a batch is what HBM can take, all of its hits are read and copied
 there while its engine, and with it the expert-parallel group, waits; then it is computed; what it
-made is sent afterwards, and HBM is free again when it has arrived. The paper does not describe
-its Basic so closely; but times of reading and of computing that add up are what its SNICs'
-shares of the time say (25, 34 and 46 of 50 GB/s for its three models at high load).
+made is sent afterwards, and HBM is free again when it has arrived. What is freed bit by bit is
+filled as one batch, and so is what comes to an idle group, which looks for requests together and
+once a fetch interval (section 4). The paper does not describe its Basic so closely; but times of
+reading and of computing that add up are what its SNICs' shares of the time say (25, 34 and 46 of
+50 GB/s for its three models at high load).
 """
 
 from __future__ import annotations
@@ -140,6 +142,7 @@ class PrefillEngine:
             buffer: has a DE buffer for it, if it has none; called when its first token is out.
         """
         self._batches.add(job)
+        job.gone = asyncio.Future()
         try:
             with await self.hbm.lease(job.request.prompt):
                 self._batches.admit(job)
@@ -154,6 +157,8 @@ class PrefillEngine:
         except (asyncio.CancelledError, Broken):
             self._batches.drop(job)
             raise
+        finally:
+            job.gone.set_result(None)
         return first_s
 
     async def load(self, job: Job) -> None:
@@ -169,9 +174,12 @@ class PrefillEngine:
         """Form batches and bring their KV in, no further ahead than HBM allows.
 
         What comes while a forward computes is in the next batch: that is formed when HBM can take
-        its first group and, of an engine that is not in the forward, when the next one begins.
+        its first group (all of it, without layerwise prefill) and, of an engine that is not in the
+        forward, when the next one begins.
         """
+        last: list[Part] = []
         while True:
+            idle = not self._batches.waiting
             await self._batches.ready()
             if self._layerwise:
                 slot = await self._slots.lease(1)
@@ -182,14 +190,27 @@ class PrefillEngine:
                         slot = await self._slots.lease(1)
                     self._post(parts, group, self._load_group(parts, group), slot)
             else:
-                if self._lockstep is not None:
-                    self._lockstep.join()
-                await self._batches.bring()
-                parts = await self._form()
+                await self._batches.bring(self._gathered(last, idle=idle))
+                last = await self._form()
                 self._computed.clear()
                 for group in self._groups:
-                    self._post(parts, group, [])
+                    self._post(last, group, [])
                 await self._computed.wait()
+
+    async def _gathered(self, last: list[Part], *, idle: bool) -> None:
+        """Until it is known what the next batch can hold.
+
+        Args:
+            last: parts of the batch before, which has to be out of HBM.
+            idle: nothing waited when that was computed.
+        """
+        if leaving := [part.job.gone for part in last if part.last and part.job.gone]:
+            await asyncio.wait(leaving)
+        if self._lockstep is not None:
+            await self._lockstep.begin()
+        elif idle:
+            clock = self._world.clock
+            await clock.sleep_until(clock.now() + self._plan.constants.fetch_interval_s)
 
     async def _form(self) -> list[Part]:
         """The next batch, its expert-parallel group ready to begin it."""

@@ -42,6 +42,7 @@ class PrefillNode(EngineNode[PrefillEngine]):
             plan,
             node,
             lambda name: PrefillEngine(world, plan, system, timing, name),
+            idle_s=0.0 if system.layerwise else plan.constants.fetch_interval_s,
         )
         self._system = system
         self._agents = plan.fabric.nodes_of("agents")[0].name

@@ -272,7 +272,8 @@ class SchedulerChoice(msgspec.Struct, frozen=True, kw_only=True):
         alpha: a disk read queue up to this is short (of reading time, or tokens).
         beta: an engine with more unfinished gets nothing (of computing time, or tokens).
         quota: predicted attention time of one forward batch.
-        fetch_interval: between two fetches of a leader engine.
+        fetch_interval: between two fetches of a leader engine, and how long an idle group waits for
+            more before it closes a batch, without layerwise prefill.
         reads_in_flight: requests that a node reads from storage at once.
     """
 

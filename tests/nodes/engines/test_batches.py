@@ -82,8 +82,8 @@ def test_whoever_hbm_can_take_is_called_and_a_batch_is_of_those_who_came() -> No
             batches.add(one)
         for one in jobs[:2]:
             batches.admit(one)
-        bringing = asyncio.ensure_future(batches.bring())
-        await asyncio.sleep(1)
+        bringing = asyncio.ensure_future(batches.bring(asyncio.sleep(1)))
+        await asyncio.sleep(2)
         assert [one.called.done() for one in jobs] == [True, True, False]
         jobs[0].here.set_result(None)
         await asyncio.sleep(1)
@@ -91,6 +91,27 @@ def test_whoever_hbm_can_take_is_called_and_a_batch_is_of_those_who_came() -> No
         batches.drop(jobs[1])
         await bringing
         assert numbers(batches.form()) == [0]
+
+    run(main())
+
+
+def test_whoever_is_admitted_before_a_batch_is_closed_is_called_at_once() -> None:
+    async def main() -> None:
+        batches, jobs = Batches(list, TOKENS), [job(number) for number in range(3)]
+        for one in jobs:
+            batches.add(one)
+        batches.admit(jobs[0])
+        bringing = asyncio.ensure_future(batches.bring(asyncio.sleep(2)))
+        await asyncio.sleep(1)
+        batches.admit(jobs[1])
+        assert jobs[1].called.done()
+        await asyncio.sleep(2)
+        batches.admit(jobs[2])
+        for one in jobs[:2]:
+            one.here.set_result(None)
+        await bringing
+        assert not jobs[2].called.done()
+        assert numbers(batches.form()) == [0, 1]
 
     run(main())
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from nodes.engines.lockstep import Beat
+from nodes.protocol.messages import Go, Join
+from nodes.worlds.virtual.loop import run
 from plan.deployment import System
 from tests.nodes.plans import BASIC, DUALPATH, LAYERWISE, ORACLE, agent, make_plan
+from tests.nodes.recording import recorded
 from tests.nodes.simulated import simulate
 
 
@@ -28,3 +32,25 @@ def test_attention_is_balanced_by_the_quota() -> None:
         return max(f.attention_max_s for node in run.stats for f in node.forwards)
 
     assert worst(0.05) <= 0.05 < worst(10.0)
+
+
+@pytest.mark.parametrize(
+    ("idle_s", "forwards"),
+    [(0.0, [("pe0.0",)]), (0.05, [("pe0.0", "pe0.1")])],
+    ids=["at once", "after a while"],
+)
+def test_an_idle_group_begins_with_whoever_joined_in_time(
+    idle_s: float, forwards: list[tuple[str, ...]]
+) -> None:
+    """The second engine joins in time only where there is any; the third too late."""
+
+    async def main() -> list[tuple[str, ...]]:
+        plan = make_plan([], gpus=3)
+        async with recorded(plan, "pe0") as (world, sent):
+            beat = Beat(world, idle_s)
+            for engine, after_s in (("pe0.0", 0.04), ("pe0.1", 0.04), ("pe0.2", 1.0)):
+                beat.join(Join(engine, 0))
+                await world.clock.sleep_until(world.clock.now() + after_s)
+            return [message.engines for _, message in sent if isinstance(message, Go)]
+
+    assert run(main()) == forwards

@@ -6,12 +6,16 @@ from collections.abc import Sequence
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from nodes.timing.compute import attention_s, prefill_layer_s
+from nodes.timing.compute import attention_s, prefill_layer_s, weights_per_gpu
+from plan.arrivals import Arrivals
 from plan.deployment import System
 from plan.model import Plan
 from plan.records import CounterSample, RequestRecord
 from plan.workload import Trajectory
+from tests.examples import tries
 from tests.nodes.plans import (
     BASIC,
     DUAL,
@@ -76,7 +80,8 @@ def test_layerwise_prefill_hides_computing_behind_longer_loading() -> None:
 
 
 def test_without_layerwise_prefill_loading_and_computing_add_up() -> None:
-    plan = make_plan([TURN])
+    """Reading takes longer here than an idle engine waits for others."""
+    plan = make_plan([TURN], snic_bps=10e9)
     expected_s = GROUPS * (group_load_s() + group_compute_s(plan))
     assert prefill_s(one(plan, BASIC)) == pytest.approx(expected_s, abs=POSTING_S)
 
@@ -167,7 +172,8 @@ def test_what_comes_while_a_forward_computes_is_one_batch(system: System) -> Non
 
 
 def with_prefill_hbm(plan: Plan, tokens: int) -> Plan:
-    needed = plan.model.weight_bytes + tokens * plan.model.token_bytes
+    weights = weights_per_gpu(plan.model, plan.ep_group["prefill"])
+    needed = weights + tokens * plan.model.token_bytes
     return msgspec.structs.replace(plan, gpu=msgspec.structs.replace(plan.gpu, hbm_bytes=needed))
 
 
@@ -194,5 +200,35 @@ def test_layerwise_prefill_needs_hbm_for_two_groups_only() -> None:
 
 
 def test_with_hbm_enough_turns_share_a_batch_without_layerwise_prefill_too() -> None:
-    _, two, three = starts_and_firsts(BASIC, 2000)
-    assert two == three
+    one, two, three = starts_and_firsts(BASIC, 2000)
+    assert one == two == three
+
+
+def batches(starts_s: Sequence[float], *, in_step: bool) -> set[tuple[int, ...]]:
+    """Who shares a batch of Basic's: agents of one turn on two engines whose HBM takes two each."""
+    turns = [
+        msgspec.structs.replace(agent((64, 1), preloaded=640), start_s=start_s)
+        for start_s in starts_s
+    ]
+    plan = msgspec.structs.replace(make_plan(turns, gpus=2), arrivals=Arrivals())
+    if not in_step:
+        plan = msgspec.structs.replace(plan, ep_group={"prefill": 1, "decode": 1})
+    plan = with_prefill_hbm(plan, 1500)
+    found: dict[tuple[str | None, float | None], list[int]] = {}
+    for record in simulate(plan, BASIC, 1.0).records:
+        found.setdefault((record.pe, record.first_s), []).append(record.agent)
+    return {tuple(sorted(agents)) for agents in found.values()}
+
+
+AGENTS = 8
+EARLY_S = st.floats(0, 0.9 * make_plan([]).constants.fetch_interval_s)
+
+
+@pytest.mark.parametrize("in_step", [True, False])
+@tries(20)
+@given(starts_s=st.lists(EARLY_S, min_size=AGENTS, max_size=AGENTS).map(sorted))
+def test_who_shares_a_batch_is_no_matter_of_microseconds(
+    starts_s: list[float], *, in_step: bool
+) -> None:
+    """Neither while nothing is computed, nor of HBM that is freed bit by bit."""
+    assert batches(starts_s, in_step=in_step) == {(0, 2), (1, 3), (4, 6), (5, 7)}
