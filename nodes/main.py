@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import resource
 import sys
@@ -53,6 +54,8 @@ from plan.model import Plan, read_plan
 from plan.records import RequestRecord
 
 PROGRESS_S = 0.2
+YOUNG_OBJECTS = 50_000
+"""New objects between two rounds of the garbage collector, for which alarms would wait."""
 INDEX = "index.jsonl"
 """In the directory of a storage host's blocks."""
 REQUESTS = "requests.jsonl"
@@ -113,6 +116,7 @@ async def _run(arguments: argparse.Namespace) -> None:
                 finished = _recorder(arguments.out / REQUESTS, opened)
             node = make_node(world, plan, system, store, finished, _tell, index)
             await world.open(node.handle)
+            _collect_seldom()
             _say(Ready())
             async for command in _commands():
                 if isinstance(command, Spoil) and store is not None:
@@ -120,6 +124,13 @@ async def _run(arguments: argparse.Namespace) -> None:
                 else:
                     await _obey(command, world, node)
             raise _Over
+
+
+def _collect_seldom() -> None:
+    """Spare the garbage collector what stays to the end, and most of its rounds."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS)
 
 
 def _stored(

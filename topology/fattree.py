@@ -37,6 +37,9 @@ from plan.names import (
 )
 
 MAX_ARITY = 64
+USUAL_ARITY = 4
+"""Where nobody asks for another, no tree has less. At k = 2 each edge switch has one host, so that
+five switches are between two of them, and every one takes processor time; at k = 4 one is."""
 SUBNET_HOSTS = 2**16 - 2
 _SUBNET: dict[NicKind, int] = {"cnic": 1, "snic": 2, "mgmt": 3}
 _PLANE_NUMBER: dict[Plane, int] = {"compute": 1, "storage": 2, "management": 3}
@@ -51,7 +54,7 @@ class FabricSpec(msgspec.Struct, frozen=True, kw_only=True):
         gpus_per_node: GPUs, and so CNICs, of a prefill or decode node.
         snic_bps, cnic_bps, storage_bps, management_bps: payload rate of each kind of NIC,
             each direction, model bit/s (`storage_bps`: the SNIC of a storage host).
-        k: arity of the fat-trees, even; None is the smallest that fits, plane by plane.
+        k: arity of the fat-trees, even; None is the smallest from 4 on that fits, plane by plane.
         oversubscription: rate of a plane's fastest NIC over the rate of its
             switch-to-switch links, so host over uplink bandwidth of a full edge switch.
         converged: True puts SNICs on the compute fabric too.
@@ -120,6 +123,11 @@ def build_fabric(spec: FabricSpec) -> Fabric:
         switches=tuple(switch for tree in trees for switch in tree.switches),
         links=tuple(link for tree in trees for link in tree.links),
     )
+
+
+def usual_arity(hosts: int) -> int:
+    """Of a plane with so many hosts, where nobody asks for another."""
+    return max(smallest_arity(hosts), USUAL_ARITY)
 
 
 def smallest_arity(hosts: int) -> int:
@@ -202,7 +210,7 @@ def _snic(spec: FabricSpec, node: Node) -> _NicSpec:
 
 def _arity(plane: Plane, hosts: int, spec: FabricSpec) -> int:
     if spec.k is None:
-        k = smallest_arity(hosts)
+        k = usual_arity(hosts)
         _require(
             k <= MAX_ARITY,
             "gpus_per_node" if plane == "compute" else "storage",

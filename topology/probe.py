@@ -27,7 +27,10 @@ from topology.namespace import entered
 from topology.network import Network
 from topology.priority import Rank, preferred
 
-WARM_UP_S = 0.25
+FRAMES = 100
+"""Of the slowest flow in a round, as far as the time allows: less would not tell a per cent."""
+SHORTEST_S, LONGEST_S = 0.2, 0.5
+"""Wall seconds that a round is measured, after half as long a warm-up."""
 ROUND_WIRE_BPS = 500e6
 SUSPICIOUS = 0.03
 PATIENCE = 6
@@ -47,27 +50,30 @@ class Pair:
     rate_bps: float
 
 
-def probe_rates(network: Network, plan: Plan, seconds: float = 0.5) -> dict[str, float]:
+def probe_rates(network: Network, plan: Plan, seconds: float | None = None) -> dict[str, float]:
     """Achieved over nominal payload rate of every NIC, by its name; 1.0 is as planned.
 
     A NIC's figure is the least of its directions in the rounds that saturate it. Where one
-    is off by more than `SUSPICIOUS` all are measured once more and the better figure counts:
+    is off by more than `SUSPICIOUS` it is measured once more and the better figure counts:
     a machine that was busy for a moment is no wrong bandwidth, and a wrong one stays wrong.
 
     Args:
-        seconds: wall time measured in each round, after 0.25 s of warm-up.
+        seconds: wall time measured in each round; None: as long as its rates need.
 
     Raises:
         RunError: nothing arrived at some NIC.
     """
-    ratios = _probe_once(network, plan, seconds)
-    if all(abs(ratio - 1) <= SUSPICIOUS for ratio in ratios.values()):
-        return ratios
-    again = _probe_once(network, plan, seconds)
-    return {nic: min(ratio, again[nic], key=lambda r: abs(r - 1)) for nic, ratio in ratios.items()}
+    around, fan = ring(plan), storage_fan(plan)
+    ratios = _probe_once(network, plan, around, fan, seconds)
+    off = {nic for nic, ratio in ratios.items() if abs(ratio - 1) > SUSPICIOUS}
+    around = [pair for pair in around if not off.isdisjoint((pair.source.name, pair.target.name))]
+    fan = [pair for pair in fan if pair.source.name in off]
+    again = _probe_once(network, plan, around, fan, seconds)
+    better = {nic: min(ratios[nic], again[nic], key=lambda ratio: abs(ratio - 1)) for nic in off}
+    return ratios | better
 
 
-def shortfall(network: Network, plan: Plan, seconds: float = 0.5) -> float:
+def shortfall(network: Network, plan: Plan) -> float:
     """How far the flows that ask most of the switches are off their rate, as a fraction.
 
     Of `probe_rates` that is one round alone.
@@ -76,7 +82,7 @@ def shortfall(network: Network, plan: Plan, seconds: float = 0.5) -> float:
         RunError: nothing arrived at some NIC.
     """
     hardest = max(rounds(plan, ring(plan)), key=_asked_bps)
-    arrived_bps = measure(network, plan, hardest, seconds).arrived_bps
+    arrived_bps = measure(network, plan, hardest, LONGEST_S).arrived_bps
     return max(0.0, *(1 - arrived / pair.rate_bps for pair, arrived in arrived_bps.items()))
 
 
@@ -87,19 +93,28 @@ def _asked_bps(pairs: Sequence[Pair]) -> float:
     )
 
 
-def _probe_once(network: Network, plan: Plan, seconds: float) -> dict[str, float]:
+def _probe_once(
+    network: Network,
+    plan: Plan,
+    around: Sequence[Pair],
+    fan: Sequence[Pair],
+    seconds: float | None,
+) -> dict[str, float]:
+    """Of the NICs of a ring, and of those that a fan leaves."""
     ratios: dict[str, float] = {}
-    for pairs in rounds(plan, ring(plan)):
-        for pair, achieved_bps in measure(network, plan, pairs, seconds).arrived_bps.items():
+    for pairs in rounds(plan, around):
+        time_s = seconds or measured_s(plan, pairs)
+        for pair, achieved_bps in measure(network, plan, pairs, time_s).arrived_bps.items():
             ratio = achieved_bps / pair.rate_bps
             for nic in (pair.source, pair.target):
                 ratios[nic.name] = min(ratio, ratios.get(nic.name, ratio))
-    fan = storage_fan(plan)
+    if not fan:
+        return ratios
     owed_bps: dict[str, float] = defaultdict(float)
     for pair in fan:
         owed_bps[pair.source.name] += pair.rate_bps
     # what arrives also tells how long queues downstream grew or shrank meanwhile
-    left_bps = measure(network, plan, fan, seconds).left_bps
+    left_bps = measure(network, plan, fan, seconds or measured_s(plan, fan)).left_bps
     for name, owed in owed_bps.items():
         ratio = left_bps[name] / owed
         ratios[name] = min(ratio, ratios.get(name, ratio))
@@ -142,6 +157,12 @@ def rounds(plan: Plan, pairs: Sequence[Pair]) -> list[list[Pair]]:
     return turns
 
 
+def measured_s(plan: Plan, pairs: Sequence[Pair]) -> float:
+    """How long a round takes to tell its rates, wall seconds."""
+    slowest_bps = plan.scale.wire_bps(min(pair.rate_bps for pair in pairs))
+    return min(max(SHORTEST_S, FRAMES * 8 * plan.fabric.mtu / slowest_bps), LONGEST_S)
+
+
 def storage_fan(plan: Plan) -> list[Pair]:
     """Storage hosts in turn to the SNICs of the nodes, sharing out what the sender has."""
     hosts = {node.name for node in plan.fabric.nodes_of("storage")}
@@ -177,7 +198,7 @@ def measure(network: Network, plan: Plan, pairs: Sequence[Pair], seconds: float)
             receivers.append(receiver)
             selector.register(sender, selectors.EVENT_WRITE)
             selector.register(receiver, selectors.EVENT_READ)
-        _pump(selector, WARM_UP_S)
+        _pump(selector, seconds / 2)
         for time_s in (seconds, PATIENCE * seconds):
             before = _Sample.take(network, plan, receivers)
             _pump(selector, time_s)

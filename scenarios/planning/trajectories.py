@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 from statistics import fmean
 
@@ -14,7 +14,7 @@ from plan.workload import Step, Trajectory, Turn, steps
 from scenarios.configuration.plugins import find
 from scenarios.configuration.schema import Scenario, Workload
 from scenarios.planning.memory import check_agents
-from scenarios.workload.generator import DATASET, MAX_TOKENS, TABLE_2, MaxLen, generate
+from scenarios.workload.generator import DATASET, MAX_TOKENS, TABLE_2, MaxLen, drawn
 from scenarios.workload.plugged import plugged_reader
 from scenarios.workload.stems import with_stem
 from scenarios.workload.trace import Selection, extend, load, sharing, window
@@ -93,7 +93,7 @@ def _source(workload: Workload, seed: int) -> tuple[list[Trajectory], list[str]]
                 )
             except (TraceError, PluginError) as error:
                 raise ScenarioError("workload.source.trace", source.trace, str(error)) from None
-            return _long_enough(recorded, workload, workload.max_context), warnings
+            return list(_long_enough(recorded, workload, workload.max_context)), warnings
     assert row is not None
     _check_memory(workload, TABLE_2[row].turns)
     return _generated(workload, row, seed), warnings
@@ -113,9 +113,9 @@ def _check_memory(workload: Workload, turns: float) -> None:
 
 def _generated(workload: Workload, row: MaxLen, seed: int) -> list[Trajectory]:
     """The long enough ones of a dataset as large as the paper's, for so many agents at most."""
-    capped = (_capped(trajectory, workload) for trajectory in generate(row, DATASET, seed))
+    capped = (_capped(trajectory, workload) for trajectory in drawn(row, DATASET, seed))
     limit = min(MAX_TOKENS[row], workload.max_context or MAX_TOKENS[row])
-    return _long_enough(capped, workload, limit)[: workload.agents]
+    return list(islice(_long_enough(capped, workload, limit), workload.agents))
 
 
 def _capped(trajectory: Trajectory, workload: Workload) -> Trajectory:
@@ -128,11 +128,11 @@ def _capped(trajectory: Trajectory, workload: Workload) -> Trajectory:
 
 def _long_enough(
     trajectories: Iterable[Trajectory], workload: Workload, limit: int | None
-) -> list[Trajectory]:
+) -> Iterator[Trajectory]:
     """Lengths scaled first, then cut at a limit, as the paper does (Fig 9); what has the turns
     that are asked for."""
     scaled = (_scaled(trajectory, workload, limit) for trajectory in trajectories)
-    return [trajectory for trajectory in scaled if len(trajectory.turns) >= workload.shortest]
+    return (trajectory for trajectory in scaled if len(trajectory.turns) >= workload.shortest)
 
 
 def _scaled(trajectory: Trajectory, workload: Workload, limit: int | None) -> Trajectory:

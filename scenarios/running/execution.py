@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from scenarios.running.outcome import (
     explained,
     status_of,
 )
+from scenarios.running.pace import AwakeClock
 from scenarios.running.run_directory import claim
 from topology import machine, sandbox
 
@@ -95,7 +97,9 @@ def run_scenario(
 def _served(
     scenario: Scenario, planned: Planned, out: Path, taps: Sequence[Tap], journal: Journal
 ) -> Outcome:
-    with Progress() as progress:
+    # a simulated run computes all the time
+    clock = AwakeClock() if scenario.engine == "simulate" else time.monotonic
+    with Progress(now=clock) as progress:
         run = _Run(scenario, planned, out, taps, progress, journal)
         ended = run.serve()
         if not run.results:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import selectors
 import signal
 import subprocess
@@ -29,6 +30,8 @@ STATE_S = 5.0
 """Wall seconds within which a signal has to take."""
 LAST_WORDS_S = 2.0
 """Wall seconds within which a node that others have lost says why."""
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
+"""A node multiplies no matrices; threads for that would only spin beside it for a while."""
 
 
 class NodeProcesses:
@@ -42,7 +45,9 @@ class NodeProcesses:
         self._selector = selectors.DefaultSelector()
         self.watch_controller()
         self._directory = directory
-        self._nodes = {node.name: node for node in plan.fabric.nodes}
+        # nodes without engines have the start for their only alarm: it rings for them first
+        nodes = sorted(plan.fabric.nodes, key=lambda node: node.gpus)
+        self._nodes = {node.name: node for node in nodes}
         self._lives = dict.fromkeys(self._nodes, 0)
         self._started: Start | None = None
         self._spent_s = 0.0  # by processes that have ended
@@ -72,6 +77,7 @@ class NodeProcesses:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
+            env={**os.environ, **_ONE_THREAD},
             # Ctrl-C is for the runner, which then ends the nodes in order
             start_new_session=True,
         )

@@ -93,7 +93,17 @@ ROWS: dict[MaxLen, Lengths] = {
 
 
 def generate(max_len: MaxLen, agents: int, seed: int) -> list[Trajectory]:
-    """`agents` trajectories of at most `max_len` tokens each, append-only.
+    """All that are `drawn`.
+
+    Raises:
+        ValueError: as there.
+    """
+    return list(drawn(max_len, agents, seed))
+
+
+def drawn(max_len: MaxLen, agents: int, seed: int) -> Iterator[Trajectory]:
+    """`agents` trajectories of at most `max_len` tokens each, append-only; each is drawn when it
+    is asked for.
 
     The same seed gives the same trajectories, and a larger `agents` begins with them.
 
@@ -107,13 +117,13 @@ def generate(max_len: MaxLen, agents: int, seed: int) -> list[Trajectory]:
             raise ValueError(f"{field} must be >= 0, not {value}")
     start = np.random.default_rng(seed).random(3)
     fractions = (start + np.outer(np.arange(1, agents + 1), _IRRATIONALS)) % 1.0
-    return [
+    return (
         Trajectory(
             name=f"{max_len}-{seed}-{i}",
             turns=_turns(np.random.default_rng([seed, i]), max_len, *map(float, point)),
         )
         for i, point in enumerate(fractions)
-    ]
+    )
 
 
 def cut(turns: Sequence[Turn], max_tokens: int) -> tuple[Turn, ...]:

@@ -17,7 +17,8 @@ from topology.bridges import homes
 from topology.namespace import run
 from topology.network import Network
 
-PLAN = make_plan()
+PLAN = make_plan(prefill=2)
+"""Three CNICs: those of pe0 and de0 are at different edge switches."""
 DIRECTORIES = [Path(f"/{number}") for number in range(40)]
 
 

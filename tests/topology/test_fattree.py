@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plan.fabric import Fabric, Plane
-from topology.fattree import FabricSpec, build_fabric, smallest_arity
+from topology.fattree import FabricSpec, build_fabric, usual_arity
 
 
 def spec(**changes: Any) -> FabricSpec:
@@ -83,7 +83,7 @@ def test_a_port_is_used_once_and_is_within_the_arity(asked: FabricSpec) -> None:
     used = ports(fabric)
     assert len(used) == len(set(used))
     counts = Counter(switch for switch, _ in used if not switch.startswith("m"))
-    largest = asked.k or max(smallest_arity(len(fabric.nics)), 2)
+    largest = asked.k or usual_arity(len(fabric.nics))
     assert max(counts.values()) <= largest
     assert all(1 <= port <= largest for switch, port in used if not switch.startswith("m"))
 
@@ -125,7 +125,7 @@ def test_an_edge_switch_sends_up_what_its_full_ports_take_in_over_the_oversubscr
     many = Counter(edge.plane for edge in edges)
     for edge in edges:
         up_bps = sum(link.rate_bps for link in fabric.links if link.a == edge.name)
-        k = asked.k or smallest_arity(sizes[edge.plane])
+        k = asked.k or usual_arity(sizes[edge.plane])
         full_bps = k // 2 * fastest[edge.plane]
         owed_bps = full_bps / asked.oversubscription if many[edge.plane] > 1 else 0
         assert up_bps == pytest.approx(owed_bps)
@@ -144,7 +144,7 @@ def test_each_pod_reaches_the_cores_with_the_bandwidth_of_a_full_pods_edges(
             to_cores[link.plane, level[link.a].pod] += 1
     pods = {(s.plane, s.pod) for s in fabric.switches if s.pod >= 0 and s.plane != "management"}
     for plane, pod in pods:
-        half = (asked.k or smallest_arity(sizes[plane])) // 2
+        half = (asked.k or usual_arity(sizes[plane])) // 2
         alone = len([p for p in pods if p[0] == plane]) == 1
         assert to_cores[plane, pod] == (0 if alone else half * half)
 

@@ -10,6 +10,7 @@ from typing import cast
 import pytest
 
 from plan.errors import RunError
+from plan.model import Plan
 from tests.topology.plans import make_plan
 from topology import probe
 from topology.network import Network
@@ -54,6 +55,46 @@ def test_oversubscribed_links_bound_what_a_pair_across_edges_is_owed() -> None:
         if pair.source.kind == "cnic"
     }
     assert owed == {True: pytest.approx(400e9), False: pytest.approx(100e9)}
+
+
+@pytest.mark.parametrize("busy", ["pe1.cnic0", "pe0.mgmt", "st0.snic"])
+def test_what_was_off_is_probed_once_more_and_not_all_else(
+    busy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first flow of a NIC finds the machine busy, all others do not."""
+    plan = make_plan(prefill=2, decode=2)
+    probed: list[probe.Pair] = []
+
+    def met(pair: probe.Pair) -> bool:
+        return busy in (pair.source.name, pair.target.name)
+
+    def measure(_: Network, plan: Plan, pairs: list[probe.Pair], seconds: float) -> probe.Measured:
+        first = not any(map(met, probed))
+        probed.extend(pairs)
+        rates = {pair: pair.rate_bps / (2 if first and met(pair) else 1) for pair in pairs}
+        left = dict.fromkeys((pair.source.name for pair in pairs), 0.0)
+        for pair, rate_bps in rates.items():
+            left[pair.source.name] += rate_bps
+        return probe.Measured(rates, left)
+
+    monkeypatch.setattr(probe, "measure", measure)
+    ratios = probe.probe_rates(cast(Network, None), plan)
+    once = len(probe.ring(plan)) + len(probe.storage_fan(plan))
+    assert any(map(met, probed[once:]))
+    assert len(probed) < 2 * once
+    assert all(ratio == pytest.approx(1) for ratio in ratios.values())
+
+
+def test_a_round_is_as_long_as_its_slowest_flow_needs() -> None:
+    plan = make_plan()
+    fast, slow = (
+        [pair for pair in pairs if pair.source.kind == kind]
+        for pairs, kind in ((probe.ring(plan), "cnic"), (probe.storage_fan(plan), "snic"))
+    )
+    assert probe.measured_s(plan, fast) == probe.SHORTEST_S
+    frames = probe.measured_s(plan, slow) * plan.scale.wire_bps(slow[0].rate_bps)
+    assert frames == pytest.approx(probe.FRAMES * 8 * plan.fabric.mtu)
+    assert probe.measured_s(make_plan(byte_scale=1e6), slow) == probe.LONGEST_S
 
 
 @pytest.mark.parametrize(

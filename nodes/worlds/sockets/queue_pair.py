@@ -6,6 +6,9 @@ arrives straight into the target region; the peer's node code takes no part. Of 
 posted together the frames go out as one gather list, and the last alone is acknowledged
 (RDMA's selective signalling): the others have landed before it.
 
+Every header tells how many bytes follow its frame for certain, since they go out with it. So the
+other end may sleep until some of them have arrived, too, and is woken less often.
+
 Whoever is woken takes in all that has arrived with one call, a payload that is under way where
 it belongs and what follows it into a buffer that all queue pairs of the process share, and
 answers it with one call.
@@ -25,7 +28,8 @@ from nodes.protocol.world import Span
 from nodes.worlds.failure import settle
 from nodes.worlds.sockets.byte_region import ByteRegion
 
-_HEADER = struct.Struct("<IIIIIiI")  # op, sequence, key, row, rows, group, bytes
+_HEADER = struct.Struct("<IIIIIiII")
+"""Op, sequence, key, row, rows, group, bytes, and bytes that are certain to follow."""
 _WRITE, _ACK, _READ, _DATA, _BURST, _UNSIGNALLED_WRITE = range(1, 7)
 _ALL_GROUPS = -1
 _IOVECS = os.sysconf("SC_IOV_MAX")
@@ -88,6 +92,8 @@ class QueuePair:
     Args:
         sock: connected, non-blocking.
         regions: this node's registered memory by key.
+        held_bytes: so many may arrive before the node is woken for any of them, if it is certain
+            that they come.
         pass_dram: where this end is in DRAM, what makes a number of wire bytes wait for the
             node's DRAM bus before something is done.
 
@@ -102,21 +108,26 @@ class QueuePair:
         loop: asyncio.AbstractEventLoop,
         sock: socket.socket,
         regions: Mapping[int, ByteRegion],
+        held_bytes: int,
         pass_dram: PassDram | None,
     ) -> None:
         self._loop = loop
         self._sock = sock
         self._regions = regions
+        self._held_bytes = held_bytes
         self._pass_dram = pass_dram
         self._sequence = 0
         self._completions: dict[int, asyncio.Future[None]] = {}
         self._reads: dict[int, Landing] = {}
+        self._posted: list[tuple[int, int, int, Span, bytes | memoryview]] = []
+        self._posted_bytes = 0
         self._outgoing: list[bytes | memoryview] = []
         self._outgoing_bytes = 0
         self._writing = False
         self._flushes = False
         self._cut_header = b""
         self._under_way: _Payload | None = None
+        self._certain_bytes = 0
         self._low_water = 1
         self._abandoned: Exception | None = None
         loop.add_reader(sock, self._readable)
@@ -173,15 +184,8 @@ class QueuePair:
     def _send(
         self, op: int, sequence: int, key: int, span: Span, payload: bytes | memoryview = b""
     ) -> None:
-        lo, hi, group = span.lo, span.hi, span.group
-        size = len(payload)
-        header = _HEADER.pack(
-            op, sequence, key, lo, hi - lo, _ALL_GROUPS if group is None else group, size
-        )
-        self._outgoing.append(header)
-        if size:
-            self._outgoing.append(payload)
-        self._outgoing_bytes += len(header) + size
+        self._posted.append((op, sequence, key, span, payload))
+        self._posted_bytes += _HEADER.size + len(payload)
         if not (self._flushes or self._writing):
             # with all that this turn of the loop still sends
             self._flushes = True
@@ -189,10 +193,27 @@ class QueuePair:
 
     def _flush(self) -> None:
         self._flushes = False
-        if self._outgoing and not self._writing and self._sock.fileno() >= 0:
+        if self._posted and not self._writing and self._sock.fileno() >= 0:
             self._write_out()
 
+    def _pack(self) -> None:
+        """Put all that was posted behind what is still to go out."""
+        outgoing, behind = self._outgoing, self._posted_bytes
+        self._outgoing_bytes += behind
+        for op, sequence, key, span, payload in self._posted:
+            lo, rows, group = span.lo, span.hi - span.lo, span.group
+            size = len(payload)
+            behind -= _HEADER.size + size
+            number = _ALL_GROUPS if group is None else group
+            certain = min(behind, _LOW_WATER)
+            outgoing.append(_HEADER.pack(op, sequence, key, lo, rows, number, size, certain))
+            if size:
+                outgoing.append(payload)
+        self._posted.clear()
+        self._posted_bytes = 0
+
     def _write_out(self) -> None:
+        self._pack()
         try:
             while self._outgoing_bytes:
                 outgoing = self._outgoing
@@ -219,6 +240,7 @@ class QueuePair:
                 self._loop.remove_writer(self._sock)
 
     def _readable(self) -> None:
+        self._flushes = True  # at the end
         try:
             while self._receive():
                 pass
@@ -227,8 +249,7 @@ class QueuePair:
         except OSError as error:
             self._break(error)
             return
-        if self._outgoing:
-            self._flush()
+        self._flush()
         self._wait_for()
 
     def _receive(self) -> bool:
@@ -241,6 +262,7 @@ class QueuePair:
             begin, end = 0, got - len(missing)
             if 0 < got < len(missing):
                 payload.missing = missing[got:]
+                self._certain_bytes -= got
                 return False
         else:
             _ARRIVED[:cut] = self._cut_header
@@ -249,6 +271,7 @@ class QueuePair:
             begin, end = 0, cut + got
         if got == 0:
             raise ConnectionResetError("the peer closed it")
+        self._certain_bytes = max(0, self._certain_bytes - got)
         if payload is not None:
             self._under_way = None
             self._placed(payload)
@@ -261,7 +284,8 @@ class QueuePair:
 
     def _frame(self, frame: tuple[int, ...], arrived: memoryview) -> int:
         """Take in a frame, of whose payload so much has arrived; returns how much it was."""
-        op, sequence, key, row, rows, group, size = frame
+        op, sequence, key, row, rows, group, size, behind = frame
+        self._certain_bytes = max(self._certain_bytes, size + behind - len(arrived))
         if op == _ACK:
             self._complete(sequence)
             return 0
@@ -292,12 +316,16 @@ class QueuePair:
         self._arrived(payload.op, payload.sequence, payload.size)
 
     def _wait_for(self) -> None:
-        """Be woken for a good part of what is still to come, not for every packet."""
-        missing = 1 if self._under_way is None else len(self._under_way.missing)
+        """Be woken for a good part of what is certain to come, not for every packet."""
+        missing = 0 if self._under_way is None else len(self._under_way.missing)
+        most = min(max(missing, self._held_bytes), self._certain_bytes, _LOW_WATER)
+        if most <= _WORTH_WAITING:
+            missing = most = 1
+        low_water = self._low_water
         # nearly as good is good enough: telling the kernel costs a call
-        if self._low_water > missing or missing > max(2 * self._low_water, _WORTH_WAITING):
-            self._low_water = min(missing, _LOW_WATER) if missing > _WORTH_WAITING else 1
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, self._low_water)
+        if low_water > most or low_water < min(missing, most) or 2 * low_water < most:
+            self._low_water = most
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, most)
 
     def _arrived(self, op: int, sequence: int, size: int) -> None:
         if self._pass_dram is not None:

@@ -36,6 +36,10 @@ GRAIN_S = 200e-6
 """Wall seconds: an alarm is not set for a shorter wait on the DRAM bus. It would be later than that
 itself, and what waits in all is the same: what passes too early still takes its time there."""
 
+HELD_S = 500e-6
+"""Wall seconds: what a NIC takes in by then may arrive before the node is woken for any of it, if
+it is certain to come."""
+
 _T = TypeVar("_T")
 _CLASSES: tuple[TrafficClass, ...] = get_args(TrafficClass)
 
@@ -80,6 +84,11 @@ class SocketWorld:
         self._end_at = {end.ip: name for name, end in self._ends.items()}
         self._node_of = {end.name: nic.node for nic in plan.fabric.nics for end in nic.ends}
         self._own = [end for nic in plan.fabric.nics if nic.node == node for end in nic.ends]
+        self._rate_bps = {
+            end.name: plan.scale.wire_bps(nic.rate_bps)
+            for nic in plan.fabric.nics
+            for end in nic.ends
+        }
         self._dram_ends = dram_ends(plan.fabric)
         self._dram = DramBus(plan.dram_bytes_per_s)
         self._passing = 0
@@ -240,7 +249,8 @@ class SocketWorld:
 
     def _queue_pair(self, sock: socket.socket, pair: Pair) -> QueuePair:
         in_dram = self._pass_dram if pair.local in self._dram_ends else None
-        queue_pair = QueuePair(self._loop, sock, self._regions, in_dram)
+        held_bytes = int(HELD_S * self._rate_bps[pair.local] / 8)
+        queue_pair = QueuePair(self._loop, sock, self._regions, held_bytes, in_dram)
         queue_pair.failed = partial(self._pair_broke, pair, queue_pair)
         self._opened.callback(queue_pair.close)
         return queue_pair

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from scenarios.running.pace import Pace
+from scenarios.running.pace import AwakeClock, Pace
 
 START_S, FULL_S, TAIL_S = 300.0, 3000.0, 600.0
 """Nothing is done; the most a second is; ever less is."""
@@ -63,3 +63,24 @@ def test_before_anything_is_done_nobody_knows() -> None:
     pace = Pace(10, 100.0)
     assert pace.look(0, 100.0) is None
     assert pace.look(0, 160.0) is None
+
+
+def test_a_stop_is_no_part_of_the_time_that_a_forecast_goes_by() -> None:
+    """Half of a processor beside others, then a stop of ten times as long as all before."""
+    wall_s, computed_s, stop_s = 0.0, 0.0, 1000.0
+    clock = AwakeClock(lambda: wall_s, lambda: computed_s)
+    pace = Pace(400, clock())
+    for done in range(1, 101):
+        wall_s, computed_s = wall_s + 1.0, computed_s + 0.5
+        if done == 100:
+            wall_s += stop_s
+        left_s = pace.look(done, clock())
+    assert left_s == pytest.approx(300, rel=0.02)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
+def test_a_program_that_computes_beside_others_is_not_stopped(share: float) -> None:
+    wall_s = 0.0
+    clock = AwakeClock(lambda: wall_s, lambda: share * wall_s)
+    wall_s = 100.0
+    assert clock() == 100.0

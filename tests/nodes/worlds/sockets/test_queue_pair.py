@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
 from unittest.mock import patch
@@ -15,7 +16,7 @@ from nodes.protocol.blocks import Piece
 from nodes.protocol.world import Span
 from nodes.worlds.sockets.byte_region import ByteRegion
 from nodes.worlds.sockets.namespaces import tcp_socket
-from nodes.worlds.sockets.queue_pair import QueuePair, Work
+from nodes.worlds.sockets.queue_pair import _BURST, _HEADER, QueuePair, Work
 from plan.deployment import BlockLayout
 from plan.errors import Broken
 
@@ -24,6 +25,13 @@ ROWS = 40
 BLOCKS = [Piece(0, ROWS, 5, 100)]
 TIMEOUT_S = 10
 """A verb that hangs fails its test."""
+held_bytes = 0
+
+
+@pytest.fixture(autouse=True, params=[0, 20_000, 1 << 20], ids=lambda held: f"{held} held")
+def _held(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All holds however much may arrive before a node is woken."""
+    monkeypatch.setattr(sys.modules[__name__], "held_bytes", request.param)
 
 
 class Peer:
@@ -34,7 +42,7 @@ class Peer:
         self.regions: dict[int, ByteRegion] = {}
         loop = asyncio.get_running_loop()
         self.broken: asyncio.Future[OSError] = loop.create_future()
-        self.pair = QueuePair(loop, sock, self.regions, None)
+        self.pair = QueuePair(loop, sock, self.regions, held_bytes, None)
         self.pair.failed = self._fail
 
     def _fail(self, error: OSError) -> None:
@@ -142,6 +150,36 @@ def test_of_writes_posted_together_the_last_alone_is_acknowledged() -> None:
         assert answer.call_count == 1
 
     connected(test)
+
+
+def test_a_node_sleeps_until_so_much_is_there_as_it_may_wait_for_and_is_certain_to_come() -> None:
+    """Of the first of three bursts one byte is still to come, and the others right behind it."""
+    sizes = [12_000, 30_000, 4_000]
+    behind = [sum(sizes[i:]) + _HEADER.size * len(sizes[i:]) for i in (1, 2, 3)]
+
+    async def test(one: Peer, two: Peer) -> None:
+        sent = [
+            _HEADER.pack(_BURST, number, 0, 0, 0, -1, size, after) + bytes(size)
+            for number, (size, after) in enumerate(zip(sizes, behind, strict=True))
+        ]
+        with patch.object(two.pair, "_send") as answer:
+            one.sock.send(sent[0][:-1])
+            await until(lambda: low_water(two.sock) == max(1, min(held_bytes, 1 + behind[0])))
+            one.sock.send(sent[0][-1:] + sent[1] + sent[2])
+            await until(lambda: answer.call_count == len(sizes))
+            assert low_water(two.sock) == 1
+
+    connected(test)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    while not holds():  # noqa: ASYNC110  nothing tells of it
+        await asyncio.sleep(0)
+
+
+def low_water(sock: socket.socket) -> int:
+    """Of what has arrived, so much wakes the node."""
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT)
 
 
 def test_a_burst_is_acknowledged_when_all_of_it_has_arrived() -> None:
