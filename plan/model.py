@@ -23,6 +23,10 @@ BURST_S = 2e-3
 """Idle time an egress may make up for, wall seconds; covers late timers of a busy machine."""
 
 
+SUBMIT_S = 1e-6
+"""Cost of submitting an RDMA write, amortised by doorbell batching (paper section 3)."""
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a process of the run needs to know, in model units.
 
@@ -38,7 +42,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         dram_pool_bytes: DRAM of a decode node for its pool, where the system has one.
         dram_bytes_per_s: DRAM bandwidth of a node, reads and writes together.
         message_s: one-way latency of a control message (virtual time only), seconds.
-        submit_s: cost of submitting one transfer, seconds (paper section 3).
+        submit_s: cost of submitting one transfer, seconds.
         read_bytes_per_s: what storage delivers of a single read; None: what its NICs carry.
         trajectories: what agents replay, each of them once where `arrivals` is None.
         arrivals: None: all agents start together; gaps: None: a turn follows the last at once.
@@ -66,7 +70,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     dram_pool_bytes: float = 400e9
     dram_bytes_per_s: float = 500e9
     message_s: float = 50e-6
-    submit_s: float = 1e-6
+    submit_s: float = SUBMIT_S
     read_bytes_per_s: float | None = None
     arrivals: Arrivals | None = None
     gaps: Gaps | None = None

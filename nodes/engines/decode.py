@@ -1,5 +1,12 @@
 """Decode engines: steps over everything an engine has, each as long as its batch takes.
 
+What an engine does beside its steps it does between them: the KV of a new sequence is copied to
+HBM, and the writes of what its node read for a prefill engine are posted, while no step is under
+way. TPOT tells so (paper Fig 10; DS 27B at 0.3 agents/s: 9.9 ms for the Oracle, which copies
+nothing, 11.0 for Basic, 11.9 for DualPath; with 6 to 7 requests a second on an engine that is 15
+and 26 ms of each, where a context's way over the CNIC takes 15 ms, and posting its Layer Blocks
+another 15).
+
 Where collectives are traffic, the engines of an expert-parallel group step together.
 """
 
@@ -8,10 +15,11 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from heapq import heappop, heappush
+from typing import TypeVar
 
 from nodes.engines.budget import Budget
 from nodes.engines.collectives import Exchange
@@ -45,6 +53,9 @@ class Sequence:
     saturates: int = 0
 
 
+_T = TypeVar("_T")
+
+
 class DecodeEngine:
     """One GPU of a decode node.
 
@@ -72,6 +83,8 @@ class DecodeEngine:
             list
         )
         self._happening: list[int] = []
+        self._turn = asyncio.Lock()
+        self._between = 0
         self._wait: asyncio.Future[None] | None = None
         self._changed = False
         self._step = 0
@@ -112,6 +125,16 @@ class DecodeEngine:
                 self._remove(sequence)
                 self._interrupt()
 
+    async def between_steps(self, work: Callable[[], Awaitable[_T]]) -> _T:
+        """Do something while no step is under way, once the present one is over; FIFO."""
+        self._between += 1
+        self._interrupt()
+        try:
+            async with self._turn:
+                return await work()
+        finally:
+            self._between -= 1
+
     def _interrupt(self) -> None:
         """The batch is not what it was when the steps that are waited for began."""
         self._changed = True
@@ -137,20 +160,29 @@ class DecodeEngine:
                 self._lockstep.join()
                 await self._lockstep.begin()
                 deadline = clock.now()
-            for sequence in self._joining:
-                self._add(sequence)
-            self._joining.clear()
-            if self._lockstep is None:
-                deadline = await self._steps(deadline)
-            else:
-                step_s = self._step_s(self._context, self._attended)
-                await computed(clock, deadline + step_s, clock.stood_s)
-                # both collectives of all layers: at this size a layer's own are lost in the
-                # step's other costs
-                await self._exchange.run(self._batch, 2 * self._plan.model.layers)
-                await self._lockstep.arrive(self._batch, boundary=True)
-                deadline = clock.now()
-                self._passed(1)
+            stands = self._between > 0
+            async with self._turn:
+                if stands:
+                    deadline = clock.now()
+                for sequence in self._joining:
+                    self._add(sequence)
+                self._joining.clear()
+                if self._batch:  # else whoever was to join has been cancelled meanwhile
+                    deadline = await self._next(deadline)
+
+    async def _next(self, start_s: float) -> float:
+        """The next step or steps; returns when they were due to end, model seconds."""
+        if self._lockstep is None:
+            return await self._steps(start_s)
+        clock = self._world.clock
+        step_s = self._step_s(self._context, self._attended)
+        await computed(clock, start_s + step_s, clock.stood_s)
+        # both collectives of all layers: at this size a layer's own are lost in the step's
+        # other costs
+        await self._exchange.run(self._batch, 2 * self._plan.model.layers)
+        await self._lockstep.arrive(self._batch, boundary=True)
+        self._passed(1)
+        return clock.now()
 
     async def _steps(self, start_s: float) -> float:
         """Decode until something happens, or the batch changes: one wait for all steps.
@@ -158,12 +190,12 @@ class DecodeEngine:
         Returns when the last step was due to end, model seconds.
         """
         clock, ends_s = self._world.clock, self._ends_s(start_s)
-        steps = len(ends_s)
+        steps = 1 if self._between else len(ends_s)  # somebody came while others had their turn
         before_s = clock.stood_s
-        wait = clock.sleep_until(ends_s[-1])
+        wait = clock.sleep_until(ends_s[steps - 1])
         self._wait, self._changed = wait if steps > 1 else None, False
         await wait
-        end_s, stood_s = ends_s[-1], clock.stood_s - before_s
+        end_s, stood_s = ends_s[steps - 1], clock.stood_s - before_s
         if stood_s or (self._changed and steps > 1):
             # whoever joins or leaves does so at the end of the step in which they came
             steps = min(steps, bisect_left(ends_s, clock.now() - stood_s) + 1)

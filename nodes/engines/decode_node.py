@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import ExitStack, nullcontext
+from functools import partial
 from typing import Any
 
 from nodes.engines.arrivals import Arrivals
@@ -98,13 +99,14 @@ class DecodeNode(EngineNode[DecodeEngine]):
                     with DeBuffer(
                         self._world, self._plan, self._buffers, self._pool, request
                     ) as buffer:
-                        pooled = await self._receive(assign, buffer)
+                        pooled = await self._receive(assign, engine, buffer)
                         prefill = await self._prefilled.take(attempt)
                         held.enter_context(await engine.hbm.lease(request.total))
                         rows = self._plan.layout.blocks(request.total)
                         sequence.hbm = held.enter_context(allocated(self._world, rows))
                         hits, hbm = prefill.hit_blocks, sequence.hbm
-                        sequence.pooled = await self._to_hbm(assign, hits, buffer, hbm)
+                        copy = partial(self._to_hbm, assign, hits, buffer, hbm)
+                        sequence.pooled = await engine.between_steps(copy)
                 else:
                     prefill = await self._prefilled.take(attempt)
                     held.enter_context(await engine.hbm.lease(request.total))
@@ -115,7 +117,7 @@ class DecodeNode(EngineNode[DecodeEngine]):
             self._leader.finished(attempt)
         self._done(sequence, prefill, pooled)
 
-    async def _receive(self, assign: Assign, buffer: DeBuffer) -> int:
+    async def _receive(self, assign: Assign, engine: DecodeEngine, buffer: DeBuffer) -> int:
         """Register the DE buffer once it is needed, and bring this side's hits there; returns
         how many of them the pool had there already."""
         request, attempt = assign.request, assign.attempt
@@ -135,10 +137,18 @@ class DecodeNode(EngineNode[DecodeEngine]):
                 remote = Remote(dram_end(assign.de), memory.region.key)
                 self._world.send(node_of(assign.pe), BufferReady(attempt, remote))
                 read = await self._read(request, lo, asked, memory, wait_s)
+        if lo < asked:
+            await engine.between_steps(partial(self._post, asked - lo))
         if assign.pe_blocks < asked:
             read = read._replace(upto=max(lo, read.upto))
             self._world.send(node_of(assign.pe), HitsReady(attempt, *read))
         return lo - assign.pe_blocks
+
+    async def _post(self, rows: int) -> None:
+        """Post what brings rows of the DE buffer to the prefill engine: their Layer Blocks."""
+        clock = self._world.clock
+        posting_s = rows * self._plan.model.layers * self._plan.submit_s
+        await clock.sleep_until(clock.now() + posting_s)
 
     async def _to_hbm(
         self, assign: Assign, hits: int, buffer: DeBuffer, hbm: Memory

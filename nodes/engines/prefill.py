@@ -5,13 +5,14 @@ buffer what was read on this side, from the DE buffer what was read there), comp
 for the missed tokens, write to the DE buffer what it lacks (hits read on this side, and the
 misses). Group i + 1 loads while group i computes.
 
-Without it nothing overlaps: a batch is what HBM can take, all of its hits are read and copied
-there while its engine, and with it the expert-parallel group, waits; then it is computed; what it
-made is sent afterwards, and HBM is free again when it has arrived. What is freed bit by bit is
-filled as one batch, and so is what comes to an idle group, which looks for requests together and
-once a fetch interval (section 4). The paper does not describe its Basic so closely; but times of
-reading and of computing that add up are what its SNICs' shares of the time say (25, 34 and 46 of
-50 GB/s for its three models at high load).
+Without it no transfer overlaps with computing: a batch is what HBM can take, all of its hits are
+copied there while its engine, and with it the expert-parallel group, waits; then it is computed;
+what it made is sent afterwards, and HBM is free again when it has arrived. What is freed bit by bit
+is filled as one batch, and so is what comes to an idle group, which looks for requests together and
+once a fetch interval (section 4). Reads from storage into the PE buffer go on meanwhile. The paper
+does not describe its Basic so closely; but with many agents its JCT grows as long for each more as
+with layerwise prefill (DS 660B at 64K, Fig 12: 4.6 and 4.4 s), which hides transfers, and would hide
+reads, too, if Basic did not.
 """
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ class PrefillEngine:
         """The same without layerwise prefill: all of the request's KV sits in HBM meanwhile.
 
         Args:
-            bring: has its hits in HBM; called when its batch has begun.
+            bring: copies its hits to HBM; called when its batch has begun.
             buffer: has a DE buffer for it, if it has none; called when its first token is out.
         """
         self._batches.add(job)

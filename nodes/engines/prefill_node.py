@@ -83,14 +83,15 @@ class PrefillNode(EngineNode[PrefillEngine]):
                     job.ready_s = self._world.clock.now()
                     first_s = await engine.prefill(job)
                 elif self._system.layerwise:
-                    await self._to_buffers(job, held)
+                    await self._to_buffers(job, held, held)
                     first_s = await engine.prefill(job)
                 else:
-                    bring = partial(engine.load, job)
+                    until_loaded = held.enter_context(ExitStack())
                     if self._system.paths == "pe":
-                        bring = partial(self._to_hbm, job, held)
+                        await self._to_pe_buffer(job, held, until_loaded)
                     else:  # a DE buffer that a batch waits for may be another batch's
-                        await self._to_buffers(job, held)
+                        await self._to_buffers(job, held, until_loaded)
+                    bring = partial(self._to_hbm, job, until_loaded)
                     buffer = partial(self._take_buffer, job)
                     first_s = await engine.prefill_whole(job, bring, buffer)
             self._world.send(self._agents, FirstToken(request.number, first_s))
@@ -98,21 +99,15 @@ class PrefillNode(EngineNode[PrefillEngine]):
         finally:
             self._leader.finished(attempt)
 
-    async def _to_buffers(self, job: Job, held: ExitStack) -> None:
+    async def _to_buffers(self, job: Job, held: ExitStack, until_loaded: ExitStack) -> None:
         """Have the hits in the buffers of the sides that read them, and a DE buffer.
 
         Whoever needs both buffers takes the PE buffer first, so nobody waits in a ring.
         """
         assign, pe_blocks = job.assign, job.assign.pe_blocks
         asked = self._storage.blocks_asked(assign.request)
-        here, there = None, None
-        if pe_blocks:
-            with self._storage.queued(pe_blocks):
-                async with self._storage.turn:
-                    job.pe_buffer, wait_s = await self._pe_buffer(pe_blocks, held)
-                    if pe_blocks < asked:
-                        self._need_buffer(assign)
-                    here = await self._read(assign.request, 0, pe_blocks, job.pe_buffer, wait_s)
+        there = None
+        here = await self._read_here(job, until_loaded)
         asked_s = self._world.clock.now()
         if pe_blocks == asked:
             self._need_buffer(assign)
@@ -124,20 +119,29 @@ class PrefillNode(EngineNode[PrefillEngine]):
         self._ready(job, *_joined(here, there, pe_blocks))
         job.hbm = held.enter_context(allocated(self._world, job.rows))
 
-    async def _to_hbm(self, job: Job, held: ExitStack) -> None:
-        """Have the hits in HBM; the PE buffer is free again."""
-        assign, blocks = job.assign, job.assign.pe_blocks
+    async def _to_pe_buffer(self, job: Job, held: ExitStack, until_loaded: ExitStack) -> None:
+        """Have the hits in the PE buffer."""
+        here = await self._read_here(job, until_loaded)
+        self._ready(job, *_joined(here, None, job.assign.pe_blocks))
         job.hbm = held.enter_context(allocated(self._world, job.rows))
-        with ExitStack() as until_loaded:
-            read = None
-            if blocks:
-                with self._storage.queued(blocks):
-                    async with self._storage.turn:
-                        job.pe_buffer, wait_s = await self._pe_buffer(blocks, until_loaded)
-                        read = await self._read(assign.request, 0, blocks, job.pe_buffer, wait_s)
-            self._ready(job, *_joined(read, None, blocks))
-            await self._engines[assign.pe].load(job)
-            job.pe_buffer = None
+
+    async def _read_here(self, job: Job, until_loaded: ExitStack) -> Reading | None:
+        """Read this side's share into a PE buffer, when it is its turn."""
+        assign, blocks = job.assign, job.assign.pe_blocks
+        if not blocks:
+            return None
+        with self._storage.queued(blocks):
+            async with self._storage.turn:
+                job.pe_buffer, wait_s = await self._pe_buffer(blocks, until_loaded)
+                if blocks < self._storage.blocks_asked(assign.request):
+                    self._need_buffer(assign)
+                return await self._read(assign.request, 0, blocks, job.pe_buffer, wait_s)
+
+    async def _to_hbm(self, job: Job, until_loaded: ExitStack) -> None:
+        """Have the hits in HBM; the PE buffer is free again."""
+        await self._engines[job.assign.pe].load(job)
+        job.pe_buffer = None
+        until_loaded.close()
 
     async def _pe_buffer(self, blocks: int, held: ExitStack) -> tuple[Memory, float]:
         """A PE buffer, and how long it was waited for, model seconds."""

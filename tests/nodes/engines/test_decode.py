@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Collection, Mapping
 from itertools import accumulate
 from math import inf
 
@@ -27,13 +28,18 @@ from tests.nodes.simulated import simulate
 
 Joining = tuple[float, int, int]
 """(time of joining in model seconds, prompt, gen)."""
+Standing = tuple[float, float]
+"""(when the engine is asked to do something between its steps, how long that takes), s."""
 
 Outcome = tuple[dict[int, float], dict[int, float], dict[tuple[int, int], float]]
 """Times of the second token, of the last one, and of each (request, persisted row)."""
 
 
 def served(
-    plan: Plan, joinings: list[Joining], leavings: Mapping[int, float] | None = None
+    plan: Plan,
+    joinings: list[Joining],
+    leavings: Mapping[int, float] | None = None,
+    standings: Collection[Standing] = (),
 ) -> Outcome:
     """What a decode engine does with requests that join over time.
 
@@ -66,7 +72,14 @@ def served(
                     if sequence.second_s is not None:
                         second[number] = sequence.second_s
 
+            async def stand(at_s: float, for_s: float) -> None:
+                clock = world.clock
+                await clock.sleep_until(at_s)
+                await engine.between_steps(lambda: clock.sleep_until(clock.now() + for_s))
+
             async with asyncio.TaskGroup() as tasks:
+                for standing in standings:
+                    tasks.create_task(stand(*standing))
                 for number, joining in enumerate(joinings):
                     task = tasks.create_task(serve(number, joining))
                     if leavings and number in leavings:
@@ -78,9 +91,13 @@ def served(
 
 
 def step_by_step(
-    plan: Plan, joinings: list[Joining], leavings: Mapping[int, float] | None = None
+    plan: Plan,
+    joinings: list[Joining],
+    leavings: Mapping[int, float] | None = None,
+    standings: Collection[Standing] = (),
 ) -> Outcome:
     """The same, one step and one request after another."""
+    asked = deque(sorted(standings))
     leaving = dict(leavings or {})
     second: dict[int, float] = {}
     done: dict[int, float] = {}
@@ -90,8 +107,11 @@ def step_by_step(
     steps: dict[int, int] = {}
     now = 0.0
     while waiting or steps:
-        if not steps:
-            now = max(now, min(at_s for at_s, _, _ in waiting.values()))
+        turn_s = now if steps else max(now, min(at_s for at_s, _, _ in waiting.values()))
+        while asked and asked[0][0] <= turn_s:
+            at_s, for_s = asked.popleft()
+            now = max(now, at_s) + for_s
+        now = max(now, turn_s)
         for number in [n for n, (at_s, _, _) in waiting.items() if at_s <= now]:
             del waiting[number]
             steps[number] = 0
@@ -134,6 +154,33 @@ def test_the_calendar_agrees_with_a_batch_stepped_request_by_request(
     timed = [(at_ms / 1000, prompt, gen) for at_ms, prompt, gen in joinings]
     for found, expected in zip(served(plan, timed), step_by_step(plan, timed), strict=True):
         assert found == pytest.approx(expected, abs=1e-9)
+
+
+@tries(40)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 500), st.integers(1, 2000), st.integers(2, 200)),
+        min_size=1,
+        max_size=5,
+        unique_by=lambda joining: joining[0],
+    ),
+    st.lists(
+        st.tuples(st.integers(0, 2000), st.integers(1, 60)),
+        min_size=1,
+        max_size=8,
+        unique_by=lambda standing: standing[0],
+    ),
+)
+def test_no_step_is_under_way_while_an_engine_does_something_else(
+    joinings: list[tuple[int, int, int]], standings: list[tuple[int, int]]
+) -> None:
+    """Asked for between two milliseconds, and so never at the moment of a join."""
+    plan = make_plan([])
+    timed = [(at_ms / 1000, prompt, gen) for at_ms, prompt, gen in joinings]
+    asked = [((at_ms + 0.4999) / 1000, (for_ms + 0.0003) / 1000) for at_ms, for_ms in standings]
+    found, expected = (way(plan, timed, None, asked) for way in (served, step_by_step))
+    for one, other in zip(found, expected, strict=True):
+        assert one == pytest.approx(other, abs=1e-9)
 
 
 @given(
