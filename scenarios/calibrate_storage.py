@@ -1,10 +1,12 @@
-"""Fit what storage delivers of a single read: `python -m scenarios.calibrate_storage`.
+"""Fit what storage delivers: `python -m scenarios.calibrate_storage`.
 
-The Oracle reads nothing, so its runs say nothing of storage. One constant of storage,
-`cluster.storage.read_rate` of the library's `reproduction`, is fitted to one point of Basic's,
-which serves Qwen 32B with 64K contexts to 32 agents (paper Fig 7): so few that nobody waits for
-an SNIC, and each read takes the time that a read takes. All other points of Basic and DualPath
-are predicted. What was simulated is kept in the output directory. Needs scipy.
+The Oracle reads nothing, so its runs say nothing of storage. Two constants of the library's
+`reproduction`, one after the other, are each fitted to one point of Basic's (paper Fig 7):
+`cluster.block_cost`, what an SNIC spends on a Full Block beside its bytes, to DS 27B serving 1024
+agents with 32K contexts, where the only SNIC is never idle; then `cluster.storage.read_rate`, what a
+single read gets, to Qwen 32B serving 32 agents with 64K contexts, so few that nobody waits for an
+SNIC, and each read takes the time that a read takes. All other points of Basic and DualPath are
+predicted. What was simulated is kept in the output directory. Needs scipy.
 
 Exit status: 0 done; 1 a run failed; 2 the command line is wrong; 3 this machine lacks something;
 130 broken off.
@@ -14,11 +16,13 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from plan.errors import RunError
-from scenarios.reproduction.cases import STORAGE_POINT, scenario_of
+from scenarios.reproduction.cases import BLOCK_POINT, READ_POINT, scenario_of
+from scenarios.reproduction.paper import Case
 from scenarios.reproduction.wanted import jcts_s
 from scenarios.results.readable_json import write_json
 from scenarios.running.cases import measured
@@ -28,10 +32,30 @@ from scenarios.running.outcome import DONE, concluded
 from scenarios.running.ownership import handed_over
 from scenarios.running.run_directory import make
 
-RATES = 3e9, 24e9
-"""Between these it is sought, bytes/s."""
+
+class Constant(NamedTuple):
+    """One of storage's constants.
+
+    Attributes:
+        key: in a scenario; unit: of its value there.
+        case: whose point it is fitted to.
+        between: it is sought, in that unit.
+    """
+
+    key: str
+    unit: str
+    case: Case
+    between: tuple[float, float]
+
+
+CONSTANTS = (
+    Constant("cluster.block_cost", "us", BLOCK_POINT, (4.0, 80.0)),
+    Constant("cluster.storage.read_rate", "GB/s", READ_POINT, (3.0, 24.0)),
+)
+"""In the order in which they are fitted: a single read of large blocks tells nothing of blocks'
+cost, and where an SNIC is full nothing depends on what a single read gets."""
 STEP = 0.01
-"""Of the rate's logarithm: JCT varies by some tenths of a per cent for no reason of storage's."""
+"""Of a constant's logarithm: JCT varies by some tenths of a per cent for no reason of storage's."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,37 +65,46 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _calibrate(out: Path) -> int:
-    brentq = optimisers().brentq
     make(out)
     with handed_over(out):
-        low, high = map(math.log, RATES)
-        log = brentq(lambda log: _error(log, out), low, high, xtol=STEP)
-        error, found = _error(log, out), _rounded(math.exp(log))
-        fitted = {
-            "read_rate": f"{found / 1e9} GB/s",
-            "point": STORAGE_POINT._asdict(),
-            "error": error,
-        }
-        write_json(out / "storage.json", fitted)
-    print(f"read_rate: {found / 1e9} GB/s ({error:+.1%}); {out / 'storage.json'}")
+        fitted: dict[str, str] = {}
+        points = []
+        for constant in CONSTANTS:
+            value, error = _fit(constant, fitted, out)
+            fitted[constant.key] = f"{value:g} {constant.unit}"
+            points.append({**constant.case._asdict(), "error": error})
+            print(f"{constant.key}: {fitted[constant.key]} ({error:+.1%})")
+        write_json(out / "storage.json", {"constants": fitted, "points": points})
+    print(out / "storage.json")
     return DONE
 
 
-def _error(log: float, out: Path) -> float:
-    """Logarithm of ours over the paper's, with a read rate of that logarithm."""
-    rate = _rounded(math.exp(log))
-    scenario = scenario_of(STORAGE_POINT, read_bytes_per_s=rate)
-    ((_, result),) = measured({STORAGE_POINT: scenario}, out, Here(1))
+def _fit(constant: Constant, known: Mapping[str, str], out: Path) -> tuple[float, float]:
+    """A constant, to three digits, and the logarithm of ours over the paper's that is left."""
+    def error(log: float) -> float:
+        return _error(constant, _rounded(math.exp(log)), known, out)
+
+    low, high = map(math.log, constant.between)
+    log = optimisers().brentq(error, low, high, xtol=STEP)
+    return _rounded(math.exp(log)), error(log)
+
+
+def _error(constant: Constant, value: float, known: Mapping[str, str], out: Path) -> float:
+    """Logarithm of ours over the paper's, with a constant of that value."""
+    storage = {**known, constant.key: f"{value:g} {constant.unit}"}
+    scenario = scenario_of(constant.case, storage=storage)
+    ((_, result),) = measured({constant.case: scenario}, out, Here(1))
     if isinstance(result, RunError):
         raise result
-    theirs = jcts_s()[STORAGE_POINT]
-    print(f"{rate / 1e9:6.2f} GB/s  paper {theirs:.0f} s  ours {result.jct_s:.0f} s", flush=True)
+    theirs = jcts_s()[constant.case]
+    tried = f"{constant.key} {value:6g} {constant.unit}"
+    print(f"{tried}  paper {theirs:.0f} s  ours {result.jct_s:.0f} s", flush=True)
     return math.log(result.jct_s / theirs)
 
 
-def _rounded(rate: float) -> float:
+def _rounded(value: float) -> float:
     """To three digits."""
-    return float(f"{rate:.3g}")
+    return float(f"{value:.3g}")
 
 
 if __name__ == "__main__":

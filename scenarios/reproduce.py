@@ -24,7 +24,13 @@ from plan.errors import RunError
 from scenarios.configuration.models import calibrated
 from scenarios.configuration.schema import Scenario
 from scenarios.configuration.units import count
-from scenarios.reproduction.cases import DEPLOYMENTS, ONLINE_S, STORAGE_POINT, scenario_of
+from scenarios.reproduction.cases import (
+    BLOCK_POINT,
+    DEPLOYMENTS,
+    ONLINE_S,
+    READ_POINT,
+    scenario_of,
+)
 from scenarios.reproduction.comparison import Measured, Reproduction, reproduction
 from scenarios.reproduction.paper import FIGURES, Case, PaperPoint
 from scenarios.reproduction.wanted import points
@@ -108,9 +114,9 @@ def _measured(
 
 
 def _fitted() -> set[Case]:
-    """The Oracle's points that the GPU was calibrated on, and Basic's that storage was."""
-    gpu = calibrated("h800").points
-    return {Case(point.model, point.row, point.agents, "oracle") for point in gpu} | {STORAGE_POINT}
+    """The Oracle's points that the GPU was calibrated on, and Basic's two that storage was."""
+    gpu = {Case(p.model, p.row, p.agents, "oracle") for p in calibrated("h800").points}
+    return gpu | {BLOCK_POINT, READ_POINT}
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,23 +37,26 @@ one byte a parameter instead make steps too fast (0.6 to 0.9).
 """
 
 
-STORAGE_POINT = Case("qwen-32b", "64K", 32, "basic")
-"""What the rate of a single read from storage is fitted to: so few agents that a read seldom waits
-for an SNIC."""
+BLOCK_POINT = Case("ds-27b", "32K", 1024, "basic")
+"""What an SNIC's cost of a block is fitted to: small blocks, and so many agents that its only SNIC
+is never idle."""
+READ_POINT = Case("qwen-32b", "64K", 32, "basic")
+"""What the rate of a single read is fitted to: large blocks, and so few agents that a read seldom
+waits for an SNIC."""
 
 
 def scenario_of(
     case: Case,
     slice_of: int = 1,
     gpu: GpuSpec | None = None,
-    read_bytes_per_s: float | None = None,
+    storage: Mapping[str, str] | None = None,
 ) -> Scenario:
     """What is run for a case.
 
     Args:
         slice_of: one part in so many of every node, and of the agents.
         gpu: None for the preset.
-        read_bytes_per_s: of a single read from storage; None for the one that was calibrated.
+        storage: keys of the cluster's storage, and what they are in place of what was calibrated.
     """
     values: dict[str, object] = {
         **DEPLOYMENTS[case.model],
@@ -70,8 +74,7 @@ def scenario_of(
             "run.warmup": f"{ONLINE_WARMUP_S} s",
             "run.end.after": f"{ONLINE_S} s",
         }
-    if read_bytes_per_s is not None:
-        values["cluster.storage.read_rate"] = f"{read_bytes_per_s / 1e9} GB/s"
+    values |= storage or {}
     if case.nodes:
         values |= _cluster(case.model, *case.nodes)
     if case.append != 1.0:

@@ -59,7 +59,7 @@ def test_only_qwen_has_more_hbm_than_the_preset() -> None:
 def test_a_read_rate_that_is_given_takes_the_place_of_the_calibrated_one() -> None:
     case = Case("qwen-32b", "64K", 32, "basic")
     assert scenario_of(case).cluster.storage.read_bytes_per_s is not None
-    given = scenario_of(case, read_bytes_per_s=5.5e9)
+    given = scenario_of(case, storage={"cluster.storage.read_rate": "5.5 GB/s"})
     assert given.cluster.storage.read_bytes_per_s == 5.5e9
     assert given.name == scenario_of(case).name
 
