@@ -3,10 +3,10 @@
 The Oracle reads nothing, so its runs say nothing of storage. Two constants of the library's
 `reproduction`, one after the other, are each fitted to one point of Basic's (paper Fig 7):
 `cluster.block_cost`, what an SNIC spends on a Full Block beside its bytes, to DS 27B serving 1024
-agents with 32K contexts, where the only SNIC is never idle; then `cluster.storage.read_rate`, what a
-single read gets, to Qwen 32B serving 32 agents with 64K contexts, so few that nobody waits for an
-SNIC, and each read takes the time that a read takes. All other points of Basic and DualPath are
-predicted. What was simulated is kept in the output directory. Needs scipy.
+agents with 32K contexts, where the only SNIC is never idle; then `cluster.storage.read_rate`, what
+a single read gets, to Qwen 32B serving 32 agents with 64K contexts, so few that nobody waits for
+an SNIC, and each read takes the time that a read takes. All other points of Basic and DualPath
+are predicted. What was simulated is kept in the output directory. Needs scipy.
 
 Exit status: 0 done; 1 a run failed; 2 the command line is wrong; 3 this machine lacks something;
 130 broken off.
