@@ -268,21 +268,21 @@ def _limits(
     forwards = _forwards(scenario, demand, prefill * g if shared else 1)
     batch, step_s, held = _decoding(scenario, demand, decode * g if shared else 1)
     limits = {"DE HBM" if held else "DE GPU": decode * g * batch / step_s / demand.gen}
-    read_s = 0.0
+    read_s = copy_s = 0.0
     if system.io:
         limits |= _storage(scenario, demand, prefill, decode, system)
         read_bytes = demand.read / demand.turns * scenario.model_spec.token_bytes
         read_s = read_bytes / _snic_bytes_per_s(scenario)
-    # a batch that waits for its reads waits for those of all that it shares a SNIC with
-    waits_s = 0.0 if system.layerwise else read_s * (g if shared else 1)
+        # without layerwise prefill nothing is computed while hits are copied to HBM
+        copy_s = 0.0 if system.layerwise else read_bytes * 8 / scenario.cluster.cnic
     # a request is in a buffer of its decode node, or, without layerwise prefill, of its prefill
     # node, while it is read and while its forward lasts
     buffers = decode if system.layerwise else prefill
     kv_bytes = demand.prompt * scenario.model_spec.token_bytes * demand.turns
     sizes = []
     for share_s, batch_s in forwards:
-        engine = "PE GPU with its reads" if waits_s else "PE GPU"
-        own = {engine: prefill * g / (demand.turns * (share_s + waits_s))}
+        engine = "PE GPU with its copies" if copy_s else "PE GPU"
+        own = {engine: prefill * g / (demand.turns * (share_s + copy_s))}
         if system.io:
             room_bytes = buffers * scenario.cluster.dram_buffer
             own["DRAM buffers"] = room_bytes / (kv_bytes * (read_s + batch_s))

@@ -22,7 +22,17 @@ from nodes.worlds.virtual.loop import run
 from plan.deployment import System
 from plan.model import Plan
 from tests.examples import tries
-from tests.nodes.plans import BASIC, LAYERWISE, ORACLE, SYSTEMS, TOKENS, agent, make_plan
+from tests.nodes.plans import (
+    BASIC,
+    GROUPS,
+    LAYER_BLOCK_BYTES,
+    LAYERWISE,
+    ORACLE,
+    SYSTEMS,
+    TOKENS,
+    agent,
+    make_plan,
+)
 from tests.nodes.recording import recorded
 from tests.nodes.simulated import simulate
 
@@ -212,6 +222,24 @@ def test_a_block_is_persisted_when_its_last_token_has_its_kv() -> None:
     assert persisted[0, 2] == done[0]
     _, _, persisted = served(make_plan([]), [(0.0, 100, 92)])
     assert set(persisted) == {(0, 1)}
+
+
+@pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)
+def test_who_decodes_stands_while_others_are_copied(system: System) -> None:
+    """Of two turns the second is long and comes when the first decodes: its KV's way to HBM is
+    what the first one's last token is later by, but for steps with two sequences."""
+    cnic_bps, prompt = 1e9, 1280
+    alone = make_plan([agent((64, 4000))], cnic_bps=cnic_bps)
+    two = make_plan([agent((64, 4000)), agent((prompt, 2))], cnic_bps=cnic_bps)
+    (one,), (other, _) = (
+        sorted(simulate(plan, system, 1.0).records, key=lambda record: record.prompt_tokens)
+        for plan in (alone, two)
+    )
+    assert one.done_s is not None
+    assert other.done_s is not None
+    copy_s = prompt / TOKENS * GROUPS * LAYER_BLOCK_BYTES * 8 / cnic_bps
+    later_s = other.done_s - one.done_s
+    assert later_s == pytest.approx(copy_s if system.io else 0.0, abs=0.1 * copy_s)
 
 
 def test_one_generated_token_needs_no_decoding() -> None:

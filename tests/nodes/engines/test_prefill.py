@@ -86,6 +86,16 @@ def test_without_layerwise_prefill_loading_and_computing_add_up() -> None:
     assert prefill_s(one(plan, BASIC)) == pytest.approx(expected_s, abs=POSTING_S)
 
 
+def test_without_layerwise_prefill_the_next_batch_is_read_while_one_computes() -> None:
+    """Of three turns on one engine the reads take turns, and no notice of what it computes."""
+    plan = make_plan([TURN] * 3)
+    ends_s = sorted(record.read_end_s or 0.0 for record in simulate(plan, BASIC, 1.0).records)
+    read_s = one(make_plan([TURN]), BASIC).read_end_s
+    assert read_s is not None
+    assert group_compute_s(plan) * GROUPS > read_s / 2
+    assert ends_s == pytest.approx([read_s, 2 * read_s, 3 * read_s], abs=3 * POSTING_S)
+
+
 def groups_loaded(sample: CounterSample) -> float:
     """Layer Block groups that the H2D copies have brought into the PE's HBM."""
     return sample.nics["pe0.cnic0"][1] / (HITS * LAYER_BLOCK_BYTES)

@@ -60,20 +60,17 @@ def test_what_is_bound_by_storage_bears_what_the_analysis_says() -> None:
     assert choice.capacity_aps / one_path.capacity_aps == pytest.approx(3)
 
 
-@pytest.mark.parametrize("shared", [True, False])
-def test_without_layerwise_prefill_gpus_wait_while_their_batch_is_read(*, shared: bool) -> None:
-    """Those that share experts wait for all reads of their SNIC, so that times add up; where
-    each is for itself, others read while it computes."""
-    scenario = planned("model=ds-27b", f"ep={str(shared).lower()}")
+def test_without_layerwise_prefill_gpus_wait_while_their_batch_is_copied() -> None:
+    """Over its CNIC, an eighth of what all of a node's carry; reads go on meanwhile."""
+    scenario = planned("model=ds-27b")
     basic, one_path = (
         evaluate(scenario, DEMAND, 2, 4, SYSTEMS[name]).limits_aps
         for name in ("basic", "layerwise")
     )
-    added = 1 / (1 / one_path["PE GPU"] + 1 / one_path["PE SNIC"])
-    if shared:
-        assert basic["PE GPU with its reads"] == pytest.approx(added, rel=0.01)
-    else:
-        assert added < basic["PE GPU with its reads"] < one_path["PE GPU"]
+    copies = one_path["PE SNIC"] * 8 * scenario.cluster.cnic / scenario.cluster.snic
+    added = 1 / (1 / one_path["PE GPU"] + 1 / copies)
+    assert basic["PE GPU with its copies"] == pytest.approx(added, rel=0.01)
+    assert basic["PE SNIC"] == one_path["PE SNIC"]
 
 
 def test_the_oracle_is_nothing_to_build() -> None:
