@@ -2,8 +2,8 @@
 
 The Oracle reads nothing, so its runs say nothing of storage. Two constants of the library's
 `reproduction`, one after the other, are each fitted to one point of Basic's (paper Fig 7):
-`cluster.block_cost`, what an SNIC spends on a Full Block beside its bytes, to DS 27B serving 1024
-agents with 32K contexts, where the only SNIC is never idle; then `cluster.storage.read_rate`, what
+`cluster.block_cost`, what an SNIC spends on a Full Block beside its bytes, to DS 27B serving 512
+agents with 64K contexts, where the only SNIC is seldom idle; then `cluster.storage.read_rate`, what
 a single read gets, to Qwen 32B serving 32 agents with 64K contexts, so few that nobody waits for
 an SNIC, and each read takes the time that a read takes. All other points of Basic and DualPath
 are predicted. What was simulated is kept in the output directory. Needs scipy.
@@ -81,6 +81,7 @@ def _calibrate(out: Path) -> int:
 
 def _fit(constant: Constant, known: Mapping[str, str], out: Path) -> tuple[float, float]:
     """A constant, to three digits, and the logarithm of ours over the paper's that is left."""
+
     def error(log: float) -> float:
         return _error(constant, _rounded(math.exp(log)), known, out)
 

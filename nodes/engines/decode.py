@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from heapq import heappop, heappush
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from nodes.engines.budget import Budget
 from nodes.engines.collectives import Exchange
@@ -56,6 +56,13 @@ class Sequence:
 _T = TypeVar("_T")
 
 
+class _Turn(NamedTuple):
+    """Of one who does something between steps: resolved when it begins, and when it is over."""
+
+    begun: asyncio.Future[None]
+    over: asyncio.Future[None]
+
+
 class DecodeEngine:
     """One GPU of a decode node.
 
@@ -83,8 +90,7 @@ class DecodeEngine:
             list
         )
         self._happening: list[int] = []
-        self._turn = asyncio.Lock()
-        self._between = 0
+        self._asked: deque[_Turn] = deque()
         self._wait: asyncio.Future[None] | None = None
         self._changed = False
         self._step = 0
@@ -127,13 +133,15 @@ class DecodeEngine:
 
     async def between_steps(self, work: Callable[[], Awaitable[_T]]) -> _T:
         """Do something while no step is under way, once the present one is over; FIFO."""
-        self._between += 1
+        turn = _Turn(asyncio.Future(), asyncio.Future())
+        self._asked.append(turn)
+        self._joined.set()
         self._interrupt()
         try:
-            async with self._turn:
-                return await work()
+            await turn.begun
+            return await work()
         finally:
-            self._between -= 1
+            turn.over.set_result(None)
 
     def _interrupt(self) -> None:
         """The batch is not what it was when the steps that are waited for began."""
@@ -149,26 +157,35 @@ class DecodeEngine:
         clock = self._world.clock
         deadline = 0.0
         while True:
+            if self._asked:
+                await self._stand()
+                deadline = clock.now()
             if not self._batch and not self._joining:
+                if self._asked:
+                    continue
                 if self._lockstep is not None and self._lockstep.inside:
                     await self._lockstep.arrive(0, boundary=True, stays=False)
                     continue
                 self._joined.clear()
                 await self._joined.wait()
                 deadline = clock.now()
+                continue
             if self._lockstep is not None and not self._lockstep.inside:
                 self._lockstep.join()
                 await self._lockstep.begin()
                 deadline = clock.now()
-            stands = self._between > 0
-            async with self._turn:
-                if stands:
-                    deadline = clock.now()
-                for sequence in self._joining:
-                    self._add(sequence)
-                self._joining.clear()
-                if self._batch:  # else whoever was to join has been cancelled meanwhile
-                    deadline = await self._next(deadline)
+            for sequence in self._joining:
+                self._add(sequence)
+            self._joining.clear()
+            deadline = await self._next(deadline)
+
+    async def _stand(self) -> None:
+        """Let those who have asked so far have their turns; who comes meanwhile, after a step."""
+        for _ in range(len(self._asked)):
+            turn = self._asked.popleft()
+            if not turn.over.done():
+                turn.begun.set_result(None)
+                await turn.over
 
     async def _next(self, start_s: float) -> float:
         """The next step or steps; returns when they were due to end, model seconds."""
@@ -190,7 +207,7 @@ class DecodeEngine:
         Returns when the last step was due to end, model seconds.
         """
         clock, ends_s = self._world.clock, self._ends_s(start_s)
-        steps = 1 if self._between else len(ends_s)  # somebody came while others had their turn
+        steps = 1 if self._asked else len(ends_s)  # somebody came while others had their turn
         before_s = clock.stood_s
         wait = clock.sleep_until(ends_s[steps - 1])
         self._wait, self._changed = wait if steps > 1 else None, False

@@ -32,8 +32,8 @@ BUILT_IN: dict[str, BuiltIn] = {
             ),
             title="Basic",
             colour="#7f868f",
-            description="reads on the prefill side, whole batches before it computes them, and "
-            "without a quota; engines are taken in turn",
+            description="reads on the prefill side, copies whole batches to HBM before it "
+            "computes them, and has no quota; engines are taken in turn",
         ),
         BuiltIn(
             system=System(name="layerwise", paths="pe", scheduler="round_robin", quota=False),

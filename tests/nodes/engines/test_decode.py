@@ -117,11 +117,12 @@ def step_by_step(
     steps: dict[int, int] = {}
     now = 0.0
     while waiting or steps:
-        turn_s = now if steps else max(now, min(at_s for at_s, _, _ in waiting.values()))
-        while asked and asked[0][0] <= turn_s:
-            at_s, for_s = asked.popleft()
-            now = max(now, at_s) + for_s
-        now = max(now, turn_s)
+        first_s = min((at_s for at_s, _, _ in waiting.values()), default=inf)
+        if not steps:
+            now = max(now, min(first_s, asked[0][0] if asked else inf))
+        now += sum(asked.popleft()[1] for _ in range(sum(at_s <= now for at_s, _ in asked)))
+        if not steps and first_s > now:
+            continue
         for number in [n for n, (at_s, _, _) in waiting.items() if at_s <= now]:
             del waiting[number]
             steps[number] = 0

@@ -23,7 +23,7 @@ AGENTS, TURNS = 64, 2
 REQUESTS = AGENTS * TURNS
 MARGIN = 1.05
 TIMERS = 108.0
-CALLS = 2_929
+CALLS = 3_106
 BYTES = 36_000
 """Of a turn, and at the peak of an agent, when last something was made cheaper or dearer on
 purpose."""
