@@ -11,8 +11,8 @@ what it made is sent afterwards, and HBM is free again when it has arrived. What
 is filled as one batch, and so is what comes to an idle group, which looks for requests together and
 once a fetch interval (section 4). Reads from storage into the PE buffer go on meanwhile. The paper
 does not describe its Basic so closely; but with many agents its JCT grows as long for each more as
-with layerwise prefill (DS 660B at 64K, Fig 12: 4.6 and 4.4 s), which hides transfers, and would hide
-reads, too, if Basic did not.
+with layerwise prefill (DS 660B at 64K, Fig 12: 4.6 and 4.4 s), which hides transfers, and would
+hide reads, too, if Basic did not.
 """
 
 from __future__ import annotations

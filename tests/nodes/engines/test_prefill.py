@@ -80,8 +80,10 @@ def test_layerwise_prefill_hides_computing_behind_longer_loading() -> None:
 
 
 def test_without_layerwise_prefill_loading_and_computing_add_up() -> None:
-    """Reading takes longer here than an idle engine waits for others."""
-    plan = make_plan([TURN], snic_bps=10e9)
+    """An idle engine waits for others no longer here than it copies."""
+    plan = make_plan([TURN])
+    constants = msgspec.structs.replace(plan.constants, fetch_interval_s=group_load_s())
+    plan = msgspec.structs.replace(plan, constants=constants)
     expected_s = GROUPS * (group_load_s() + group_compute_s(plan))
     assert prefill_s(one(plan, BASIC)) == pytest.approx(expected_s, abs=POSTING_S)
 
