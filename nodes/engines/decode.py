@@ -141,7 +141,8 @@ class DecodeEngine:
             await turn.begun
             return await work()
         finally:
-            turn.over.set_result(None)
+            if not turn.over.done():  # it is where the engine was cancelled meanwhile
+                turn.over.set_result(None)
 
     def _interrupt(self) -> None:
         """The batch is not what it was when the steps that are waited for began."""

@@ -216,6 +216,20 @@ def test_a_request_whose_task_is_cancelled_leaves_the_batch_as_if_it_had_ended_t
         assert one == pytest.approx(other, abs=1e-9)
 
 
+def test_what_is_done_between_steps_ends_well_without_its_engine() -> None:
+    async def main() -> float:
+        plan = make_plan([])
+        async with recorded(plan, "de0") as (world, _):
+            timing = timing_of(plan, "decode")
+            engine = DecodeEngine(world, plan, timing, "de0.0", lambda *_: None)
+            running = world.spawn(engine.run())
+            asyncio.get_running_loop().call_at(0.5, running.cancel)
+            await engine.between_steps(lambda: world.clock.sleep_until(1.0))
+            return world.clock.now()
+
+    assert run(main()) == 1.0
+
+
 def test_a_block_is_persisted_when_its_last_token_has_its_kv() -> None:
     """The last generated token is never fed back: 100 + 93 tokens leave 192 with KV."""
     _, done, persisted = served(make_plan([]), [(0.0, 100, 93)])
