@@ -116,14 +116,11 @@ class PrefillNode(EngineNode[PrefillEngine]):
             there = await self._hits.take(assign.attempt)
         else:
             job.buffer_wait_s = self._world.clock.now() - asked_s
-        self._ready(job, *_joined(here, there, pe_blocks))
-        job.hbm = held.enter_context(allocated(self._world, job.rows))
+        self._ready(job, held, here, there)
 
     async def _to_pe_buffer(self, job: Job, held: ExitStack, until_loaded: ExitStack) -> None:
         """Have the hits in the PE buffer."""
-        here = await self._read_here(job, until_loaded)
-        self._ready(job, *_joined(here, None, job.assign.pe_blocks))
-        job.hbm = held.enter_context(allocated(self._world, job.rows))
+        self._ready(job, held, await self._read_here(job, until_loaded), None)
 
     async def _read_here(self, job: Job, until_loaded: ExitStack) -> Reading | None:
         """Read this side's share into a PE buffer, when it is its turn."""
@@ -150,10 +147,14 @@ class PrefillNode(EngineNode[PrefillEngine]):
         wait_s = self._world.clock.now() - asked_s
         return held.enter_context(allocated(self._world, blocks, lease)), wait_s
 
-    def _ready(self, job: Job, local: int, hits: int, read: Reading | None) -> None:
-        job.local, job.hits, job.read = local, hits, read
-        job.tokens = hits * self._plan.layout.tokens
+    def _ready(
+        self, job: Job, held: ExitStack, here: Reading | None, there: Reading | None
+    ) -> None:
+        """Its hits are where they were to be read; it has room for its prompt."""
+        job.local, job.hits, job.read = _joined(here, there, job.assign.pe_blocks)
+        job.tokens = job.hits * self._plan.layout.tokens
         job.ready_s = self._world.clock.now()
+        job.hbm = held.enter_context(allocated(self._world, job.rows))
 
     async def _take_buffer(self, job: Job) -> None:
         if job.buffer is not None:
