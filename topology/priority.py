@@ -1,8 +1,13 @@
 """Which processes get a processor first.
 
 What a run's processes wait for each other is the model's; what they wait for a processor that
-another program holds is not. So switches, controller and nodes are scheduled in real time: at
-once, and each other in turn. The kernel keeps a twentieth of every processor for the others.
+another program holds is not. So switches, controller and nodes are scheduled in real time. The
+kernel keeps a twentieth of every processor for the others.
+
+Nodes come before switches. What a node is woken for takes a fraction of a millisecond, while a
+busy switch holds its processor for tens of them, and as long all nodes would have to wait for
+each other on what processors are left. The switch loses next to nothing by it: frames wait in
+queues, where they would have to wait for the link anyway.
 
 Where there is no real time to be had (a container without a budget for it), nice values have to
 do. Linux shares processors out to sessions before it looks at the nice values of their processes
@@ -25,10 +30,12 @@ class _Claim(NamedTuple):
 
 
 class Rank(Enum):
-    """Frames wait for nobody; timers and counters wait for frames."""
+    """Timers and counters wait for nobody; frames wait for them."""
 
-    SWITCH = _Claim(2, -20)
-    NODE = _Claim(1, -10)
+    NODE = _Claim(3, -20)
+    SWITCH = _Claim(2, -15)
+    START = _Claim(1, -10)
+    """Of a node until it is ready: that is long work, which holds up no switch."""
 
 
 @contextmanager

@@ -83,7 +83,7 @@ class NodeProcesses:
         )
         self._processes[name] = process
         if self._started is None:
-            prefer(process.pid, Rank.NODE)
+            prefer(process.pid, Rank.START)
         stream = EventStream(process, name, NODE_EVENTS, path)
         self._streams[name] = stream
         self._selector.register(stream, selectors.EVENT_READ, stream)
@@ -142,6 +142,8 @@ class NodeProcesses:
             RunError: one of them failed, or is not ready in time.
         """
         self._await(Ready)
+        for process in self._processes.values():
+            prefer(process.pid, Rank.NODE)
 
     def tell(self, command: AnyCommand, *, only: str | None = None) -> None:
         """Say something to all, or to one.

@@ -115,6 +115,9 @@ def _listed(lead: str, counts: Mapping[str, int]) -> str:
 class Pauses:
     """Times in which no switch port sent anything although sockets held bytes to be sent.
 
+    One look that finds bytes is none: they may just have been posted. At a second one without
+    a byte sent in between, they have waited since the first.
+
     Attributes:
         total_s: of all that were worth telling.
     """
@@ -123,18 +126,18 @@ class Pauses:
         self.total_s = 0.0
         self._sent = -1.0
         self._since = 0.0
-        self._held = False
+        self._held = 0
 
     def look(self, now: float, sent_bytes: float) -> bool:
         """Take down what all switch ports have sent so far; True if nothing since the last
         look, so that `hold` should be told."""
         if sent_bytes == self._sent:
             return True
-        if self._held and now - self._since >= STILL_S:
+        if self._held > 1 and now - self._since >= STILL_S:
             self.total_s += now - self._since
-        self._sent, self._since, self._held = sent_bytes, now, False
+        self._sent, self._since, self._held = sent_bytes, now, 0
         return False
 
     def hold(self) -> None:
         """Sockets hold bytes meanwhile."""
-        self._held = True
+        self._held += 1

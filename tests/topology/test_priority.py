@@ -25,7 +25,7 @@ def leader() -> Iterator[int]:
         process.kill()
 
 
-def test_it_runs_in_real_time_and_switches_before_nodes(leader: int) -> None:
+def test_it_runs_in_real_time_and_nodes_before_switches(leader: int) -> None:
     try:
         prefer(leader, Rank.NODE)
     except PermissionError:
@@ -35,7 +35,7 @@ def test_it_runs_in_real_time_and_switches_before_nodes(leader: int) -> None:
     assert in_real_time(leader)
     node = os.sched_getparam(leader).sched_priority
     prefer(leader, Rank.SWITCH)
-    assert os.sched_getparam(leader).sched_priority > node > 0
+    assert node > os.sched_getparam(leader).sched_priority > 0
 
 
 def test_a_thread_is_in_real_time_for_a_while() -> None:
@@ -51,6 +51,6 @@ def test_where_there_is_no_real_time_it_and_its_session_are_given_a_nice_value(l
     with patch("os.sched_setscheduler", side_effect=PermissionError):
         prefer(leader, Rank.NODE)
     assert not in_real_time(leader)
-    assert os.getpriority(os.PRIO_PROCESS, leader) == -10
+    assert os.getpriority(os.PRIO_PROCESS, leader) == -20
     session = Path(f"/proc/{leader}/autogroup")
-    assert not session.exists() or session.read_text().endswith(" nice -10\n")
+    assert not session.exists() or session.read_text().endswith(" nice -20\n")

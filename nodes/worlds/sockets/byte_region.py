@@ -6,7 +6,7 @@ that follows from those three, and a checksum over all of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -86,9 +86,14 @@ class ByteRegion:
 
     def put(self, row: int, full_blocks: Sequence[bytes | memoryview]) -> None:
         """Copy stored Full Blocks into consecutive rows."""
-        for block in full_blocks:
-            self._words[row] = np.frombuffer(block, np.uint32).reshape(self._words.shape[1:])
-            row += 1
+        words = self._words[row : row + len(full_blocks)]
+        words[:] = np.frombuffer(b"".join(full_blocks), np.uint32).reshape(words.shape)
+
+    def full_blocks(self, row: int, count: int) -> Iterator[memoryview]:
+        """The bytes of consecutive rows, in place."""
+        size = self._words[0].nbytes
+        held = _bytes(self._words[row : row + count])
+        return (held[at : at + size] for at in range(0, len(held), size))
 
     def size(self, span: Span) -> int:
         """Bytes of a span."""

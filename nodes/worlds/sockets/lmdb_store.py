@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import struct
+from itertools import islice
 from pathlib import Path
 from typing import cast
 
 import lmdb
 
 from nodes.protocol.blocks import Piece
-from nodes.protocol.world import Region, Span
+from nodes.protocol.world import Region
 from nodes.worlds.sockets.byte_region import ByteRegion
 from plan.errors import Broken
 
@@ -39,12 +40,9 @@ class LmdbBlockStore:
     def put(self, pieces: list[Piece], region: Region) -> None:
         region = cast(ByteRegion, region)
         blocks = (
-            (
-                _KEY.pack(piece.trajectory, piece.first_id + i),
-                region.payload(Span(piece.row + i, piece.row + i + 1)),
-            )
+            (_KEY.pack(piece.trajectory, piece.first_id + i), block)
             for piece in pieces
-            for i in range(piece.size)
+            for i, block in enumerate(region.full_blocks(piece.row, piece.size))
         )
         try:
             with (
@@ -62,8 +60,10 @@ class LmdbBlockStore:
             transaction.cursor() as cursor,
         ):
             for piece in pieces:
-                keys = [_KEY.pack(piece.trajectory, piece.first_id + i) for i in range(piece.size)]
-                region.put(piece.row, [value for _, value in cursor.getmulti(keys)])
+                # one after another; what is missing shows by what is there in its place
+                if cursor.set_range(_KEY.pack(piece.trajectory, piece.first_id)):
+                    stored = islice(cursor.iternext(keys=False), piece.size)
+                    region.put(piece.row, list(stored))
 
     def spoil(self, share: float, seed: int) -> int:
         """Flip a bit in a share of all blocks, one at least; returns in how many."""

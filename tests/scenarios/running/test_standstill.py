@@ -139,6 +139,15 @@ def test_a_fabric_that_has_nothing_to_carry_has_not_paused() -> None:
     assert paused_s(100, held=False) == 0.0
 
 
+def test_bytes_that_one_look_finds_may_have_been_posted_just_then() -> None:
+    pauses = Pauses()
+    pauses.look(0.0, 1000.0)
+    assert pauses.look(0.6, 1000.0)
+    pauses.hold()
+    pauses.look(1.2, 2000.0)
+    assert pauses.total_s == 0.0
+
+
 def test_an_instant_of_silence_is_not_worth_telling() -> None:
     assert paused_s(round(10 * STILL_S) - 2) == 0.0
 
