@@ -25,6 +25,9 @@ BURST_S = 2e-3
 
 SUBMIT_S = 1e-6
 """Cost of submitting an RDMA write, amortised by doorbell batching (paper section 3)."""
+COPY_S = 6e-6
+"""Cost of submitting a copy between host and device to the GPU's driver, which is what a framework
+has that moves nothing through its CNICs (paper section 3: 5 to 7 us)."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +45,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         dram_pool_bytes: DRAM of a decode node for its pool, where the system has one.
         dram_bytes_per_s: DRAM bandwidth of a node, reads and writes together.
         message_s: one-way latency of a control message (virtual time only), seconds.
-        submit_s: cost of submitting one transfer, seconds.
+        submit_s: cost of submitting one transfer, seconds; copy_s: of one that the GPU's driver
+            does, as without layerwise prefill.
         read_bytes_per_s: what storage delivers of a single read; None: what its NICs carry.
         trajectories: what agents replay, each of them once where `arrivals` is None.
         arrivals: None: all agents start together; gaps: None: a turn follows the last at once.
@@ -71,6 +75,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     dram_bytes_per_s: float = 500e9
     message_s: float = 50e-6
     submit_s: float = SUBMIT_S
+    copy_s: float = COPY_S
     read_bytes_per_s: float | None = None
     arrivals: Arrivals | None = None
     gaps: Gaps | None = None

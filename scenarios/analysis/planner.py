@@ -20,6 +20,7 @@ import msgspec
 from nodes.timing import compute
 from nodes.timing.timing import Truth
 from plan.deployment import System
+from plan.model import COPY_S
 from plan.workload import Trajectory, steps
 from scenarios.analysis.theory import basic, dual_path
 from scenarios.configuration.schema import Scenario
@@ -273,8 +274,10 @@ def _limits(
         limits |= _storage(scenario, demand, prefill, decode, system)
         read_bytes = demand.read / demand.turns * scenario.model_spec.token_bytes
         read_s = read_bytes / _snic_bytes_per_s(scenario)
-        # without layerwise prefill nothing is computed while hits are copied to HBM
-        copy_s = 0.0 if system.layerwise else read_bytes * 8 / scenario.cluster.cnic
+        if not system.layerwise:  # nothing is computed while hits are copied to HBM
+            blocks = demand.read / demand.turns / scenario.scale.block_tokens
+            submitted_s = blocks * scenario.model_spec.layers * COPY_S
+            copy_s = max(read_bytes * 8 / scenario.cluster.cnic, submitted_s)
     # a request is in a buffer of its decode node, or, without layerwise prefill, of its prefill
     # node, while it is read and while its forward lasts
     buffers = decode if system.layerwise else prefill

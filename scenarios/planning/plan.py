@@ -20,7 +20,7 @@ from plan.deployment import (
 )
 from plan.errors import PluginError, ScenarioError
 from plan.fabric import Fabric, NodeKind
-from plan.model import SUBMIT_S, Plan
+from plan.model import COPY_S, SUBMIT_S, Plan
 from plan.scale import Scale
 from scenarios.configuration.gpu_profiles import outside
 from scenarios.configuration.plugins import plugins_of
@@ -96,6 +96,7 @@ def make_plan(scenario: Scenario) -> Planned:
         dram_bytes_per_s=scenario.cluster.node_dram_bytes_per_s,
         message_s=float(scenario.cluster.message_latency),
         submit_s=SUBMIT_S / scenario.cluster.merge,  # so many GPUs' hosts submit at once
+        copy_s=COPY_S / scenario.cluster.merge,
         read_bytes_per_s=scenario.cluster.storage.read_bytes_per_s,
         constants=SchedulerConstants(alpha_tokens=0.0, beta_tokens=0.0),
         trajectories=tuple(trajectories),

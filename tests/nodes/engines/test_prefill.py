@@ -79,13 +79,58 @@ def test_layerwise_prefill_hides_computing_behind_longer_loading() -> None:
     assert prefill_s(record) == pytest.approx(GROUPS * load_s + compute_s, abs=POSTING_S)
 
 
-def test_without_layerwise_prefill_loading_and_computing_add_up() -> None:
-    """An idle engine waits for others no longer here than it copies."""
-    plan = make_plan([TURN])
+def submitted_s(plan: Plan, hits: int = HITS) -> float:
+    """What the GPU's driver needs for the hits' copies, one Layer Block after another."""
+    return hits * plan.model.layers * plan.copy_s
+
+
+@pytest.mark.parametrize("cnic_bps", [CNIC_BPS, CNIC_BPS / 20])
+def test_without_layerwise_prefill_copying_and_computing_add_up(cnic_bps: float) -> None:
+    """Copying takes as long as submitting its Layer Blocks or as the CNIC's bytes. An idle engine
+    waits for others no longer here than it copies."""
+    plan = make_plan([TURN], cnic_bps=cnic_bps)
     constants = msgspec.structs.replace(plan.constants, fetch_interval_s=group_load_s())
     plan = msgspec.structs.replace(plan, constants=constants)
-    expected_s = GROUPS * (group_load_s() + group_compute_s(plan))
+    copied_s = max(GROUPS * group_load_s(cnic_bps), submitted_s(plan))
+    assert (copied_s == submitted_s(plan)) == (cnic_bps == CNIC_BPS)
+    expected_s = copied_s + GROUPS * group_compute_s(plan)
     assert prefill_s(one(plan, BASIC)) == pytest.approx(expected_s, abs=POSTING_S)
+
+
+@pytest.mark.parametrize("gpus", [1, 3])
+def test_without_layerwise_prefill_an_engine_submits_one_copy_after_another(gpus: int) -> None:
+    """Of three turns, all on one engine or each on its own. What comes late for a batch is in the
+    next one."""
+    turns = [agent((64, 1), preloaded=HITS * TOKENS)] * 3
+    plan = make_plan(turns, gpus=gpus, snic_bps=100 * CNIC_BPS)
+    constants = msgspec.structs.replace(plan.constants, fetch_interval_s=submitted_s(plan) / 100)
+    plan = msgspec.structs.replace(plan, constants=constants, ep_group={"prefill": 1, "decode": 1})
+    free = msgspec.structs.replace(plan, copy_s=0.0)
+    with_s, without_s = (
+        max(record.first_s or 0.0 for record in simulate(each, BASIC, 1.0).records)
+        for each in (plan, free)
+    )
+    each_s = submitted_s(plan) - GROUPS * group_load_s()
+    assert with_s - without_s == pytest.approx(3 / gpus * each_s, rel=0.1)
+
+
+@pytest.mark.parametrize("system", [BASIC, LAYERWISE], ids=lambda system: system.name)
+def test_without_layerwise_prefill_the_second_token_waits_for_what_the_host_posts(
+    system: System,
+) -> None:
+    """All Layer Blocks of the prompt; with it the last ones only, which no layer hides."""
+    plan = make_plan([agent((MISSES * TOKENS, 2), preloaded=HITS * TOKENS)])
+    slow = msgspec.structs.replace(plan, submit_s=2e-5)
+    ttst_s = []
+    for each in (plan, slow):
+        record = one(each, system)
+        assert record.first_s is not None
+        assert record.second_s is not None
+        ttst_s.append(record.second_s - record.first_s)
+    posted_s = (HITS + MISSES) * plan.model.layers * slow.submit_s
+    assert ttst_s[1] - ttst_s[0] == pytest.approx(
+        0.0 if system.layerwise else posted_s, abs=posted_s / 10
+    )
 
 
 def test_without_layerwise_prefill_the_next_batch_is_read_while_one_computes() -> None:

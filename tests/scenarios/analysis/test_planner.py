@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plan.model import COPY_S
 from plan.workload import Trajectory, Turn
 from scenarios.analysis.planner import (
     WORTH,
@@ -60,17 +61,27 @@ def test_what_is_bound_by_storage_bears_what_the_analysis_says() -> None:
     assert choice.capacity_aps / one_path.capacity_aps == pytest.approx(3)
 
 
-def test_without_layerwise_prefill_gpus_wait_while_their_batch_is_copied() -> None:
-    """Over its CNIC, an eighth of what all of a node's carry; reads go on meanwhile."""
-    scenario = planned("model=ds-27b")
+@pytest.mark.parametrize("cnic", ["40 Gbit/s", "400 Gbit/s"])
+def test_without_layerwise_prefill_gpus_wait_while_their_batch_is_copied(cnic: str) -> None:
+    """Over its CNIC, an eighth of what all of a node's carry, or while its host submits them; reads
+    go on meanwhile."""
+    scenario = planned("model=ds-27b", f"cluster.cnic={cnic}")
     basic, one_path = (
         evaluate(scenario, DEMAND, 2, 4, SYSTEMS[name]).limits_aps
         for name in ("basic", "layerwise")
     )
-    copies = one_path["PE SNIC"] * 8 * scenario.cluster.cnic / scenario.cluster.snic
-    added = 1 / (1 / one_path["PE GPU"] + 1 / copies)
+    gpus, model = 2 * 8, scenario.model_spec
+    carried = gpus * scenario.cluster.cnic / 8 / (DEMAND.read * model.token_bytes)
+    blocks = DEMAND.read / scenario.scale.block_tokens
+    submitted = gpus / (blocks * model.layers * COPY_S)
+    assert (carried < submitted) == (cnic == "40 Gbit/s")
+    added = 1 / (1 / one_path["PE GPU"] + 1 / min(carried, submitted))
     assert basic["PE GPU with its copies"] == pytest.approx(added, rel=0.01)
-    assert basic["PE SNIC"] == one_path["PE SNIC"]
+    reads = [
+        {name: limit for name, limit in limits.items() if "NIC" in name}
+        for limits in (basic, one_path)
+    ]
+    assert reads[0] == reads[1] != {}
 
 
 def test_the_oracle_is_nothing_to_build() -> None:
