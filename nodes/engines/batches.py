@@ -62,6 +62,11 @@ class Job:
     def request(self) -> Request:
         return self.assign.request
 
+    @property
+    def lacking(self) -> list[tuple[int, int]]:
+        """Rows that are not in the DE buffer before the prefill engine writes there."""
+        return _joined(self.local, self.hits, self.rows)
+
     def fail(self, error: Broken) -> None:
         """It cannot be computed: whoever waits for it is told."""
         if not self.first.done():
@@ -82,6 +87,11 @@ class Part(NamedTuple):
     @property
     def last(self) -> bool:
         return self.cached + self.bsz == self.job.request.prompt
+
+    @property
+    def lacking(self) -> list[tuple[int, int]]:
+        """What of them, and with the first chunk of the hits, the DE buffer lacks."""
+        return _joined(self.job.local if self.first else 0, self.lo, self.hi)
 
     @property
     def moves(self) -> bool:
@@ -167,3 +177,10 @@ class Batches:
         hi = job.rows if end == job.request.prompt else end // self._tokens
         first = chunk.cached == job.hits * self._tokens
         return Part(job, chunk.cached, chunk.bsz, chunk.cached // self._tokens, hi, first)
+
+
+def _joined(local: int, lo: int, hi: int) -> list[tuple[int, int]]:
+    """Rows `0 .. local` and `lo .. hi`."""
+    if local == lo or not local:
+        return [(0 if local else lo, hi)]
+    return [(0, local), (lo, hi)]

@@ -160,7 +160,7 @@ class PrefillEngine:
                 await buffer()
                 if job.hbm is not None:
                     posted_s = self._host_busy_until(job.rows, self._plan.submit_s)
-                    self._write(job, _lacking(job), self._groups)
+                    self._write(job, job.lacking, self._groups)
                     await job.hbm.settled()
                     await self._world.clock.sleep_until(posted_s)
         except (asyncio.CancelledError, Broken):
@@ -375,9 +375,7 @@ class PrefillEngine:
 
     def _send(self, part: Part, group: int) -> None:
         """What the DE buffer lacks: this side's hits, once, and the new rows."""
-        job = part.job
-        spans = _joined(job.local if part.first else 0, part.lo, part.hi)
-        self._write(job, spans, [group])
+        self._write(part.job, part.lacking, [group])
 
     def _write(self, job: Job, spans: Iterable[tuple[int, int]], groups: Iterable[int]) -> None:
         """Rows of some groups, from HBM to the DE buffer."""
@@ -397,15 +395,3 @@ class PrefillEngine:
             if part.last and not part.job.first.done():
                 part.job.first.set_result(self._world.clock.now())
         self._computed.set()
-
-
-def _lacking(job: Job) -> list[tuple[int, int]]:
-    """Rows that are not in the DE buffer before the prefill engine writes there."""
-    return _joined(job.local, job.hits, job.rows)
-
-
-def _joined(local: int, lo: int, hi: int) -> list[tuple[int, int]]:
-    """Rows `0 .. local` and `lo .. hi`."""
-    if local == lo or not local:
-        return [(0 if local else lo, hi)]
-    return [(0, local), (lo, hi)]

@@ -33,7 +33,8 @@ BUILT_IN: dict[str, BuiltIn] = {
             title="Basic",
             colour="#7f868f",
             description="reads on the prefill side, copies whole batches to HBM before it "
-            "computes them, and has no quota; engines are taken in turn",
+            "computes them (6 µs to submit a Layer Block, by the GPU's driver), and has no quota; "
+            "engines are taken in turn",
         ),
         BuiltIn(
             system=System(name="layerwise", paths="pe", scheduler="round_robin", quota=False),
