@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -35,7 +36,13 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
 
 def derived(points: Sequence[Point]) -> list[Point]:
     """What follows from points of the paper's figures."""
-    return [*_speed_ups(points), *_cuts(points), *_of_ratios(points), *_of_lengths(points)]
+    return [
+        *_speed_ups(points),
+        *_capacities(points),
+        *_cuts(points),
+        *_of_ratios(points),
+        *_of_lengths(points),
+    ]
 
 
 def _over(points: Sequence[Point], system: str) -> Iterator[tuple[Point, Point]]:
@@ -60,6 +67,26 @@ def _speed_ups(points: Sequence[Point]) -> Iterator[Point]:
         found = _said(point, name, basic.ours / point.ours, theirs)
         error = basic.reading_error + point.reading_error
         yield msgspec.structs.replace(found, reading_error=error)
+
+
+def _capacities(points: Sequence[Point]) -> Iterator[Point]:
+    """The largest rate of each system up to which the SLO is kept, once all of its rates were run,
+    and DualPath's over Basic's."""
+    known = paper().online
+    for model, theirs in known.capacity.aps.items():
+        found = {}
+        for system, aps in theirs.items():
+            rates = [*known.values[model]["ttft_s"][system], *known.capacity.beyond[model][system]]
+            run = [p for p in points if (p.figure, p.model, p.system) == ("10", model, system)]
+            if {p.x for p in run if p.quantity == "tpot_s"} < set(rates):
+                continue
+            missed = [p.x for p in run if p.ours > known.capacity.slo.get(p.quantity, math.inf)]
+            kept = [rate for rate in rates if rate < min(missed, default=math.inf)]
+            found[system] = _said(run[0], "capacity_aps", max(kept, default=0.0), aps, x=0)
+        yield from found.values()
+        if {"basic", "dualpath"} <= set(found) and found["basic"].ours:
+            gain = found["dualpath"].ours / found["basic"].ours
+            yield _said(found["dualpath"], "capacity_gain", gain, known.capacity.gain[model])
 
 
 def _cuts(points: Sequence[Point]) -> Iterator[Point]:

@@ -96,11 +96,26 @@ class Batches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     values: dict[int, float]
 
 
+class Capacity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The largest rate within an SLO, agents a second, by model and system.
+
+    Attributes:
+        slo: the most of each quantity, seconds; gain: DualPath's over Basic's.
+        beyond: larger rates, of which the paper has no values.
+    """
+
+    slo: dict[str, float]
+    aps: dict[str, dict[str, float]]
+    gain: dict[str, float]
+    beyond: dict[str, dict[str, list[float]]]
+
+
 class Online(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Latencies in seconds by model, quantity, system and agents that arrive a second."""
 
     source: str
     reading_error: float
+    capacity: Capacity
     values: dict[str, dict[str, dict[str, dict[float, float]]]]
 
 

@@ -75,6 +75,21 @@ def _online(known: Paper) -> Points:
                 for aps, value in values.items():
                     case = Case(model, "48K", DATASET, system, aps)
                     yield PaperPoint(figure, case, aps, quantity, value, error)
+    yield from _capacities(known)
+
+
+def _capacities(known: Paper) -> Points:
+    """What it takes to see an SLO missed, and the paper has no values of."""
+    slo, online = known.online.capacity, known.online.values
+    for model, systems in slo.aps.items():
+        for system in systems:
+            beyond = slo.beyond[model][system]
+            for quantity in slo.slo:
+                told = online[model][quantity].get(system, {})
+                for aps in [*online[model]["ttft_s"][system], *beyond]:
+                    if aps not in told:
+                        case = Case(model, "48K", DATASET, system, aps)
+                        yield PaperPoint("10", case, aps, quantity, None, 0.0)
 
 
 def _ablation(known: Paper) -> Points:

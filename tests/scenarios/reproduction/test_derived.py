@@ -7,6 +7,7 @@ import pytest
 from scenarios.reproduction.comparison import Measured, reproduction
 from scenarios.reproduction.paper import Case, paper
 from scenarios.reproduction.wanted import points
+from scenarios.workload.generator import DATASET
 
 
 def test_a_cut_is_told_when_all_of_its_runs_are_there() -> None:
@@ -69,3 +70,31 @@ def test_ratios_of_nodes_are_compared_as_the_text_does() -> None:
             "dualpath_2p1d_over_1p2d": 100 / 110,
         }
     )
+
+
+def test_a_capacity_is_the_last_rate_up_to_which_the_slo_is_kept() -> None:
+    """As in the paper, and whatever is measured beyond a rate at which it was missed."""
+    known = paper().online.capacity
+    wanted = points(("10",))
+    runs = {}
+    for point in wanted:
+        case = point.case
+        assert case is not None
+        kept = case.aps <= known.aps[case.model].get(case.system, 1.0) or case.aps == 0.75
+        runs[case] = Measured(
+            jct_s=1.0, ttft_mean_s=1.0, tpot_mean_s=0.049 if kept else 0.051, requests=1, cpu_s=0.0
+        )
+    found = reproduction(wanted, runs, set()).points
+    ours = {(p.model, p.system): p for p in found if p.quantity == "capacity_aps"}
+    assert {key: p.ours for key, p in ours.items()} == {
+        (model, system): aps
+        for model, systems in known.aps.items()
+        for system, aps in systems.items()
+    }
+    assert all(p.error == 0 for p in ours.values())
+    gains = {p.model: p.ours for p in found if p.quantity == "capacity_gain"}
+    assert gains == pytest.approx(known.gain, rel=0.01)
+    del runs[Case("ds-660b", "48K", DATASET, "basic", 0.25)]
+    part = reproduction(wanted, runs, set()).points
+    told = {(p.model, p.system) for p in part if p.quantity == "capacity_aps"}
+    assert told == set(ours) - {("ds-660b", "basic")}
