@@ -116,7 +116,7 @@ async def _run(arguments: argparse.Namespace) -> None:
                 finished = _recorder(arguments.out / REQUESTS, opened)
             node = make_node(world, plan, system, store, finished, _tell, index)
             await world.open(node.handle)
-            _collect_seldom()
+            collect_seldom()
             _say(Ready())
             async for command in _commands():
                 if isinstance(command, Spoil) and store is not None:
@@ -126,7 +126,7 @@ async def _run(arguments: argparse.Namespace) -> None:
             raise _Over
 
 
-def _collect_seldom() -> None:
+def collect_seldom() -> None:
     """Spare the garbage collector what stays to the end, and most of its rounds."""
     gc.collect()
     gc.freeze()

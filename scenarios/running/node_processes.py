@@ -30,7 +30,7 @@ STATE_S = 5.0
 """Wall seconds within which a signal has to take."""
 LAST_WORDS_S = 2.0
 """Wall seconds within which a node that others have lost says why."""
-_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 """A node multiplies no matrices; threads for that would only spin beside it for a while."""
 
 
@@ -77,7 +77,7 @@ class NodeProcesses:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            env={**os.environ, **_ONE_THREAD},
+            env={**os.environ, **ONE_THREAD},
             # Ctrl-C is for the runner, which then ends the nodes in order
             start_new_session=True,
         )

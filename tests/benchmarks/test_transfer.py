@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 
 from plan.deployment import BlockLayout
 from plan.model import Plan
+from scenarios.running.node_processes import ONE_THREAD
 from tests.benchmarks.transfer_end import SOURCE, TARGET
 from tests.topology.plans import make_plan
 from tests.topology.running import running
@@ -102,7 +104,10 @@ def verbs(network: Network, plan: Path, rows: int) -> Cost:
         pid = str(network.namespace_pid(f"{node}g0"))
         command = [sys.executable, "-m", "tests.benchmarks.transfer_end", str(plan), node, pid]
         pipe = subprocess.PIPE
-        process = network.popen(node, [*command, *options], stdin=pipe, stdout=pipe)
+        environment = {**os.environ, **ONE_THREAD}
+        process = network.popen(
+            node, [*command, *options], stdin=pipe, stdout=pipe, env=environment
+        )
         prefer(process.pid, Rank.NODE)
         assert line(process) == {"ready": True}
         return process

@@ -16,6 +16,7 @@ import sys
 import time
 from pathlib import Path
 
+from nodes.main import collect_seldom
 from nodes.protocol.blocks import Piece
 from nodes.protocol.messages import Message, Remote
 from nodes.protocol.world import Move, Span
@@ -45,6 +46,7 @@ async def _run(arguments: argparse.Namespace) -> None:
         world = SocketWorld(read_plan(arguments.plan), arguments.node, namespaces, tasks)
         await world.open(_ignore)
         region = world.allocate(ROWS)
+        collect_seldom()
         _say({"ready": True})
         cpu_s = _cpu_s()
         result = {}
