@@ -69,8 +69,8 @@ PILOT_AGENTS = 12
 PILOT_GEN = 8
 SAMPLE_S = 0.25
 """Model seconds between two readings of the pilot's counters; the busiest moment's length."""
-GUESS_BPS = 0.5e9
-"""What a small machine forwards over all ports at ease, wire bit/s: only where the pilot starts."""
+GUESS_BPS = 2e9
+"""What two cores forward over all ports, wire bit/s: only where the pilot starts."""
 
 
 class Pilot(msgspec.Struct, frozen=True, kw_only=True):
