@@ -31,6 +31,7 @@ from nodes.engines.budget import Budget, Lease
 from nodes.engines.collectives import Exchange
 from nodes.engines.computing import computed
 from nodes.engines.lockstep import Lockstep
+from nodes.engines.memory import Memory
 from nodes.protocol.blocks import pieces
 from nodes.protocol.messages import Remote
 from nodes.protocol.world import Move, Span, World
@@ -159,10 +160,8 @@ class PrefillEngine:
                 first_s = await job.first
                 await buffer()
                 if job.hbm is not None:
-                    posted_s = self._host_busy_until(job.rows, self._plan.submit_s)
                     self._write(job, job.lacking, self._groups)
-                    await job.hbm.settled()
-                    await self._world.clock.sleep_until(posted_s)
+                    await self._moved(job.hbm, job.rows * self._plan.submit_s)
         except (asyncio.CancelledError, Broken):
             self._batches.drop(job)
             raise
@@ -176,17 +175,18 @@ class PrefillEngine:
         job.prefill_start_s = self._world.clock.now()
         moves = [move for group in self._groups for move in self._load_of(job, job.hits, group)]
         if moves:
-            copied_s = self._host_busy_until(job.hits, self._plan.copy_s)
             self._using(job, self._world.read(self._end, moves))
-            await job.hbm.settled()
-            await self._world.clock.sleep_until(copied_s)
+            await self._moved(job.hbm, job.hits * self._plan.copy_s)
 
-    def _host_busy_until(self, rows: int, each_s: float) -> float:
-        """When the host has submitted the Layer Blocks of these rows, one after another, behind
-        what it has to submit already; model seconds."""
-        begins_s = max(self._host_free_s, self._world.clock.now())
-        self._host_free_s = begins_s + rows * self._plan.model.layers * each_s
-        return self._host_free_s
+    async def _moved(self, hbm: Memory, layer_s: float) -> None:
+        """Until a request's transfers are over, and the host has submitted their Layer Blocks one
+        by one, `layer_s` for those of a layer, behind what it had to submit before."""
+        clock = self._world.clock
+        begins_s = max(self._host_free_s, clock.now())
+        self._host_free_s = ends_s = begins_s + self._plan.model.layers * layer_s
+        await hbm.settled()
+        if ends_s > clock.now():  # no alarm is late that need not be set
+            await clock.sleep_until(ends_s)
 
     async def _load(self) -> None:
         """Form batches and bring their KV in, no further ahead than HBM allows.

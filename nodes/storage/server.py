@@ -127,8 +127,9 @@ class StorageNode:
                 return
             finally:
                 self._world.free(region)
-            if self._block_s:
-                await self._world.clock.sleep_until(begun_s + (held - asked.lo) * self._block_s)
+            ends_s = begun_s + (held - asked.lo) * self._block_s
+            if ends_s > self._world.clock.now():  # no alarm is late that need not be set
+                await self._world.clock.sleep_until(ends_s)
         self._world.send(asked.node, BlocksRead(asked.ticket, held))
 
     async def _persist(self, asked: StoreBlocks) -> None:

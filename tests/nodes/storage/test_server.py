@@ -23,7 +23,7 @@ from nodes.storage.server import StorageNode
 from nodes.worlds.virtual.flow_network import FlowNetwork
 from nodes.worlds.virtual.identity_store import IdentityBlockStore
 from nodes.worlds.virtual.loop import VirtualTimeLoop, run
-from nodes.worlds.virtual.world import VirtualCluster, VirtualWorld
+from nodes.worlds.virtual.world import VirtualClock, VirtualCluster, VirtualWorld
 from plan.fabric import storage_host
 from tests.examples import tries
 from tests.nodes.plans import agent, make_plan
@@ -166,6 +166,28 @@ def test_rows_persisted_one_by_one_in_any_order_are_all_found(order: list[int]) 
 def test_trajectories_are_spread_over_the_storage_hosts() -> None:
     hosts = ["st0", "st1", "st2"]
     assert [storage_host(hosts, n) for n in range(6)] == hosts * 2
+
+
+def test_a_read_that_takes_longer_than_its_rate_asks_for_sets_no_alarm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It would be late, and a sign of a busy machine that is none."""
+    set_s: list[tuple[float, float]] = []
+    sleep = VirtualClock.sleep_until
+
+    def noting(clock: VirtualClock, deadline_s: float) -> asyncio.Future[None]:
+        set_s.append((clock.now(), deadline_s))
+        return sleep(clock, deadline_s)
+
+    async def test(client: Client) -> None:
+        await client.held(((0, 9),), 9)
+
+    monkeypatch.setattr(VirtualClock, "sleep_until", noting)
+    for block_s, alarms in ((1e-9, 0), (1.0, 1)):
+        set_s.clear()
+        with_storage(test, preloaded=9 * 64, block_s=block_s)
+        assert len(set_s) == alarms
+        assert all(deadline_s > at_s for at_s, deadline_s in set_s)
 
 
 @given(st.integers(1, 9), st.sampled_from([1.0, 1e-9]))
