@@ -110,14 +110,14 @@ def _probe_once(
                 ratios[nic.name] = min(ratio, ratios.get(nic.name, ratio))
     if not fan:
         return ratios
-    owed_bps: dict[str, float] = defaultdict(float)
+    sent: dict[Nic, list[Pair]] = defaultdict(list)
     for pair in fan:
-        owed_bps[pair.source.name] += pair.rate_bps
-    # what arrives also tells how long queues downstream grew or shrank meanwhile
-    left_bps = measure(network, plan, fan, seconds or measured_s(plan, fan)).left_bps
-    for name, owed in owed_bps.items():
-        ratio = left_bps[name] / owed
-        ratios[name] = min(ratio, ratios.get(name, ratio))
+        sent[pair.source].append(pair)
+    found = measure(network, plan, fan, seconds or measured_s(plan, fan))
+    for nic, pairs in sent.items():
+        owed_bps = sum(pair.rate_bps for pair in pairs)
+        ratio = _sent_bps(found, nic, pairs, owed_bps) / owed_bps
+        ratios[nic.name] = min(ratio, ratios.get(nic.name, ratio))
     return ratios
 
 
@@ -127,6 +127,15 @@ class Measured:
 
     arrived_bps: dict[Pair, float]
     left_bps: dict[str, float]
+
+
+def _sent_bps(found: Measured, nic: Nic, pairs: Sequence[Pair], owed_bps: float) -> float:
+    """What a NIC that sends over these pairs was measured to send. Of one that they fill, what left
+    it: what arrives also tells how long queues downstream grew or shrank. Of one with rate to
+    spare what leaves tells that, so what arrived."""
+    if owed_bps < (1 - SUSPICIOUS) * nic.rate_bps:
+        return sum(found.arrived_bps[pair] for pair in pairs)
+    return found.left_bps[nic.name]
 
 
 def ring(plan: Plan) -> list[Pair]:

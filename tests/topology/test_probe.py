@@ -85,6 +85,24 @@ def test_what_was_off_is_probed_once_more_and_not_all_else(
     assert all(ratio == pytest.approx(1) for ratio in ratios.values())
 
 
+@pytest.mark.parametrize("storage_bps", [100e9, 400e9])
+def test_of_a_storage_host_with_rate_to_spare_counts_what_arrives(
+    monkeypatch: pytest.MonkeyPatch, storage_bps: float
+) -> None:
+    """While its flows fill queues at the SNICs, more leaves it than they are owed."""
+    plan = make_plan(storage_bps=storage_bps, snic_bps=50e9)
+    fan = probe.storage_fan(plan)
+
+    def measure(_: object, __: Plan, pairs: list[probe.Pair], ___: float) -> probe.Measured:
+        rates = {pair: pair.rate_bps for pair in pairs}
+        grown = 1.0 if storage_bps == 100e9 else 1.3
+        return probe.Measured(rates, {"st0.snic": grown * sum(rates.values())})
+
+    monkeypatch.setattr(probe, "measure", measure)
+    assert sum(pair.rate_bps for pair in fan) == 100e9
+    assert probe.probe_rates(cast(Network, None), plan)["st0.snic"] == pytest.approx(1)
+
+
 def test_a_round_is_as_long_as_its_slowest_flow_needs() -> None:
     plan = make_plan()
     fast, slow = (
