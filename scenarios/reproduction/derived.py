@@ -76,7 +76,7 @@ def _capacities(points: Sequence[Point]) -> Iterator[Point]:
     for model, theirs in known.capacity.aps.items():
         found = {}
         for system, aps in theirs.items():
-            rates = [*known.values[model]["ttft_s"][system], *known.capacity.beyond[model][system]]
+            rates = known.rates(model, system)
             run = [p for p in points if (p.figure, p.model, p.system) == ("10", model, system)]
             if {p.x for p in run if p.quantity == "tpot_s"} < set(rates):
                 continue

@@ -118,6 +118,10 @@ class Online(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     capacity: Capacity
     values: dict[str, dict[str, dict[str, dict[float, float]]]]
 
+    def rates(self, model: str, system: str) -> list[float]:
+        """All at which a system is looked at: those with values, and those beyond."""
+        return [*self.values[model]["ttft_s"][system], *self.capacity.beyond[model][system]]
+
 
 class Ratios(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Speed-ups over Basic over all ratios of prefill to decode nodes."""

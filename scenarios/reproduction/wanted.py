@@ -73,7 +73,7 @@ def _online(known: Paper) -> Points:
             figure: Figure = "11" if quantity == "agent_jct_s" else "10"
             for system, values in systems.items():
                 for aps, value in values.items():
-                    case = Case(model, "48K", DATASET, system, aps)
+                    case = _arriving(model, system, aps)
                     yield PaperPoint(figure, case, aps, quantity, value, error)
     yield from _capacities(known)
 
@@ -83,13 +83,17 @@ def _capacities(known: Paper) -> Points:
     slo, online = known.online.capacity, known.online.values
     for model, systems in slo.aps.items():
         for system in systems:
-            beyond = slo.beyond[model][system]
             for quantity in slo.slo:
                 told = online[model][quantity].get(system, {})
-                for aps in [*online[model]["ttft_s"][system], *beyond]:
+                for aps in known.online.rates(model, system):
                     if aps not in told:
-                        case = Case(model, "48K", DATASET, system, aps)
+                        case = _arriving(model, system, aps)
                         yield PaperPoint("10", case, aps, quantity, None, 0.0)
+
+
+def _arriving(model: str, system: str, aps: float) -> Case:
+    """A run of Figs 10 and 11."""
+    return Case(model, "48K", DATASET, system, aps)
 
 
 def _ablation(known: Paper) -> Points:
@@ -100,7 +104,7 @@ def _ablation(known: Paper) -> Points:
             yield PaperPoint("12", case, n, "jct_s", value, known.ablation.reading_error)
     for system, rates in known.online.values["ds-660b"]["ttft_s"].items():
         for aps in rates if system != "oracle" else ():
-            case = Case("ds-660b", "48K", DATASET, system, aps)
+            case = _arriving("ds-660b", system, aps)
             for part in PARTS:
                 yield PaperPoint("12", case, aps, f"{part}_percent", None, 0.0)
 
